@@ -1,0 +1,2 @@
+//! Duramen.
+#![forbid(unsafe_code)]
