@@ -1,0 +1,96 @@
+//! What a decision says.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Allow or deny, as in Cedar.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// At least one permit applies and no forbid does.
+    Allow,
+    /// Anything else.
+    Deny,
+}
+
+/// Why the decision is what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A permit applied and no forbid did.
+    Allowed,
+    /// A forbid applied; the determining policies are all that did.
+    Forbidden,
+    /// No policy applied, so the default (deny) stands.
+    NoPermit,
+    /// The decision would have been allow, but policies failed to evaluate and
+    /// [`ErrorMode`] turns that into a deny.
+    EvaluationErrors,
+    /// The request could not be understood or failed validation against the schema; no policy was asked.
+    InvalidRequest,
+    /// The evidence of the decision could not be kept, and its sink demands that nothing is allowed then.
+    EvidenceNotKept,
+}
+
+impl Outcome {
+    /// The decision that goes with the outcome: only [`Outcome::Allowed`] allows.
+    pub fn decision(self) -> Decision {
+        match self {
+            Self::Allowed => Decision::Allow,
+            _ => Decision::Deny,
+        }
+    }
+
+    /// The outcome's name in records, `snake_case`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Forbidden => "forbidden",
+            Self::NoPermit => "no_permit",
+            Self::EvaluationErrors => "evaluation_errors",
+            Self::InvalidRequest => "invalid_request",
+            Self::EvidenceNotKept => "evidence_not_kept",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allowed => "allowed",
+            Self::Forbidden => "forbidden by policy",
+            Self::NoPermit => "no permit matched",
+            Self::EvaluationErrors => "denied because policies failed to evaluate",
+            Self::InvalidRequest => "denied because the request is not valid",
+            Self::EvidenceNotKept => "denied because its evidence could not be kept",
+        })
+    }
+}
+
+/// What an evaluation error does to the decision.
+///
+/// Cedar skips a policy whose evaluation fails, permit and forbid alike. A forbid that errors is then as
+/// good as absent, which surprises people; the stricter modes only ever turn an allow into a deny.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum ErrorMode {
+    /// Exactly Cedar: erroring policies are skipped and reported.
+    #[default]
+    Cedar,
+    /// An allow becomes a deny when a forbid errored.
+    DenyOnForbidError,
+    /// An allow becomes a deny when any policy errored.
+    DenyOnAnyError,
+}
+
+/// Whether a policy permits or forbids.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// `permit`
+    Permit,
+    /// `forbid`
+    Forbid,
+}

@@ -1,0 +1,210 @@
+//! Identifiers: the small integers used inside, and the names that callers see.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Integers at or above this mark name things that exist for one request only.
+///
+/// A request may mention entities and attribute names that no policy and no stored entity mentions.
+/// They are numbered in the request's scratch memory, so that untrusted strings never grow shared
+/// tables, and the mark keeps both number ranges apart: equality of two ids is equality of two
+/// integers everywhere.
+const LOCAL: u32 = 1 << 31;
+
+macro_rules! index_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(u32);
+
+        impl $name {
+            /// The id of row `index` of a shared table; `None` when the table is full.
+            pub(crate) fn known(index: usize) -> Option<Self> {
+                u32::try_from(index).ok().filter(|i| *i < LOCAL).map(Self)
+            }
+
+            /// The id of row `index` of a request's own table; `None` when that table is full.
+            pub(crate) fn local(index: usize) -> Option<Self> {
+                Self::known(index).map(|id| Self(id.0 | LOCAL))
+            }
+
+            /// Whether the id belongs to one request only.
+            pub(crate) fn is_local(self) -> bool {
+                self.0 & LOCAL != 0
+            }
+
+            /// The row in the table that [`Self::is_local`] selects.
+            pub(crate) fn index(self) -> usize {
+                (self.0 & !LOCAL) as usize
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mark = if self.is_local() { "~" } else { "" };
+                write!(f, concat!(stringify!($name), "({}{})"), mark, self.index())
+            }
+        }
+    };
+}
+
+index_type! {
+    /// An entity uid (type and id).
+    Uid
+}
+index_type! {
+    /// An entity type name.
+    TypeId
+}
+index_type! {
+    /// An attribute name (a key of a record or of an entity's attributes or tags).
+    Sym
+}
+index_type! {
+    /// A node of a compiled expression.
+    NodeId
+}
+
+/// The id of a policy or of a template-linked policy, as `cedar-policy` has it: `policy0`, `policy1`, …
+/// by position in the source, or what the loader was told to use.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PolicyId(Arc<str>);
+
+impl PolicyId {
+    /// A policy id from its text. Any text is a legal id.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl AsRef<str> for PolicyId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for PolicyId {
+    fn from(id: &str) -> Self {
+        Self::new(id)
+    }
+}
+
+/// An entity uid, owned: a type name such as `User` or `Shop::User`, and an id, which is any text.
+///
+/// The pair is written `User::"alice"` in Cedar. [`EntityUidRef`] is the borrowed form that requests take.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct EntityUid {
+    #[serde(rename = "type")]
+    type_name: String,
+    id: String,
+}
+
+impl EntityUid {
+    /// A uid from its type name and id. The type name is checked where the uid is used, not here.
+    pub fn new(type_name: impl Into<String>, id: impl Into<String>) -> Self {
+        Self {
+            type_name: type_name.into(),
+            id: id.into(),
+        }
+    }
+
+    /// The entity's type name.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The entity's id within its type.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The borrowed form.
+    pub fn as_ref(&self) -> EntityUidRef<'_> {
+        EntityUidRef {
+            type_name: &self.type_name,
+            id: &self.id,
+        }
+    }
+}
+
+impl fmt::Display for EntityUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+/// An entity uid, borrowed: what requests are made of.
+///
+/// Made from a pair of strings, type name first:
+///
+/// ```
+/// use duramen::EntityUidRef;
+/// let uid = EntityUidRef::from(("User", "alice"));
+/// assert_eq!(uid.to_string(), r#"User::"alice""#);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct EntityUidRef<'a> {
+    #[serde(rename = "type")]
+    type_name: &'a str,
+    id: &'a str,
+}
+
+impl<'a> EntityUidRef<'a> {
+    /// A uid from its type name and id. The type name is checked where the uid is used, not here.
+    pub fn new(type_name: &'a str, id: &'a str) -> Self {
+        Self { type_name, id }
+    }
+
+    /// The entity's type name.
+    pub fn type_name(self) -> &'a str {
+        self.type_name
+    }
+
+    /// The entity's id within its type.
+    pub fn id(self) -> &'a str {
+        self.id
+    }
+
+    /// The owned form.
+    pub fn to_owned(self) -> EntityUid {
+        EntityUid::new(self.type_name, self.id)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for EntityUidRef<'a> {
+    fn from((type_name, id): (&'a str, &'a str)) -> Self {
+        Self { type_name, id }
+    }
+}
+
+impl<'a> From<&'a EntityUid> for EntityUidRef<'a> {
+    fn from(uid: &'a EntityUid) -> Self {
+        uid.as_ref()
+    }
+}
+
+impl fmt::Display for EntityUidRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
+    }
+}

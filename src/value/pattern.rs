@@ -1,0 +1,81 @@
+//! `like` patterns, split at load.
+
+/// One part of a pattern's source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PatternPart {
+    /// `*`: any text, also none.
+    Any,
+    /// A literal character.
+    Char(char),
+}
+
+/// A compiled pattern: the literal pieces between wildcards.
+///
+/// Cedar matches Unicode scalar values. Comparing UTF-8 bytes is the same thing here: a piece is valid UTF-8,
+/// and valid UTF-8 can only be found in valid UTF-8 at character boundaries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Pattern {
+    /// No wildcard: the text itself.
+    Exact(Box<str>),
+    /// `first*middle…*last`; any piece may be empty. Middle pieces are searched leftmost first, which is
+    /// enough because a later start leaves less text: linear in pieces times the search of each.
+    Pieces {
+        first: Box<str>,
+        middle: Box<[Box<str>]>,
+        last: Box<str>,
+    },
+}
+
+impl Pattern {
+    pub(crate) fn new(parts: impl IntoIterator<Item = PatternPart>) -> Self {
+        let mut pieces = vec![String::new()];
+        for part in parts {
+            match (part, pieces.last_mut()) {
+                (PatternPart::Char(c), Some(piece)) => piece.push(c),
+                (PatternPart::Char(c), None) => pieces.push(c.into()),
+                (PatternPart::Any, _) => pieces.push(String::new()),
+            }
+        }
+        let last = pieces.pop().unwrap_or_default().into_boxed_str();
+        if pieces.is_empty() {
+            return Self::Exact(last);
+        }
+        let first = pieces.remove(0).into_boxed_str();
+        let middle = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .map(String::into_boxed_str)
+            .collect();
+        Self::Pieces {
+            first,
+            middle,
+            last,
+        }
+    }
+
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *text,
+            Self::Pieces {
+                first,
+                middle,
+                last,
+            } => {
+                let Some(rest) = text
+                    .strip_prefix(&**first)
+                    .and_then(|rest| rest.strip_suffix(&**last))
+                else {
+                    return false;
+                };
+                let mut rest = rest;
+                for piece in middle {
+                    let Some((_, after)) = rest.split_once(&**piece) else {
+                        return false;
+                    };
+                    rest = after;
+                }
+                true
+            }
+        }
+    }
+}

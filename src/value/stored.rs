@@ -1,0 +1,134 @@
+//! Values that outlive a request: constants of a program, attributes of stored entities.
+
+use crate::ext::{Datetime, Decimal, Duration, IpAddr};
+use crate::id::{Sym, Uid};
+
+use super::{Record, Set, Value, WALK};
+
+/// An owned value. [`Stored::view`] gives the form that is computed with.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored {
+    Bool(bool),
+    Long(i64),
+    String(Box<str>),
+    Entity(Uid),
+    Set(StoredSet),
+    /// Boxed: a record is rare as an attribute's value, and a `Stored` stays at 24 bytes.
+    Record(Box<StoredRecord>),
+    Decimal(Decimal),
+    Datetime(Datetime),
+    Duration(Duration),
+    Ip(IpAddr),
+}
+
+/// An owned set, sorted and without duplicates.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredSet {
+    items: Box<[Stored]>,
+}
+
+/// An owned record, sorted by key. Keys and values stand apart, so that a look-up walks keys only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredRecord {
+    keys: Box<[Sym]>,
+    values: Box<[Stored]>,
+}
+
+impl Stored {
+    #[inline]
+    pub(crate) fn view(&self) -> Value<'_> {
+        match self {
+            Stored::Bool(b) => Value::Bool(*b),
+            Stored::Long(i) => Value::Long(*i),
+            Stored::String(s) => Value::String(s),
+            Stored::Entity(uid) => Value::Entity(*uid),
+            Stored::Set(set) => Value::Set(Set::Stored(set)),
+            Stored::Record(record) => Value::Record(Record::Stored(record)),
+            Stored::Decimal(d) => Value::Decimal(*d),
+            Stored::Datetime(d) => Value::Datetime(*d),
+            Stored::Duration(d) => Value::Duration(*d),
+            Stored::Ip(ip) => Value::Ip(*ip),
+        }
+    }
+
+    /// A deep copy of `value` with its entities and keys renamed: from one id space (a program's own, a
+    /// request's) to another. Sets and records are sorted anew, as the order follows the ids.
+    pub(crate) fn copy_of<E>(
+        value: Value<'_>,
+        names: &mut impl Rename<Error = E>,
+    ) -> Result<Stored, E> {
+        Ok(match value {
+            Value::Bool(b) => Stored::Bool(b),
+            Value::Long(i) => Stored::Long(i),
+            Value::String(s) => Stored::String(s.into()),
+            Value::Entity(uid) => Stored::Entity(names.uid(uid)?),
+            Value::Set(set) => Stored::Set(StoredSet::new(
+                set.iter()
+                    .map(|item| Stored::copy_of(item, names))
+                    .collect::<Result<_, E>>()?,
+            )),
+            Value::Record(record) => Stored::Record(Box::new(StoredRecord::new(
+                record
+                    .iter()
+                    .map(|(key, value)| Ok((names.sym(key)?, Stored::copy_of(value, names)?)))
+                    .collect::<Result<_, E>>()?,
+            ))),
+            Value::Decimal(d) => Stored::Decimal(d),
+            Value::Datetime(d) => Stored::Datetime(d),
+            Value::Duration(d) => Stored::Duration(d),
+            Value::Ip(ip) => Stored::Ip(ip),
+        })
+    }
+}
+
+/// How [`Stored::copy_of`] carries ids over.
+pub(crate) trait Rename {
+    type Error;
+    fn uid(&mut self, uid: Uid) -> Result<Uid, Self::Error>;
+    fn sym(&mut self, sym: Sym) -> Result<Sym, Self::Error>;
+}
+
+impl StoredSet {
+    pub(crate) fn new(mut items: Vec<Stored>) -> Self {
+        items.sort_unstable_by(|a, b| a.view().cmp_total(b.view()));
+        items.dedup_by(|a, b| a.view().same(b.view()));
+        Self {
+            items: items.into_boxed_slice(),
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[Stored] {
+        &self.items
+    }
+}
+
+impl StoredRecord {
+    /// From fields in any order; of duplicate keys (which loaders refuse before) the first stays.
+    pub(crate) fn new(mut fields: Vec<(Sym, Stored)>) -> Self {
+        fields.sort_by_key(|(key, _)| *key);
+        fields.dedup_by_key(|(key, _)| *key);
+        let (keys, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+        Self {
+            keys: keys.into_boxed_slice(),
+            values: values.into_boxed_slice(),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> &[Sym] {
+        &self.keys
+    }
+
+    pub(crate) fn entry(&self, index: usize) -> Option<(Sym, &Stored)> {
+        Some((*self.keys.get(index)?, self.values.get(index)?))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: Sym) -> Option<&Stored> {
+        let index = if self.keys.len() <= WALK {
+            self.keys.iter().position(|k| *k == key)?
+        } else {
+            self.keys.binary_search(&key).ok()?
+        };
+        self.values.get(index)
+    }
+}
