@@ -1,0 +1,128 @@
+//! Constant folding: an expression of constants that computes to a value becomes that value.
+//!
+//! The operators are the evaluator's own (`value::ops`). An expression that fails is left as it is, so that it
+//! fails when it is reached, at the position it has; only whole constant expressions are replaced, so that the
+//! positions of all others stay what they are in the source.
+
+use std::convert::Infallible;
+
+use bumpalo::Bump;
+
+use crate::id::{NodeId, Sym, Uid};
+use crate::program::Node;
+use crate::value::arena;
+use crate::value::stored::Rename;
+use crate::value::{ErrorKind, Stored, Value, ops};
+
+use super::lower::Lowering;
+
+/// The constant that `node` computes to, when all of its parts are constants and it does not fail.
+pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
+    let value = |id: NodeId| constant(program, id);
+    let arena = Bump::new();
+    let result = match node {
+        Node::Not(a) => ops::not(value(a)?),
+        Node::Neg(a) => ops::neg(value(a)?),
+        Node::IsEmpty(a) => ops::is_empty(value(a)?),
+        Node::And(a, b) => match value(a)? {
+            Value::Bool(false) => Ok(Value::Bool(false)),
+            Value::Bool(true) => value(b)?.as_bool().map(Value::Bool),
+            _ => return None,
+        },
+        Node::Or(a, b) => match value(a)? {
+            Value::Bool(true) => Ok(Value::Bool(true)),
+            Value::Bool(false) => value(b)?.as_bool().map(Value::Bool),
+            _ => return None,
+        },
+        Node::If(c, a, b) => match value(c)? {
+            Value::Bool(true) => Ok(value(a)?),
+            Value::Bool(false) => Ok(value(b)?),
+            _ => return None,
+        },
+        Node::Equal(a, b) => Ok(Value::Bool(value(a)?.same(value(b)?))),
+        Node::NotEqual(a, b) => Ok(Value::Bool(!value(a)?.same(value(b)?))),
+        Node::Less(a, b) => ops::less(value(a)?, value(b)?),
+        Node::LessEq(a, b) => ops::less_eq(value(a)?, value(b)?),
+        Node::Greater(a, b) => ops::less_eq(value(a)?, value(b)?).and_then(ops::not),
+        Node::GreaterEq(a, b) => ops::less(value(a)?, value(b)?).and_then(ops::not),
+        Node::Add(a, b) => ops::add(value(a)?, value(b)?),
+        Node::Sub(a, b) => ops::sub(value(a)?, value(b)?),
+        Node::Mul(a, b) => ops::mul(value(a)?, value(b)?),
+        Node::Contains(a, b) => ops::contains(value(a)?, value(b)?),
+        Node::ContainsAll(a, b) => ops::contains_all(value(a)?, value(b)?),
+        Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?),
+        Node::Like(a, pattern) => like(program, value(a)?, pattern),
+        Node::Is(a, ty) => match value(a)? {
+            Value::Entity(uid) => Ok(Value::Bool(program.type_of(uid) == Some(ty))),
+            _ => return None,
+        },
+        Node::Set(items) => {
+            let mut set = bumpalo::collections::Vec::new_in(&arena);
+            for item in program.children(items) {
+                set.push(value(*item)?);
+            }
+            Ok(arena::set(&arena, set))
+        }
+        Node::Record(values, keys) => {
+            let mut fields = bumpalo::collections::Vec::new_in(&arena);
+            let keys = program.keys_from(keys, values.len);
+            for (key, item) in keys.iter().zip(program.children(values)) {
+                fields.push((*key, value(*item)?));
+            }
+            Ok(Value::Record(arena::record(&arena, fields).ok()?))
+        }
+        Node::Call1(function, a) => function.call1(value(a)?),
+        Node::Call2(function, a, b) => function.call2(value(a)?, value(b)?),
+        // What reads the request or the entities, what always fails, and constants themselves. Attribute
+        // access on a constant record is too rare to be worth a line.
+        Node::Bool(_)
+        | Node::Constant(_)
+        | Node::Var(_)
+        | Node::In(..)
+        | Node::GetTag(..)
+        | Node::HasTag(..)
+        | Node::GetAttr(..)
+        | Node::HasAttr(..)
+        | Node::HasPath(..)
+        | Node::IsIn(..)
+        | Node::CallAny(..) => return None,
+    };
+    let copied: Result<Stored, Infallible> = Stored::copy_of(result.ok()?, &mut SameNames);
+    copied.ok()
+}
+
+fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
+    match program.nodes.get(id.index())? {
+        Node::Bool(b) => Some(Value::Bool(*b)),
+        Node::Constant(index) => program.constants.get(*index as usize).map(Stored::view),
+        _ => None,
+    }
+}
+
+fn like(
+    program: &Lowering,
+    value: Value<'_>,
+    pattern: u32,
+) -> Result<Value<'static>, ErrorKind> {
+    let text = value.as_string()?;
+    Ok(Value::Bool(
+        program
+            .patterns
+            .get(pattern as usize)
+            .is_some_and(|pattern| pattern.matches(text)),
+    ))
+}
+
+struct SameNames;
+
+impl Rename for SameNames {
+    type Error = Infallible;
+
+    fn uid(&mut self, uid: Uid) -> Result<Uid, Infallible> {
+        Ok(uid)
+    }
+
+    fn sym(&mut self, sym: Sym) -> Result<Sym, Infallible> {
+        Ok(sym)
+    }
+}
