@@ -14,6 +14,7 @@ use crate::program::{Program, SourceSpan};
 
 use super::arity;
 use super::error::{CompileError, Problem};
+use super::input::uid_of;
 use super::lower::{LowerError, Lowering, Slots};
 use super::scan;
 
@@ -233,8 +234,8 @@ impl Loader<'_> {
             self.link(&Link {
                 template,
                 id: PolicyId::new(id.to_string()),
-                principal: values.get(&SlotId::principal()).map(uid),
-                resource: values.get(&SlotId::resource()).map(uid),
+                principal: values.get(&SlotId::principal()).map(uid_of),
+                resource: values.get(&SlotId::resource()).map(uid_of),
             });
         }
     }
@@ -504,10 +505,6 @@ fn natural(id: &str) -> (String, usize, String) {
         number.parse().unwrap_or(usize::MAX),
         number.to_owned(),
     )
-}
-
-fn uid(uid: &cedar::EntityUid) -> EntityUid {
-    EntityUid::new(uid.type_name().to_string(), uid.id().unescaped())
 }
 
 fn cedar_uid(uid: &EntityUid) -> Result<cedar::EntityUid, String> {

@@ -100,6 +100,24 @@ impl Snapshot {
             .filter_map(|(row, data)| Some((Uid::known(row)?, data.as_deref()?)))
     }
 
+    /// The entities of type `Action`, in any namespace.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (Uid, &EntityData)> {
+        let is_action: Vec<bool> = self
+            .names
+            .types()
+            .map(|ty| {
+                let name = self.names.type_text(ty);
+                name == "Action" || name.ends_with("::Action")
+            })
+            .collect();
+        self.iter().filter(move |(uid, _)| {
+            self.names
+                .type_of(*uid)
+                .and_then(|ty| is_action.get(ty.index()))
+                .is_some_and(|is_action| *is_action)
+        })
+    }
+
     /// The same entities under a table of names that has grown.
     pub(crate) fn with_names(&self, names: Arc<Names>) -> Self {
         Self {

@@ -60,6 +60,21 @@ impl Names {
         self.uids.len()
     }
 
+    /// All uids, by number.
+    pub(crate) fn uids(&self) -> impl Iterator<Item = Uid> + use<> {
+        (0..self.uids.len()).map_while(Uid::known)
+    }
+
+    /// All entity types, by number.
+    pub(crate) fn types(&self) -> impl Iterator<Item = TypeId> + use<> {
+        (0..self.types.rows.len()).map_while(TypeId::known)
+    }
+
+    /// All attribute names, by number.
+    pub(crate) fn syms(&self) -> impl Iterator<Item = Sym> + use<> {
+        (0..self.syms.rows.len()).map_while(Sym::known)
+    }
+
     /// The uid `type_name::"id"`, when it is known.
     #[inline]
     pub(crate) fn find_uid(&self, type_name: &str, id: &str) -> Option<Uid> {

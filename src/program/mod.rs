@@ -4,6 +4,7 @@
 //! numbers of the entity snapshot (`epoch::link`), so that one program serves many snapshots.
 
 mod op;
+mod path;
 
 use std::sync::Arc;
 

@@ -1,0 +1,162 @@
+//! What an authorizer is built from: policies and entities as callers give them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cedar_policy::{self as cedar};
+
+use crate::id::{EntityUid, EntityUidRef, PolicyId};
+
+use super::error::Problem;
+use super::source::{Link, PolicySource, Sources};
+
+/// Policies to load: text, JSON, files, `cedar_policy::PolicySet`s, template links.
+///
+/// Nothing is parsed here; what is wrong is reported, all of it together, when the authorizer is built or its
+/// policies are replaced.
+///
+/// Policies from Cedar text are named by position: `policy0`, `policy1`, … with templates counted too, going on
+/// across texts in the order given. [`Policies::ids_from_annotations`] takes `@id("…")` instead where it stands.
+///
+/// ```
+/// use duramen::Policies;
+///
+/// let policies = Policies::new()
+///     .text(r#"permit(principal == ?principal, action == Action::"read", resource in ?resource);"#)
+///     .link("policy0", "alice-reads-inbox", Some(("User", "alice").into()), Some(("Folder", "inbox").into()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    pub(crate) sources: Sources,
+    /// What could not be read.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Policies {
+    /// No policies. With none, everything is denied.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds policies and templates in Cedar's syntax.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<Arc<str>>) -> Self {
+        self.sources.policies.push(PolicySource::Text {
+            file: None,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Adds a policy set in Cedar's JSON syntax (`staticPolicies`, `templates`, `templateLinks`). Its ids are
+    /// the ones it gives.
+    #[must_use]
+    pub fn json(mut self, text: impl Into<Arc<str>>) -> Self {
+        self.sources.policies.push(PolicySource::Json {
+            file: None,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Adds the policies, templates and links of a `cedar_policy::PolicySet`, under their ids.
+    ///
+    /// A set that was parsed from text elsewhere does not tell where: positions are then relative to each
+    /// policy's own text.
+    #[must_use]
+    pub fn policy_set(mut self, set: cedar::PolicySet) -> Self {
+        self.sources.policies.push(PolicySource::Set(Box::new(set)));
+        self
+    }
+
+    /// Adds a file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
+    #[must_use]
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let file: Arc<str> = path.display().to_string().into();
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let (file, text) = (Some(file), text.into());
+                let is_json = path.extension().is_some_and(|end| end == "json");
+                self.sources.policies.push(if is_json {
+                    PolicySource::Json { file, text }
+                } else {
+                    PolicySource::Text { file, text }
+                });
+            }
+            Err(error) => self
+                .problems
+                .push(Problem::new(format_args!("cannot be read: {error}")).in_file(Some(&file))),
+        }
+        self
+    }
+
+    /// Adds all `.cedar` files of a directory, by name; subdirectories are not entered.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let entries = std::fs::read_dir(path).and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<std::io::Result<Vec<_>>>()
+        });
+        match entries {
+            Ok(mut files) => {
+                files.retain(|file| file.extension().is_some_and(|end| end == "cedar"));
+                files.sort();
+                files.iter().fold(self, Self::file)
+            }
+            Err(error) => {
+                let file: Arc<str> = path.display().to_string().into();
+                self.problems.push(
+                    Problem::new(format_args!("cannot be read: {error}")).in_file(Some(&file)),
+                );
+                self
+            }
+        }
+    }
+
+    /// Links a template: fills its slots and gives the resulting policy an id. Slots that the template does not
+    /// have must be `None`.
+    #[must_use]
+    pub fn link(
+        mut self,
+        template: impl Into<PolicyId>,
+        id: impl Into<PolicyId>,
+        principal: Option<EntityUidRef<'_>>,
+        resource: Option<EntityUidRef<'_>>,
+    ) -> Self {
+        self.sources.links.push(Link {
+            template: template.into(),
+            id: id.into(),
+            principal: principal.map(EntityUidRef::to_owned),
+            resource: resource.map(EntityUidRef::to_owned),
+        });
+        self
+    }
+
+    /// Takes a policy's `@id` annotation, where it has one, as its id. Cedar itself gives the annotation no
+    /// meaning. Ids must be unique.
+    #[must_use]
+    pub fn ids_from_annotations(mut self) -> Self {
+        self.sources.ids_from_annotations = true;
+        self
+    }
+}
+
+impl From<&str> for Policies {
+    fn from(text: &str) -> Self {
+        Self::new().text(text)
+    }
+}
+
+impl From<cedar::PolicySet> for Policies {
+    fn from(set: cedar::PolicySet) -> Self {
+        Self::new().policy_set(set)
+    }
+}
+
+/// An entity uid of `cedar_policy`'s in our form.
+pub(crate) fn uid_of(uid: &cedar::EntityUid) -> EntityUid {
+    EntityUid::new(uid.type_name().to_string(), uid.id().unescaped())
+}

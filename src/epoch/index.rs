@@ -1,0 +1,178 @@
+//! The scope index: which policies can match a request at all.
+//!
+//! Scope tests cannot fail, so a policy whose scope cannot match may be skipped without changing the decision,
+//! the determining policies or the errors. Each policy is filed once, under the part of its scope that is
+//! rarest: an entity that the principal or the resource must be or be below, or the actions it is for. A
+//! decision asks for its principal and all of the principal's ancestors, likewise for the resource, and for its
+//! action; what it gets is tested in full.
+
+use crate::entity::Snapshot;
+use crate::id::Uid;
+
+use super::link::{ActionTest, Row, ScopeTest};
+
+/// The index over the rows of a linked program.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) principal: Buckets,
+    pub(crate) resource: Buckets,
+    pub(crate) action: Buckets,
+    /// Rows that are filed nowhere: every decision tests them.
+    pub(crate) rest: Vec<u32>,
+}
+
+/// Rows by uid.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    /// By uid: the bucket's number plus one; 0 for none. A flat array and not a hash table: a decision looks
+    /// up some forty ancestors in a deep hierarchy, at a nanosecond each. Four bytes a uid.
+    bucket_of: Vec<u32>,
+    /// Where each bucket's rows begin; one entry more than there are buckets.
+    starts: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Buckets {
+    fn new(mut entries: Vec<(Uid, u32)>) -> Self {
+        entries.sort_unstable();
+        entries.dedup();
+        let mut buckets = Self::default();
+        let mut last = None;
+        for (uid, row) in entries {
+            if last != Some(uid) {
+                last = Some(uid);
+                let at = uid.index();
+                if at >= buckets.bucket_of.len() {
+                    buckets.bucket_of.resize(at + 1, 0);
+                }
+                buckets.starts.push(as_u32(buckets.rows.len()));
+                buckets.bucket_of[at] = as_u32(buckets.starts.len());
+            }
+            buckets.rows.push(row);
+        }
+        buckets.starts.push(as_u32(buckets.rows.len()));
+        buckets
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows filed under `uid`.
+    #[inline]
+    pub(crate) fn rows(&self, uid: Uid) -> &[u32] {
+        if uid.is_local() {
+            return &[];
+        }
+        let bucket = match self.bucket_of.get(uid.index()) {
+            None | Some(0) => return &[],
+            Some(bucket) => *bucket as usize,
+        };
+        match (self.starts.get(bucket - 1), self.starts.get(bucket)) {
+            (Some(start), Some(end)) => self
+                .rows
+                .get(*start as usize..*end as usize)
+                .unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}
+
+impl Index {
+    pub(crate) fn new(rows: &[Row], action_lists: &[Uid], snapshot: &Snapshot) -> Self {
+        let mut principal_use = Usage::default();
+        let mut resource_use = Usage::default();
+        for row in rows {
+            if let Some(uid) = row.principal.entity() {
+                principal_use.count(uid);
+            }
+            if let Some(uid) = row.resource.entity() {
+                resource_use.count(uid);
+            }
+        }
+        let members = ActionMembers::new(snapshot);
+        let (mut principal, mut resource, mut action) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rest = Vec::new();
+        for (number, row) in rows.iter().enumerate() {
+            let number = as_u32(number);
+            match (row.principal.entity(), row.resource.entity()) {
+                (Some(p), Some(r)) if resource_use.of(r) < principal_use.of(p) => {
+                    resource.push((r, number));
+                }
+                (Some(p), _) => principal.push((p, number)),
+                (None, Some(r)) => resource.push((r, number)),
+                (None, None) => match row.action {
+                    ActionTest::Any => rest.push(number),
+                    ActionTest::Eq(uid) => action.push((uid, number)),
+                    ActionTest::In(list) => {
+                        for uid in list.of(action_lists) {
+                            action.push((*uid, number));
+                            action.extend(members.below(*uid).map(|member| (member, number)));
+                        }
+                    }
+                },
+            }
+        }
+        Self {
+            principal: Buckets::new(principal),
+            resource: Buckets::new(resource),
+            action: Buckets::new(action),
+            rest,
+        }
+    }
+}
+
+impl ScopeTest {
+    /// The entity that a match must be, or be below.
+    fn entity(self) -> Option<Uid> {
+        match self {
+            Self::Eq(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
+            Self::Any | Self::Is(_) => None,
+        }
+    }
+}
+
+/// How often each uid is used on one side of the scopes.
+#[derive(Default)]
+struct Usage(Vec<u32>);
+
+impl Usage {
+    fn count(&mut self, uid: Uid) {
+        let at = uid.index();
+        if at >= self.0.len() {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] += 1;
+    }
+
+    fn of(&self, uid: Uid) -> u32 {
+        self.0.get(uid.index()).copied().unwrap_or_default()
+    }
+}
+
+/// What is below each action group, from the stored hierarchy.
+struct ActionMembers(Vec<(Uid, Uid)>);
+
+impl ActionMembers {
+    fn new(snapshot: &Snapshot) -> Self {
+        let mut pairs: Vec<(Uid, Uid)> = snapshot
+            .actions()
+            .flat_map(|(uid, data)| data.ancestors().iter().map(move |above| (*above, uid)))
+            .collect();
+        pairs.sort_unstable();
+        Self(pairs)
+    }
+
+    fn below(&self, group: Uid) -> impl Iterator<Item = Uid> {
+        let start = self.0.partition_point(|(above, _)| *above < group);
+        self.0[start..]
+            .iter()
+            .take_while(move |(above, _)| *above == group)
+            .map(|(_, member)| *member)
+    }
+}
+
+/// Row numbers and bucket numbers fit: policies are counted in `u32` when they are compiled.
+fn as_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,126 @@
+//! Deciding one request on one epoch.
+
+mod machine;
+mod resolve;
+mod response;
+mod scratch;
+
+use bumpalo::Bump;
+
+use crate::decision::{Effect, ErrorMode, Outcome};
+use crate::epoch::Epoch;
+use crate::request::locals::{Locals, RequestNames};
+use crate::request::{Request, RequestError};
+
+pub(crate) use machine::{Machine, Resolved};
+pub(crate) use resolve::{Reading, resolve};
+pub use response::{OwnedResponse, Response};
+pub(crate) use response::Pin;
+pub(crate) use scratch::{Findings, Lease};
+pub use scratch::Scratch;
+
+/// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also
+/// after a forbid has been found.
+pub(crate) fn evaluate(
+    epoch: &Epoch,
+    machine: &Machine<'_>,
+    mode: ErrorMode,
+    findings: &mut Findings,
+) -> Outcome {
+    let Findings {
+        permits,
+        forbids,
+        errors,
+    } = findings;
+    machine.matching(|policy| {
+        match machine.holds(policy) {
+            Ok(false) => {}
+            Ok(true) => match epoch.effect(policy) {
+                Effect::Permit => permits.push(policy),
+                Effect::Forbid => forbids.push(policy),
+            },
+            Err(raise) => errors.push((policy, raise)),
+        }
+        true
+    });
+    // The index finds policies bucket by bucket; answers come in the order of the policies.
+    for list in [permits, forbids] {
+        if !list.is_sorted() {
+            list.sort_unstable();
+        }
+    }
+    if !errors.is_sorted_by_key(|(policy, _)| *policy) {
+        errors.sort_unstable_by_key(|(policy, _)| *policy);
+    }
+    outcome(epoch, mode, findings)
+}
+
+fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
+    if !findings.forbids.is_empty() {
+        return Outcome::Forbidden;
+    }
+    if findings.permits.is_empty() {
+        return Outcome::NoPermit;
+    }
+    let spoiled = match mode {
+        ErrorMode::Cedar => false,
+        ErrorMode::DenyOnForbidError => findings
+            .errors
+            .iter()
+            .any(|(policy, _)| epoch.effect(*policy) == Effect::Forbid),
+        ErrorMode::DenyOnAnyError => !findings.errors.is_empty(),
+    };
+    if spoiled {
+        Outcome::EvaluationErrors
+    } else {
+        Outcome::Allowed
+    }
+}
+
+/// Whether the request is allowed, and nothing else: stops at the first forbid, and evaluates no permit after
+/// the first that applies.
+pub(crate) fn evaluate_decision(epoch: &Epoch, machine: &Machine<'_>, mode: ErrorMode) -> bool {
+    let mut permitted = false;
+    let mut denied = false;
+    machine.matching(|policy| {
+        let effect = epoch.effect(policy);
+        // In the strictest mode a permit that errors spoils an allow, so every permit has to be asked.
+        if permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
+            return true;
+        }
+        match (machine.holds(policy), effect) {
+            (Ok(false), _) => {}
+            (Ok(true), Effect::Permit) => permitted = true,
+            (Ok(true), Effect::Forbid) => denied = true,
+            (Err(_), effect) => {
+                denied = match mode {
+                    ErrorMode::Cedar => false,
+                    ErrorMode::DenyOnForbidError => effect == Effect::Forbid,
+                    ErrorMode::DenyOnAnyError => true,
+                };
+            }
+        }
+        !denied
+    });
+    permitted && !denied
+}
+
+/// Resolves a request and makes the machine that evaluates it.
+pub(crate) fn prepare<'a>(
+    epoch: &'a Epoch,
+    request: &Request<'_>,
+    reading: &Reading,
+    arena: &'a Bump,
+    locals: &'a mut Locals,
+) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
+    let resolved = resolve(epoch, request, reading, arena, locals)?;
+    let names = RequestNames {
+        shared: &epoch.snapshot.names,
+        locals,
+    };
+    Ok((
+        Machine::new(epoch, names, resolved, arena),
+        resolved,
+        names,
+    ))
+}

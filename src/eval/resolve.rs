@@ -1,0 +1,349 @@
+//! From a request in the caller's words to one in the epoch's numbers.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec;
+
+use crate::epoch::Epoch;
+use crate::id::{EntityUidRef, Uid};
+use crate::json::{self, ArrayReader, EntityRules};
+use crate::limits::{Limit, Limits};
+use crate::program::ContextUse;
+use crate::request::context::WriteError;
+use crate::request::locals::{Locals, RequestInterner, RequestNames};
+use crate::request::overlay::{Overlay, OverlayEntity};
+use crate::request::serialize::Fields;
+use crate::request::{
+    ContextSource, EntitySource, Request, Entity, RequestError, RequestPart,
+};
+use crate::schema::{SchemaModel, check};
+use crate::value::Record;
+use crate::value::arena::{Intern, NameText, TableFull};
+
+use super::machine::Resolved;
+
+/// How requests are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) limits: Limits,
+    /// Whether requests are validated against the schema.
+    pub(crate) validate: bool,
+    /// Whether the whole context is wanted, also what no policy can observe.
+    pub(crate) keep_inputs: bool,
+}
+
+/// Resolves a request: looks up its uids, writes context and entities into the arena, validates.
+pub(crate) fn resolve<'a>(
+    epoch: &'a Epoch,
+    request: &Request<'_>,
+    reading: &Reading,
+    arena: &'a Bump,
+    locals: &mut Locals,
+) -> Result<Resolved<'a>, RequestError> {
+    let names = &epoch.snapshot.names;
+    let schema = epoch.schema.as_deref();
+    let mut resolver = Resolver {
+        epoch,
+        arena,
+        reading,
+        names: RequestInterner {
+            shared: names,
+            locals,
+        },
+    };
+    let principal = resolver.uid(request.principal(), RequestPart::Principal)?;
+    let action = resolver.uid(request.action(), RequestPart::Action)?;
+    let resource = resolver.uid(request.resource(), RequestPart::Resource)?;
+    let context = match request.context {
+        ContextSource::Empty => Record::Built(&(&[] as &[_])),
+        ContextSource::Typed(context) => {
+            let fields = resolver.fields();
+            resolver.typed(context, fields, RequestPart::Context)?
+        }
+        ContextSource::Json(text) => resolver.context_json(text, request.action(), schema)?,
+    };
+    let overlay = match request.entities {
+        EntitySource::None => Overlay::default(),
+        EntitySource::Typed(entities) => resolver.entities(entities)?,
+        EntitySource::Json(text) => resolver.entities_json(text, schema)?,
+    };
+    let resolved = Resolved {
+        principal,
+        action,
+        resource,
+        context,
+        overlay,
+    };
+    if let Some(schema) = schema {
+        let names = RequestNames {
+            shared: names,
+            locals,
+        };
+        validate(request, &resolved, schema, reading, names)?;
+        if !overlay.is_empty() {
+            validate_overlay(&overlay, schema, names)?;
+        }
+    }
+    if !overlay.is_empty() {
+        let names = RequestNames {
+            shared: names,
+            locals,
+        };
+        refuse_cycles(&overlay, epoch, names, arena)?;
+    }
+    Ok(resolved)
+}
+
+struct Resolver<'a, 's> {
+    epoch: &'a Epoch,
+    arena: &'a Bump,
+    reading: &'s Reading,
+    names: RequestInterner<'s>,
+}
+
+impl<'a> Resolver<'a, '_> {
+    #[inline]
+    fn uid(&mut self, uid: EntityUidRef<'_>, part: RequestPart) -> Result<Uid, RequestError> {
+        match self.names.shared.find_uid(uid.type_name(), uid.id()) {
+            Some(uid) => Ok(uid),
+            None => self.unknown_uid(uid, part),
+        }
+    }
+
+    /// A uid that no policy and no entity mentions; its type name has not been checked by anybody yet.
+    #[cold]
+    fn unknown_uid(
+        &mut self,
+        uid: EntityUidRef<'_>,
+        part: RequestPart,
+    ) -> Result<Uid, RequestError> {
+        if self.names.shared.find_type(uid.type_name()).is_none()
+            && !json::is_normalized_type_name(uid.type_name())
+        {
+            return Err(RequestError::new(
+                part,
+                format_args!(
+                    "`{}` is not an entity type name; write identifiers joined by `::`, without spaces or \
+                     reserved words",
+                    uid.type_name().escape_debug()
+                ),
+            ));
+        }
+        self.names
+            .uid(uid.type_name(), uid.id())
+            .map_err(|full| RequestError::new(part, full))
+    }
+
+    /// Which fields of a typed context are copied.
+    fn fields(&self) -> Fields {
+        let all = self.reading.keep_inputs
+            || (self.reading.validate && self.epoch.schema.is_some())
+            || self.epoch.program.context == ContextUse::Whole;
+        if all { Fields::All } else { Fields::Known }
+    }
+
+    fn typed(
+        &mut self,
+        record: &dyn crate::request::context::WriteRecord,
+        fields: Fields,
+        part: RequestPart,
+    ) -> Result<Record<'a>, RequestError> {
+        record
+            .write(self.arena, &mut self.names, fields, &self.reading.limits)
+            .map_err(|WriteError { limit, message }| match limit {
+                Some(limit) => RequestError::limit_of(part, limit),
+                None => RequestError::new(part, message),
+            })
+    }
+
+    fn context_json(
+        &mut self,
+        text: &str,
+        action: EntityUidRef<'_>,
+        schema: Option<&SchemaModel>,
+    ) -> Result<Record<'a>, RequestError> {
+        let limits = &self.reading.limits;
+        let wrong = |message: &dyn std::fmt::Display| RequestError::new(RequestPart::Context, message);
+        check_limit(limits, Limit::ContextBytes, text.len(), RequestPart::Context)?;
+        // The text is copied so that what is read from it lives as long as the decision.
+        let text: &'a str = self.arena.alloc_str(text);
+        let json = json::parse(self.arena, text, limits.context_depth())
+            .map_err(|error| json_error(error, text, RequestPart::Context))?;
+        let json = self.arena.alloc(json);
+        let expected = schema
+            .and_then(|schema| schema.action(action))
+            .map(|action| &action.context);
+        json::read_context(self.arena, json, expected, &mut self.names)
+            .map_err(|error| wrong(&error))
+    }
+
+    fn entities(
+        &mut self,
+        entities: &[Entity<'_>],
+    ) -> Result<Overlay<'a>, RequestError> {
+        let part = RequestPart::Entities;
+        check_limit(
+            &self.reading.limits,
+            Limit::OverlayEntities,
+            entities.len(),
+            part,
+        )?;
+        let mut overlay = Vec::with_capacity_in(entities.len(), self.arena);
+        for entity in entities {
+            let uid = self.uid(entity.uid, part)?;
+            let of = |error: RequestError| error.within(entity.uid);
+            let mut parents = Vec::with_capacity_in(entity.parents.len(), self.arena);
+            for parent in entity.parents {
+                parents.push(self.uid(*parent, part).map_err(of)?);
+            }
+            let mut record = |record: Option<crate::request::Typed<'_>>| match record {
+                None => Ok(Record::Built(&(&[] as &[_]))),
+                Some(record) => self.typed(record.0, Fields::All, part).map_err(of),
+            };
+            overlay.push(OverlayEntity {
+                uid,
+                attrs: record(entity.attrs)?,
+                tags: record(entity.tags)?,
+                parents: parents.into_bump_slice(),
+            });
+        }
+        self.overlay(overlay)
+    }
+
+    fn entities_json(
+        &mut self,
+        text: &str,
+        schema: Option<&SchemaModel>,
+    ) -> Result<Overlay<'a>, RequestError> {
+        let part = RequestPart::Entities;
+        let limits = &self.reading.limits;
+        check_limit(limits, Limit::InputBytes, text.len(), part)?;
+        let text: &'a str = self.arena.alloc_str(text);
+        // Array, entity, attributes: what the limit on an attribute's depth does not count.
+        let mut reader = ArrayReader::new(text, limits.attribute_depth().saturating_add(3));
+        let mut overlay = Vec::new_in(self.arena);
+        while let Some(json) = reader
+            .next(self.arena)
+            .map_err(|error| json_error(error, text, part))?
+        {
+            check_limit(limits, Limit::OverlayEntities, overlay.len() + 1, part)?;
+            let json = self.arena.alloc(json);
+            let rules = |type_name: &str| EntityRules::of(schema, type_name);
+            let entity = json::read_entity(self.arena, json, rules, &mut self.names)
+                .map_err(|error| RequestError::new(part, error))?;
+            overlay.push(OverlayEntity {
+                uid: entity.uid,
+                attrs: entity.attrs,
+                tags: entity.tags,
+                parents: entity.parents,
+            });
+        }
+        self.overlay(overlay)
+    }
+
+    fn overlay(
+        &mut self,
+        entities: Vec<'a, OverlayEntity<'a>>,
+    ) -> Result<Overlay<'a>, RequestError> {
+        Overlay::new(entities).map_err(|uid| {
+            let names = RequestNames {
+                shared: self.names.shared,
+                locals: self.names.locals,
+            };
+            RequestError::new(RequestPart::Entities, "is given twice; give it once")
+                .within(names.uid_text(uid).into())
+        })
+    }
+}
+
+fn validate(
+    request: &Request<'_>,
+    resolved: &Resolved<'_>,
+    schema: &SchemaModel,
+    reading: &Reading,
+    names: RequestNames<'_>,
+) -> Result<(), RequestError> {
+    if !reading.validate {
+        return Ok(());
+    }
+    check::check_request(
+        schema,
+        request.principal(),
+        request.action(),
+        request.resource(),
+        resolved.context,
+        &names,
+    )
+    .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))
+}
+
+/// An overlay must be what an upsert would accept.
+fn validate_overlay(
+    overlay: &Overlay<'_>,
+    schema: &SchemaModel,
+    names: RequestNames<'_>,
+) -> Result<(), RequestError> {
+    for entity in overlay.entities() {
+        let uid: EntityUidRef<'_> = names.uid_text(entity.uid).into();
+        // Cedar checks an upserted entity before it closes the hierarchy: its direct parents only.
+        check::check_entity(
+            schema,
+            uid,
+            entity.attrs,
+            entity.tags,
+            entity.parents.iter().copied(),
+            &names,
+        )
+        .map_err(|mismatch| {
+            RequestError::new(RequestPart::Entities, mismatch).within(uid)
+        })?;
+    }
+    Ok(())
+}
+
+fn refuse_cycles(
+    overlay: &Overlay<'_>,
+    epoch: &Epoch,
+    names: RequestNames<'_>,
+    arena: &Bump,
+) -> Result<(), RequestError> {
+    for entity in overlay.entities() {
+        if entity.parents.is_empty() {
+            continue;
+        }
+        let ancestors = overlay.ancestors(arena, entity.uid, |uid| {
+            let data = epoch.snapshot.entity(uid)?;
+            Some((data.parents(), data.ancestors()))
+        });
+        if ancestors.binary_search(&entity.uid).is_ok() {
+            return Err(RequestError::new(
+                RequestPart::Entities,
+                "is its own ancestor; the hierarchy must not have cycles",
+            )
+            .within(names.uid_text(entity.uid).into()));
+        }
+    }
+    Ok(())
+}
+
+fn check_limit(
+    limits: &Limits,
+    limit: Limit,
+    found: usize,
+    part: RequestPart,
+) -> Result<(), RequestError> {
+    limits
+        .check(limit, found)
+        .map_err(|exceeded| RequestError::limit_of(part, exceeded))
+}
+
+#[cold]
+fn json_error(error: json::JsonError, text: &str, part: RequestPart) -> RequestError {
+    let at = error.position(text);
+    RequestError::new(part, format_args!("{error} at line {}, column {}", at.line, at.column))
+}
+
+impl From<TableFull> for RequestError {
+    fn from(full: TableFull) -> Self {
+        Self::new(RequestPart::Request, full)
+    }
+}

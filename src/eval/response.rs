@@ -1,0 +1,136 @@
+//! The answer to a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::decision::{Decision, Outcome};
+use crate::epoch::{Epoch, Version};
+use crate::evidence::{RecordedError, RecordedPolicy};
+use crate::id::PolicyId;
+use crate::request::RequestError;
+use crate::value::ErrorKind;
+
+use super::scratch::Lease;
+
+/// A pinned epoch.
+pub(crate) enum Pin<'e> {
+    Guard(arc_swap::Guard<Arc<Epoch>>),
+    Borrowed(&'e Epoch),
+}
+
+impl Pin<'_> {
+    #[inline]
+    pub(crate) fn epoch(&self) -> &Epoch {
+        match self {
+            Self::Guard(guard) => guard,
+            Self::Borrowed(epoch) => epoch,
+        }
+    }
+}
+
+/// The answer to a request: the decision and what it rests on.
+///
+/// A response holds the policies and entities that were decided on, and its working memory: read it and let it
+/// go. [`Response::to_owned`] is for keeping.
+#[must_use = "a decision that is not looked at protects nothing"]
+pub struct Response<'a> {
+    pub(crate) outcome: Outcome,
+    pub(crate) pin: Pin<'a>,
+    pub(crate) lease: Lease<'a>,
+    pub(crate) request_error: Option<Box<RequestError>>,
+}
+
+impl Response<'_> {
+    /// Whether the request is allowed.
+    pub fn is_allowed(&self) -> bool {
+        self.outcome == Outcome::Allowed
+    }
+
+    /// Allow or deny.
+    pub fn decision(&self) -> Decision {
+        self.outcome.decision()
+    }
+
+    /// Why.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The policies that determine the decision, in the order of the policy set: all forbids that apply, or
+    /// else all permits that apply. (With a strict [`ErrorMode`](crate::ErrorMode), also the permits that
+    /// would have allowed.)
+    pub fn determining(&self) -> impl ExactSizeIterator<Item = RecordedPolicy<'_>> {
+        let policies = self
+            .lease
+            .get()
+            .map_or(&[][..], |scratch| scratch.findings.determining());
+        let program = &self.pin.epoch().program;
+        policies
+            .iter()
+            .map(move |policy| RecordedPolicy::new(program, *policy))
+    }
+
+    /// The policies that could not be evaluated, in the order of the policy set.
+    pub fn errors(&self) -> impl ExactSizeIterator<Item = RecordedError<'_>> {
+        let errors = self
+            .lease
+            .get()
+            .map_or(&[][..], |scratch| &scratch.findings.errors);
+        let program = &self.pin.epoch().program;
+        errors
+            .iter()
+            .map(move |(policy, raise)| RecordedError::new(program, *policy, *raise))
+    }
+
+    /// What was wrong with the request, when the outcome is [`Outcome::InvalidRequest`].
+    pub fn request_error(&self) -> Option<&RequestError> {
+        self.request_error.as_deref()
+    }
+
+    /// The policies, schema and entities that were decided on.
+    pub fn version(&self) -> Version {
+        self.pin.epoch().version
+    }
+
+    /// The response without the memory and the data that it borrows.
+    pub fn to_owned(&self) -> OwnedResponse {
+        OwnedResponse {
+            outcome: self.outcome,
+            determining: self.determining().map(|policy| policy.id().clone()).collect(),
+            errors: self
+                .errors()
+                .map(|error| (error.policy().id().clone(), error.kind()))
+                .collect(),
+            request_error: self.request_error.as_deref().cloned(),
+            version: self.version(),
+        }
+    }
+}
+
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("outcome", &self.outcome)
+            .field("determining", &self.determining().collect::<Vec<_>>())
+            .field("errors", &self.errors().collect::<Vec<_>>())
+            .field("request_error", &self.request_error)
+            .field("version", &self.version())
+            .finish()
+    }
+}
+
+/// A [`Response`] to keep.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct OwnedResponse {
+    /// Why the decision is what it is; [`Outcome::decision`] is the decision.
+    pub outcome: Outcome,
+    /// The ids of the determining policies.
+    pub determining: Vec<PolicyId>,
+    /// The policies that could not be evaluated, with the kind of error.
+    pub errors: Vec<(PolicyId, ErrorKind)>,
+    /// What was wrong with the request.
+    pub request_error: Option<RequestError>,
+    /// The policies, schema and entities that were decided on.
+    pub version: Version,
+}

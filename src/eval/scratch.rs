@@ -1,0 +1,151 @@
+//! A thread's working memory, reused from call to call.
+
+use std::cell::RefCell;
+
+use bumpalo::Bump;
+
+use crate::request::locals::Locals;
+use crate::value::Raise;
+
+/// Working memory for decisions: an arena for the request's values, lists for what was found.
+///
+/// Once it has seen the largest request it will see, no decision allocates. One scratch serves one decision at
+/// a time and any authorizer.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) arena: Arena,
+    pub(crate) locals: Locals,
+    pub(crate) findings: Findings,
+}
+
+/// What evaluating found: numbers of policies.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) permits: Vec<u32>,
+    pub(crate) forbids: Vec<u32>,
+    pub(crate) errors: Vec<(u32, Raise)>,
+}
+
+/// A bump arena that settles on one chunk.
+///
+/// `Bump::reset` keeps only the last chunk and frees the others, so that a request larger than that chunk
+/// would allocate again each time it comes. When a call needed more than one, the next begins with a single
+/// chunk of what that call used in all, and the one after that allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    bump: Bump,
+    /// Bytes of the chunk that the arena began the call with.
+    chunk: usize,
+}
+
+impl Scratch {
+    /// An empty scratch; grows to what its requests need.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes ready for the next call. What the last one left is gone.
+    pub(crate) fn reset(&mut self) {
+        self.arena.reset();
+        self.locals.clear();
+        self.findings.clear();
+    }
+}
+
+impl Findings {
+    pub(crate) fn clear(&mut self) {
+        self.permits.clear();
+        self.forbids.clear();
+        self.errors.clear();
+    }
+
+    /// The policies that determine the decision: forbids before permits.
+    pub(crate) fn determining(&self) -> &[u32] {
+        if self.forbids.is_empty() {
+            &self.permits
+        } else {
+            &self.forbids
+        }
+    }
+}
+
+impl Arena {
+    pub(crate) fn bump(&self) -> &Bump {
+        &self.bump
+    }
+
+    fn reset(&mut self) {
+        let used = self.bump.allocated_bytes();
+        if used > self.chunk {
+            if self.chunk > 0 || used > FIRST_CHUNK {
+                // The last call needed more than one chunk.
+                self.bump = Bump::with_capacity(used.next_power_of_two());
+            } else {
+                self.bump.reset();
+            }
+            self.chunk = self.bump.allocated_bytes();
+        } else {
+            self.bump.reset();
+        }
+    }
+}
+
+/// A first chunk of up to this many bytes is kept as it is.
+const FIRST_CHUNK: usize = 4096;
+
+thread_local! {
+    /// Scratches that the pooled calls of this thread use in turn. A list and not one: a caller may hold
+    /// several responses at once, and a sink may decide in its turn.
+    static POOL: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// More than this many responses at once on one thread, and their scratches are freed and not kept.
+const POOL_SIZE: usize = 32;
+
+/// A scratch: the thread's, given back on drop, or the caller's.
+#[derive(Debug)]
+pub(crate) enum Lease<'s> {
+    Pooled(Option<Box<Scratch>>),
+    Borrowed(&'s mut Scratch),
+}
+
+impl Lease<'_> {
+    /// A scratch of this thread's pool.
+    pub(crate) fn pooled() -> Self {
+        let scratch = POOL.with(|pool| pool.try_borrow_mut().ok()?.pop());
+        Self::Pooled(Some(scratch.unwrap_or_default()))
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Self::Pooled(scratch) = self
+            && let Some(scratch) = scratch.take()
+        {
+            // While the thread shuts down its pool may be gone already; then the scratch just drops.
+            let _ = POOL.try_with(|pool| {
+                if let Ok(mut pool) = pool.try_borrow_mut()
+                    && pool.len() < POOL_SIZE
+                {
+                    pool.push(scratch);
+                }
+            });
+        }
+    }
+}
+
+impl Lease<'_> {
+    pub(crate) fn get(&self) -> Option<&Scratch> {
+        match self {
+            Self::Pooled(scratch) => scratch.as_deref(),
+            Self::Borrowed(scratch) => Some(scratch),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut Scratch {
+        match self {
+            Self::Pooled(scratch) => scratch.get_or_insert_default(),
+            Self::Borrowed(scratch) => scratch,
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! The record of a decision.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use crate::decision::{Decision, Effect, Outcome};
+use crate::epoch::{Epoch, Version};
+use crate::ext::Datetime;
+use crate::id::{EntityUidRef, NodeId, PolicyId};
+use crate::program::Program;
+use crate::request::locals::RequestNames;
+use crate::request::{Request, RequestError, TraceIds};
+use crate::value::arena::NameText;
+use crate::value::{ErrorKind, Raise, Record, Value};
+
+/// The number of the record format that is written. Fields may be added under the same number.
+const FORMAT: u32 = 1;
+
+/// The record of one decision, borrowed from it.
+///
+/// Serializes (with any serde format) to the fields that [`DecisionRecord`]'s methods are named after.
+#[derive(Clone, Copy)]
+pub struct DecisionRecord<'a> {
+    pub(crate) instance: &'a str,
+    pub(crate) sequence: u64,
+    pub(crate) lost_before: u64,
+    pub(crate) time: SystemTime,
+    pub(crate) duration: Duration,
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) context: Option<ContextView<'a>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) determining: &'a [u32],
+    pub(crate) errors: &'a [(u32, Raise)],
+    pub(crate) request_error: Option<&'a RequestError>,
+}
+
+impl<'a> DecisionRecord<'a> {
+    /// The number of the record format, 1.
+    pub fn format(&self) -> u32 {
+        FORMAT
+    }
+
+    /// The random id of the authorizer that decided, 32 hexadecimal digits. With [`Self::sequence`] it
+    /// names the decision.
+    pub fn instance(&self) -> &'a str {
+        self.instance
+    }
+
+    /// The record's number, from 1, without gaps for each instance.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many records of the instance could not be kept since the last one that was.
+    pub fn lost_before(&self) -> u64 {
+        self.lost_before
+    }
+
+    /// When the decision was made, by the authorizer's clock.
+    pub fn time(&self) -> SystemTime {
+        self.time
+    }
+
+    /// How long the decision took, without the sink.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// The policies, schema and entities that were decided on.
+    pub fn version(&self) -> Version {
+        self.epoch.version
+    }
+
+    /// Who asked.
+    pub fn principal(&self) -> EntityUidRef<'a> {
+        self.request.principal()
+    }
+
+    /// What they wanted to do.
+    pub fn action(&self) -> EntityUidRef<'a> {
+        self.request.action()
+    }
+
+    /// What they wanted to do it to.
+    pub fn resource(&self) -> EntityUidRef<'a> {
+        self.request.resource()
+    }
+
+    /// The context, in full; `None` when the sink wants no inputs, or when the request was not understood.
+    pub fn context(&self) -> Option<ContextView<'a>> {
+        self.context
+    }
+
+    /// The caller's id of the request.
+    pub fn request_id(&self) -> Option<&'a str> {
+        self.request.id()
+    }
+
+    /// The ids of the trace that the request belongs to.
+    pub fn trace(&self) -> Option<TraceIds<'a>> {
+        self.request.trace_ids()
+    }
+
+    /// Allow or deny.
+    pub fn decision(&self) -> Decision {
+        self.outcome.decision()
+    }
+
+    /// Why.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The policies that determined the decision: the forbids that applied, or else the permits.
+    pub fn determining(&self) -> impl ExactSizeIterator<Item = RecordedPolicy<'a>> {
+        let program: &'a Program = &self.epoch.program;
+        self.determining
+            .iter()
+            .map(|policy| RecordedPolicy::new(program, *policy))
+    }
+
+    /// The policies that could not be evaluated.
+    pub fn errors(&self) -> impl ExactSizeIterator<Item = RecordedError<'a>> {
+        let program: &'a Program = &self.epoch.program;
+        self.errors.iter().map(|(policy, raise)| RecordedError {
+            program,
+            policy: *policy,
+            raise: *raise,
+        })
+    }
+
+    /// What was wrong with the request, if it could not be decided.
+    pub fn request_error(&self) -> Option<&'a RequestError> {
+        self.request_error
+    }
+}
+
+impl fmt::Debug for DecisionRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecisionRecord")
+            .field("sequence", &self.sequence)
+            .field("principal", &self.principal())
+            .field("action", &self.action())
+            .field("resource", &self.resource())
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Times are written as Cedar writes datetimes (`2026-11-22T13:00:00.000Z`), durations in nanoseconds,
+/// digests in lower-case hexadecimal. Fields without a value are left out.
+impl Serialize for DecisionRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("format", &FORMAT)?;
+        map.serialize_entry("instance", self.instance)?;
+        map.serialize_entry("sequence", &self.sequence)?;
+        if self.lost_before > 0 {
+            map.serialize_entry("lost_before", &self.lost_before)?;
+        }
+        map.serialize_entry("time", &Timestamp(self.time))?;
+        map.serialize_entry(
+            "duration_ns",
+            &u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX),
+        )?;
+        map.serialize_entry("engine", concat!("duramen ", env!("CARGO_PKG_VERSION")))?;
+        map.serialize_entry("version", &self.version())?;
+        if let Some(id) = self.request_id() {
+            map.serialize_entry("request_id", id)?;
+        }
+        if let Some(trace) = self.trace() {
+            map.serialize_entry("trace", &trace)?;
+        }
+        map.serialize_entry("principal", &self.principal())?;
+        map.serialize_entry("action", &self.action())?;
+        map.serialize_entry("resource", &self.resource())?;
+        if let Some(context) = self.context {
+            map.serialize_entry("context", &context)?;
+        }
+        map.serialize_entry("decision", &self.decision())?;
+        map.serialize_entry("outcome", &self.outcome)?;
+        map.serialize_entry("determining", &Each(|| self.determining()))?;
+        map.serialize_entry("errors", &Each(|| self.errors()))?;
+        if let Some(error) = self.request_error {
+            map.serialize_entry("request_error", &Text(error))?;
+        }
+        map.end()
+    }
+}
+
+/// A policy in a record.
+#[derive(Clone, Copy)]
+pub struct RecordedPolicy<'a> {
+    program: &'a Program,
+    policy: u32,
+}
+
+impl<'a> RecordedPolicy<'a> {
+    pub(crate) fn new(program: &'a Program, policy: u32) -> Self {
+        Self { program, policy }
+    }
+
+    fn policy(&self) -> Option<&'a crate::program::Policy> {
+        self.program.policies.get(self.policy as usize)
+    }
+
+    fn body(&self) -> Option<&'a crate::program::Body> {
+        self.program.bodies.get(self.policy()?.body as usize)
+    }
+
+    /// The policy's id.
+    pub fn id(&self) -> &'a PolicyId {
+        // Numbers come from the program itself; the first policy stands in for what cannot happen.
+        &self.program.policies[self.policy as usize].id
+    }
+
+    /// Whether it permits or forbids.
+    pub fn effect(&self) -> Effect {
+        self.body().map_or(Effect::Forbid, |body| body.effect)
+    }
+
+    /// The id of the template, when the policy is a link.
+    pub fn template(&self) -> Option<&'a PolicyId> {
+        self.body()?.template.as_ref()
+    }
+
+    /// The policy's annotations, by name.
+    pub fn annotations(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+        self.body()
+            .map_or(&[][..], |body| &body.annotations)
+            .iter()
+            .map(|(key, value)| (&**key, &**value))
+    }
+
+    /// One annotation's value.
+    pub fn annotation(&self, name: &str) -> Option<&'a str> {
+        self.annotations()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+}
+
+impl fmt::Debug for RecordedPolicy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id().fmt(f)
+    }
+}
+
+impl Serialize for RecordedPolicy<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", self.id())?;
+        if let Some(template) = self.template() {
+            map.serialize_entry("template", template)?;
+        }
+        map.serialize_entry("effect", &self.effect())?;
+        if self.annotations().len() > 0 {
+            map.serialize_entry("annotations", &Pairs(|| self.annotations()))?;
+        }
+        map.end()
+    }
+}
+
+/// A policy that could not be evaluated: which, why and where.
+#[derive(Clone, Copy)]
+pub struct RecordedError<'a> {
+    program: &'a Program,
+    policy: u32,
+    raise: Raise,
+}
+
+impl<'a> RecordedError<'a> {
+    pub(crate) fn new(program: &'a Program, policy: u32, raise: Raise) -> Self {
+        Self {
+            program,
+            policy,
+            raise,
+        }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> RecordedPolicy<'a> {
+        RecordedPolicy::new(self.program, self.policy)
+    }
+
+    /// The kind of error.
+    pub fn kind(&self) -> ErrorKind {
+        self.raise.kind
+    }
+
+    /// Where in the policy the sub-expression stands that failed: the number of the `when` or `unless`
+    /// condition, then at each level the number of the operand, from 0 in the order of evaluation. Made on
+    /// demand; allocates.
+    pub fn path(&self) -> Vec<u32> {
+        self.program
+            .path_to(self.policy, self.raise.node)
+            .unwrap_or_default()
+    }
+
+    /// Where the policy stands in its source: the file, if it has one, and the byte range in the source text.
+    /// A link stands where its template stands. `None` for policies that were not loaded from Cedar text.
+    pub fn source(&self) -> Option<(Option<&'a str>, std::ops::Range<usize>)> {
+        let span = self.policy().body()?.source.as_ref()?;
+        Some((
+            span.file.as_deref(),
+            span.start as usize..span.end as usize,
+        ))
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.raise.node
+    }
+}
+
+impl fmt::Debug for RecordedError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.policy().id(), self.kind())
+    }
+}
+
+impl fmt::Display for RecordedError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy {}: {}", self.policy().id(), self.kind())
+    }
+}
+
+/// The path is written as numbers joined by dots, without allocating: sinks run inside decisions.
+impl Serialize for RecordedError<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", self.policy().id())?;
+        map.serialize_entry("kind", &self.raise.kind)?;
+        map.serialize_entry(
+            "path",
+            &Text(&PathText {
+                program: self.program,
+                policy: self.policy,
+                node: self.raise.node,
+            }),
+        )?;
+        map.end()
+    }
+}
+
+/// The path to a node, joined by dots.
+struct PathText<'a> {
+    program: &'a Program,
+    policy: u32,
+    node: NodeId,
+}
+
+impl fmt::Display for PathText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.program.write_path(self.policy, self.node, f)
+    }
+}
+
+/// A context, readable as Cedar JSON: serialize it with any serde format.
+#[derive(Clone, Copy)]
+pub struct ContextView<'a> {
+    pub(crate) record: Record<'a>,
+    pub(crate) names: RequestNames<'a>,
+}
+
+impl fmt::Debug for ContextView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextView")
+            .field("fields", &self.record.len())
+            .finish()
+    }
+}
+
+impl Serialize for ContextView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.record.len()))?;
+        for (key, value) in self.record.iter() {
+            map.serialize_entry(
+                self.names.sym_text(key),
+                &ValueView {
+                    value,
+                    names: self.names,
+                },
+            )?;
+        }
+        map.end()
+    }
+}
+
+/// A value as Cedar JSON.
+struct ValueView<'a> {
+    value: Value<'a>,
+    names: RequestNames<'a>,
+}
+
+impl Serialize for ValueView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names;
+        match self.value {
+            Value::Bool(b) => serializer.serialize_bool(b),
+            Value::Long(i) => serializer.serialize_i64(i),
+            Value::String(s) => serializer.serialize_str(s),
+            Value::Entity(uid) => {
+                let uid = EntityUidRef::from(names.uid_text(uid));
+                Escape("__entity", uid).serialize(serializer)
+            }
+            Value::Set(set) => {
+                let mut seq = serializer.serialize_seq(Some(set.len()))?;
+                for value in set.iter() {
+                    seq.serialize_element(&ValueView { value, names })?;
+                }
+                seq.end()
+            }
+            Value::Record(record) => ContextView { record, names }.serialize(serializer),
+            Value::Decimal(d) => call("decimal", &d).serialize(serializer),
+            Value::Duration(d) => call("duration", &d).serialize(serializer),
+            Value::Ip(ip) => call("ip", &ip).serialize(serializer),
+            Value::Datetime(d) if d.is_representable() => {
+                call("datetime", &d).serialize(serializer)
+            }
+            Value::Datetime(d) => Escape("__extn", Offset(d)).serialize(serializer),
+        }
+    }
+}
+
+/// `{ key: value }`.
+struct Escape<T>(&'static str, T);
+
+impl<T: Serialize> Serialize for Escape<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, &self.1)?;
+        map.end()
+    }
+}
+
+fn call<'a, T: fmt::Display>(function: &'static str, arg: &'a T) -> Escape<Call<'a, T>> {
+    Escape("__extn", Call(function, arg))
+}
+
+struct Call<'a, T>(&'static str, &'a T);
+
+impl<T: fmt::Display> Serialize for Call<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("fn", self.0)?;
+        map.serialize_entry("arg", &Text(self.1))?;
+        map.end()
+    }
+}
+
+/// A datetime that no constructor text can say: the epoch plus a duration, as Cedar writes it.
+struct Offset(Datetime);
+
+impl Serialize for Offset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let from = Datetime::from_millis(0);
+        let by = crate::ext::Duration::from_millis(self.0.millis());
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("fn", "offset")?;
+        map.serialize_entry("args", &(call("datetime", &from), call("duration", &by)))?;
+        map.end()
+    }
+}
+
+/// Anything's `Display` text, without a `String` in between.
+struct Text<'a, T>(&'a T);
+
+impl<T: fmt::Display> Serialize for Text<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+struct Timestamp(SystemTime);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match Datetime::try_from(self.0) {
+            Ok(time) => serializer.collect_str(&time),
+            Err(_) => serializer.serialize_none(),
+        }
+    }
+}
+
+/// A list that is made anew each time it is written.
+struct Each<F>(F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: ExactSizeIterator,
+    I::Item: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let items = self.0();
+        let mut seq = serializer.serialize_seq(Some(items.len()))?;
+        for item in items {
+            seq.serialize_element(&item)?;
+        }
+        seq.end()
+    }
+}
+
+/// A map that is made anew each time it is written.
+struct Pairs<F>(F);
+
+impl<F, I, K, V> Serialize for Pairs<F>
+where
+    F: Fn() -> I,
+    I: ExactSizeIterator<Item = (K, V)>,
+    K: Serialize,
+    V: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.0();
+        let mut map = serializer.serialize_map(Some(pairs.len()))?;
+        for (key, value) in pairs {
+            map.serialize_entry(&key, &value)?;
+        }
+        map.end()
+    }
+}

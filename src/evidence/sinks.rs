@@ -1,0 +1,228 @@
+//! Sinks: none, in memory, JSON Lines.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Effect, Outcome};
+use crate::epoch::Version;
+use crate::id::{EntityUid, PolicyId};
+use crate::value::ErrorKind;
+
+use super::{DecisionRecord, DecisionSink, SinkError, Wants};
+
+/// The sink that wants nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSink;
+
+impl DecisionSink for NoSink {
+    fn wants(&self) -> Wants {
+        Wants::Nothing
+    }
+
+    fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// A decision record that owns what it says: what [`MemorySink`] keeps and what a line of JSON Lines reads
+/// back to. The fields are those of [`DecisionRecord`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented at DecisionRecord's methods of the same names")]
+#[non_exhaustive]
+pub struct OwnedRecord {
+    pub format: u32,
+    pub instance: String,
+    pub sequence: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_before: u64,
+    pub time: String,
+    pub duration_ns: u64,
+    pub engine: String,
+    pub version: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<OwnedTraceIds>,
+    pub principal: EntityUid,
+    pub action: EntityUid,
+    pub resource: EntityUid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
+    pub decision: Decision,
+    pub outcome: Outcome,
+    pub determining: Vec<OwnedPolicy>,
+    pub errors: Vec<OwnedPolicyError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_error: Option<String>,
+}
+
+/// A determining policy of an [`OwnedRecord`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented at RecordedPolicy's methods of the same names")]
+#[non_exhaustive]
+pub struct OwnedPolicy {
+    pub id: PolicyId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PolicyId>,
+    pub effect: Effect,
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// An evaluation error of an [`OwnedRecord`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented at RecordedError's methods of the same names")]
+#[non_exhaustive]
+pub struct OwnedPolicyError {
+    pub id: PolicyId,
+    pub kind: ErrorKind,
+    pub path: String,
+}
+
+/// The trace ids of an [`OwnedRecord`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented at TraceIds' methods of the same names")]
+#[non_exhaustive]
+pub struct OwnedTraceIds {
+    pub trace_id: String,
+    pub span_id: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl DecisionRecord<'_> {
+    /// The owned form.
+    ///
+    /// # Errors
+    /// Does not happen for records that an authorizer made: the two forms have the same fields.
+    pub fn to_owned(&self) -> Result<OwnedRecord, SinkError> {
+        serde_json::to_value(self)
+            .and_then(serde_json::from_value)
+            .map_err(|error| SinkError::new(error.to_string()))
+    }
+}
+
+/// Keeps the last records in memory, for tests.
+#[derive(Debug)]
+pub struct MemorySink {
+    capacity: usize,
+    records: Mutex<VecDeque<OwnedRecord>>,
+}
+
+impl MemorySink {
+    /// A sink that keeps at most `capacity` records, the latest ones.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            records: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// The records kept, oldest first.
+    pub fn records(&self) -> Vec<OwnedRecord> {
+        self.lock().iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedRecord>> {
+        // A queue of whole records is sound whoever panicked.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DecisionSink for MemorySink {
+    fn wants(&self) -> Wants {
+        Wants::DecisionsWithInputs
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let record = record.to_owned()?;
+        let mut records = self.lock();
+        if records.len() == self.capacity {
+            records.pop_front();
+        }
+        if self.capacity > 0 {
+            records.push_back(record);
+        }
+        Ok(())
+    }
+}
+
+/// Writes each record as one line of JSON.
+///
+/// A line is made in a buffer that is kept and written with one call, so that lines never mix and nothing is
+/// allocated once the buffer has grown to the longest line. The deciding thread writes: put slow writers behind
+/// a `BufWriter`, and mind that what such a buffer holds is lost when the process dies.
+#[derive(Debug)]
+pub struct JsonLinesSink<W> {
+    wants: Wants,
+    state: Mutex<Lines<W>>,
+}
+
+#[derive(Debug)]
+struct Lines<W> {
+    writer: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write + Send> JsonLinesSink<W> {
+    /// Writes records with their inputs to `writer`.
+    pub fn new(writer: W) -> Self {
+        Self {
+            wants: Wants::DecisionsWithInputs,
+            state: Mutex::new(Lines {
+                writer,
+                line: Vec::new(),
+            }),
+        }
+    }
+
+    /// Writes records without the context.
+    #[must_use]
+    pub fn without_inputs(mut self) -> Self {
+        self.wants = Wants::Decisions;
+        self
+    }
+
+    /// Flushes the writer.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn flush(&self) -> std::io::Result<()> {
+        self.lock().writer.flush()
+    }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .writer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines<W>> {
+        // The line is begun anew each time: a panic in the writer leaves nothing half-done here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: Write + Send> DecisionSink for JsonLinesSink<W> {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let mut state = self.lock();
+        let Lines { writer, line } = &mut *state;
+        line.clear();
+        serde_json::to_writer(&mut *line, record)
+            .map_err(|error| SinkError::new(error.to_string()))?;
+        line.push(b'\n');
+        writer.write_all(line)?;
+        Ok(())
+    }
+}

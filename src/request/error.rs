@@ -1,0 +1,96 @@
+//! What was wrong with a request.
+
+use std::fmt;
+
+use crate::id::{EntityUid, EntityUidRef};
+use crate::limits::LimitExceeded;
+
+/// A request that could not be decided; it is denied with
+/// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestError {
+    part: RequestPart,
+    entity: Option<EntityUid>,
+    limit: Option<LimitExceeded>,
+    message: String,
+}
+
+/// The part of a request that an error is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RequestPart {
+    /// The principal's uid.
+    Principal,
+    /// The action's uid.
+    Action,
+    /// The resource's uid.
+    Resource,
+    /// The context.
+    Context,
+    /// The request-scoped entities.
+    Entities,
+    /// The request as a whole, which the schema does not allow.
+    Request,
+}
+
+impl RequestError {
+    pub(crate) fn new(part: RequestPart, message: impl fmt::Display) -> Self {
+        Self {
+            part,
+            entity: None,
+            limit: None,
+            message: message.to_string(),
+        }
+    }
+
+    pub(crate) fn limit_of(part: RequestPart, limit: LimitExceeded) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::new(part, limit)
+        }
+    }
+
+    pub(crate) fn within(mut self, entity: EntityUidRef<'_>) -> Self {
+        self.entity = Some(entity.to_owned());
+        self
+    }
+
+    /// The request-scoped entity that is wrong, when it is one.
+    pub fn entity(&self) -> Option<&EntityUid> {
+        self.entity.as_ref()
+    }
+
+    /// Which part of the request is wrong.
+    pub fn part(&self) -> RequestPart {
+        self.part
+    }
+
+    /// The limit that was exceeded, when that is the problem.
+    pub fn limit(&self) -> Option<LimitExceeded> {
+        self.limit
+    }
+
+    /// What is wrong, with the path of the value in question where there is one.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = match self.part {
+            RequestPart::Principal => "principal",
+            RequestPart::Action => "action",
+            RequestPart::Resource => "resource",
+            RequestPart::Context => "context",
+            RequestPart::Entities => "request-scoped entities",
+            RequestPart::Request => "request",
+        };
+        match &self.entity {
+            Some(entity) => write!(f, "{part}: entity {entity}: {}", self.message),
+            None => write!(f, "{part}: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}

@@ -1,0 +1,246 @@
+//! Requests: who wants to do what to what, and under which circumstances.
+
+pub(crate) mod context;
+mod error;
+pub(crate) mod locals;
+pub(crate) mod overlay;
+pub(crate) mod serialize;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+use serde::Serialize;
+
+use crate::id::EntityUidRef;
+
+use context::WriteRecord;
+pub use error::RequestError;
+
+/// An authorization request, borrowed from the caller.
+///
+/// ```
+/// use duramen::{EntityUidRef, Request};
+///
+/// #[derive(serde::Serialize)]
+/// struct Context<'a> { mfa: bool, device: &'a str }
+///
+/// let context = Context { mfa: true, device: "laptop" };
+/// let request = Request::new(("User", "alice"), ("Action", "view"), ("Photo", "vacation.jpg"))
+///     .context(&context);
+/// assert_eq!(request.principal(), EntityUidRef::from(("User", "alice")));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    principal: EntityUidRef<'a>,
+    action: EntityUidRef<'a>,
+    resource: EntityUidRef<'a>,
+    pub(crate) context: ContextSource<'a>,
+    pub(crate) entities: EntitySource<'a>,
+    request_id: Option<&'a str>,
+    trace: Option<TraceIds<'a>>,
+}
+
+/// Where a request's context comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum ContextSource<'a> {
+    Empty,
+    Typed(&'a dyn WriteRecord),
+    Json(&'a str),
+}
+
+/// Where request-scoped entities come from.
+#[derive(Clone, Copy)]
+pub(crate) enum EntitySource<'a> {
+    None,
+    Typed(&'a [Entity<'a>]),
+    Json(&'a str),
+}
+
+/// The ids of a distributed trace, carried into the decision's record and never looked at otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct TraceIds<'a> {
+    trace_id: &'a str,
+    span_id: &'a str,
+}
+
+impl<'a> TraceIds<'a> {
+    /// The trace id (32 lower-case hexadecimal digits in W3C Trace Context).
+    pub fn trace_id(&self) -> &'a str {
+        self.trace_id
+    }
+
+    /// The span id (16 lower-case hexadecimal digits in W3C Trace Context).
+    pub fn span_id(&self) -> &'a str {
+        self.span_id
+    }
+}
+
+impl<'a> Request<'a> {
+    /// A request with an empty context. Uids are pairs of type name and id.
+    pub fn new(
+        principal: impl Into<EntityUidRef<'a>>,
+        action: impl Into<EntityUidRef<'a>>,
+        resource: impl Into<EntityUidRef<'a>>,
+    ) -> Self {
+        Self {
+            principal: principal.into(),
+            action: action.into(),
+            resource: resource.into(),
+            context: ContextSource::Empty,
+            entities: EntitySource::None,
+            request_id: None,
+            trace: None,
+        }
+    }
+
+    /// The context: any struct or map that serde can serialize.
+    ///
+    /// Structs and string-keyed maps are records, sequences are sets, a `None` field is an absent attribute.
+    /// [`values`] has wrappers for what serde has no word for: entity references, IP addresses, decimals,
+    /// datetimes, durations. What Cedar has no value for (floats, nulls, integers beyond 64-bit signed,
+    /// duplicate keys) makes the decision a deny with [`Outcome::InvalidRequest`](crate::Outcome), and
+    /// [`RequestError`] names the path.
+    ///
+    /// Nothing that is serialized here is read as one of Cedar's JSON escapes: a field that is called
+    /// `__entity` is just that. For Cedar JSON there is [`Request::context_json`].
+    #[must_use]
+    pub fn context<T: Serialize>(mut self, context: &'a T) -> Self {
+        self.context = ContextSource::Typed(context);
+        self
+    }
+
+    /// The context as a JSON object in Cedar's JSON format, escapes (`__entity`, `__extn`) included; with a
+    /// schema also its implicit forms. Duplicate keys are refused (`cedar-policy` takes the last).
+    #[must_use]
+    pub fn context_json(mut self, context: &'a str) -> Self {
+        self.context = ContextSource::Json(context);
+        self
+    }
+
+    /// Entities for this request alone, such as the row that was just read from the database.
+    ///
+    /// The decision is the one on the stored entities after an upsert of these: each replaces a stored entity
+    /// of the same uid whole, and its parents count for everything below it. The store does not change.
+    #[must_use]
+    pub fn entities(mut self, entities: &'a [Entity<'a>]) -> Self {
+        self.entities = EntitySource::Typed(entities);
+        self
+    }
+
+    /// [`Request::entities`], as a JSON array in Cedar's entity format.
+    #[must_use]
+    pub fn entities_json(mut self, entities: &'a str) -> Self {
+        self.entities = EntitySource::Json(entities);
+        self
+    }
+
+    /// The caller's id of the request, for the decision's record.
+    #[must_use]
+    pub fn request_id(mut self, id: &'a str) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    /// The ids of the trace that the request belongs to, for the decision's record.
+    #[must_use]
+    pub fn trace(mut self, trace_id: &'a str, span_id: &'a str) -> Self {
+        self.trace = Some(TraceIds { trace_id, span_id });
+        self
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> EntityUidRef<'a> {
+        self.principal
+    }
+
+    /// What they want to do.
+    pub fn action(&self) -> EntityUidRef<'a> {
+        self.action
+    }
+
+    /// What they want to do it to.
+    pub fn resource(&self) -> EntityUidRef<'a> {
+        self.resource
+    }
+
+    pub(crate) fn id(&self) -> Option<&'a str> {
+        self.request_id
+    }
+
+    pub(crate) fn trace_ids(&self) -> Option<TraceIds<'a>> {
+        self.trace
+    }
+}
+
+/// An entity with its data: for one request ([`Request::entities`]) or for the store
+/// ([`Entities`](crate::Entities)).
+#[derive(Clone, Copy, Debug)]
+pub struct Entity<'a> {
+    pub(crate) uid: EntityUidRef<'a>,
+    pub(crate) attrs: Option<Typed<'a>>,
+    pub(crate) tags: Option<Typed<'a>>,
+    pub(crate) parents: &'a [EntityUidRef<'a>],
+}
+
+/// A borrowed serializable record.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed<'a>(pub(crate) &'a dyn WriteRecord);
+
+impl<'a> Entity<'a> {
+    /// An entity without attributes, tags and parents.
+    pub fn new(uid: impl Into<EntityUidRef<'a>>) -> Self {
+        Self {
+            uid: uid.into(),
+            attrs: None,
+            tags: None,
+            parents: &[],
+        }
+    }
+
+    /// The attributes: a struct or map, read as [`Request::context`] reads one.
+    #[must_use]
+    pub fn attrs<T: Serialize>(mut self, attrs: &'a T) -> Self {
+        self.attrs = Some(Typed(attrs));
+        self
+    }
+
+    /// The tags: a struct or map, read as [`Request::context`] reads one.
+    #[must_use]
+    pub fn tags<T: Serialize>(mut self, tags: &'a T) -> Self {
+        self.tags = Some(Typed(tags));
+        self
+    }
+
+    /// The direct parents.
+    #[must_use]
+    pub fn parents(mut self, parents: &'a [EntityUidRef<'a>]) -> Self {
+        self.parents = parents;
+        self
+    }
+}
+
+impl std::fmt::Debug for ContextSource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("{}"),
+            Self::Typed(_) => f.write_str("(typed)"),
+            Self::Json(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::fmt::Debug for EntitySource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("[]"),
+            Self::Typed(entities) => f.debug_list().entries(*entities).finish(),
+            Self::Json(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::fmt::Debug for Typed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(typed)")
+    }
+}
