@@ -1,2 +1,8 @@
 //! Duramen.
 #![forbid(unsafe_code)]
+
+mod compile;
+mod ext;
+mod id;
+mod schema;
+mod value;
