@@ -146,7 +146,10 @@ fn model(
         let Some((namespace, decl)) = entity_types.remove(&text) else {
             return Err(SchemaError::disagreement(&text));
         };
-        let enumerated = decl.choices.as_ref().map(|ids| sorted(ids.iter().map(|id| id.as_str())));
+        let enumerated = decl
+            .choices
+            .as_ref()
+            .map(|ids| sorted(ids.iter().map(|id| id.as_str())));
         entity_decls.push(EntityTypeDecl {
             name: text.into(),
             attributes: definitions.record(namespace, decl.shape.as_ref())?,
@@ -209,10 +212,7 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Box<str>]> {
 }
 
 /// Everything that can be reached from `uid`, sorted. Cedar has refused cycles.
-fn closure(
-    uid: &EntityUid,
-    parents: &BTreeMap<EntityUid, Box<[EntityUid]>>,
-) -> Box<[EntityUid]> {
+fn closure(uid: &EntityUid, parents: &BTreeMap<EntityUid, Box<[EntityUid]>>) -> Box<[EntityUid]> {
     let mut reached = std::collections::BTreeSet::new();
     let mut pending: Vec<&EntityUid> = vec![uid];
     while let Some(next) = pending.pop() {
@@ -314,7 +314,10 @@ impl SchemaError {
         };
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
-        let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+        let column = before
+            .get(line_start..)
+            .map_or(0, |line| line.chars().count())
+            + 1;
         self.position = Some((line, column));
         self
     }

@@ -156,7 +156,9 @@ fn check_action(
             uid: uid.to_owned(),
         });
     };
-    let data = attributes.iter().chain(tags.iter().flat_map(|tags| tags.iter()));
+    let data = attributes
+        .iter()
+        .chain(tags.iter().flat_map(|tags| tags.iter()));
     if let Some((name, _)) = { data }.next() {
         return Err(EntityMismatch::ActionHasData {
             uid: uid.to_owned(),
@@ -203,7 +205,10 @@ impl SchemaModel {
         if is_action_type(type_name) {
             return EntityRule::Action;
         }
-        match self.entity_type(type_name).and_then(|decl| decl.enumerated.as_deref()) {
+        match self
+            .entity_type(type_name)
+            .and_then(|decl| decl.enumerated.as_deref())
+        {
             Some(ids) => EntityRule::Enumerated(ids),
             None => EntityRule::Any,
         }
@@ -384,7 +389,10 @@ impl<N: NameText> Checker<'_, N> {
             Value::Long(_) => "a long".into(),
             Value::String(_) => "a string".into(),
             Value::Entity(uid) => {
-                format!("an entity of type `{}`", uid_ref(self.names, uid).type_name())
+                format!(
+                    "an entity of type `{}`",
+                    uid_ref(self.names, uid).type_name()
+                )
             }
             Value::Set(_) => "a set".into(),
             Value::Record(_) => "a record".into(),

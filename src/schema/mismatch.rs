@@ -11,7 +11,9 @@ use crate::id::EntityUid;
 pub(crate) enum RequestMismatch {
     #[error("the {role} is of type `{type_name}`, which the schema does not declare")]
     UndeclaredType { role: Role, type_name: String },
-    #[error("the {role} {uid} is not one of the entities that the schema lists for its type: {allowed}")]
+    #[error(
+        "the {role} {uid} is not one of the entities that the schema lists for its type: {allowed}"
+    )]
     NotEnumerated {
         role: Role,
         uid: EntityUid,
@@ -19,9 +21,13 @@ pub(crate) enum RequestMismatch {
     },
     #[error("the schema does not declare the action {uid}")]
     UndeclaredAction { uid: EntityUid },
-    #[error("the action {uid} is external: the schema leaves its definition open, so no request is valid for it")]
+    #[error(
+        "the action {uid} is external: the schema leaves its definition open, so no request is valid for it"
+    )]
     ExternalAction { uid: EntityUid },
-    #[error("the action {action} does not apply to a {role} of type `{type_name}`, only to: {allowed}")]
+    #[error(
+        "the action {action} does not apply to a {role} of type `{type_name}`, only to: {allowed}"
+    )]
     DoesNotApply {
         role: Role,
         type_name: String,
@@ -40,7 +46,9 @@ pub(crate) enum RequestMismatch {
 pub(crate) enum EntityMismatch {
     #[error("the entity {uid} is of a type that the schema does not declare")]
     UndeclaredType { uid: EntityUid },
-    #[error("the entity {uid} is of an external type: the schema leaves its definition open, so no entity of it is valid")]
+    #[error(
+        "the entity {uid} is of an external type: the schema leaves its definition open, so no entity of it is valid"
+    )]
     ExternalType { uid: EntityUid },
     #[error("the entity {uid} is not one of those that the schema lists for its type: {allowed}")]
     NotEnumerated { uid: EntityUid, allowed: Names },
@@ -57,7 +65,9 @@ pub(crate) enum EntityMismatch {
         ancestor: EntityUid,
         allowed: Names,
     },
-    #[error("the entity {uid} is in {ancestor}, which is not one of those that the schema lists for its type: {allowed}")]
+    #[error(
+        "the entity {uid} is in {ancestor}, which is not one of those that the schema lists for its type: {allowed}"
+    )]
     AncestorNotEnumerated {
         uid: EntityUid,
         ancestor: EntityUid,
@@ -68,15 +78,9 @@ pub(crate) enum EntityMismatch {
     #[error("the action {uid} has the attribute or tag `{name}`, but actions have none")]
     ActionHasData { uid: EntityUid, name: String },
     #[error("the action {uid} is in {ancestor}, which the schema does not say")]
-    ActionUnexpectedAncestor {
-        uid: EntityUid,
-        ancestor: EntityUid,
-    },
+    ActionUnexpectedAncestor { uid: EntityUid, ancestor: EntityUid },
     #[error("the action {uid} is not in {ancestor}, but the schema says so")]
-    ActionMissingAncestor {
-        uid: EntityUid,
-        ancestor: EntityUid,
-    },
+    ActionMissingAncestor { uid: EntityUid, ancestor: EntityUid },
 }
 
 /// Which entity of a request.
@@ -106,15 +110,27 @@ pub(crate) struct Mismatch {
 /// What is wrong with the value at a [`Mismatch::path`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Problem {
-    WrongType { expected: String, found: String },
+    WrongType {
+        expected: String,
+        found: String,
+    },
     /// A required attribute is not there.
-    Missing { expected: String },
+    Missing {
+        expected: String,
+    },
     /// An attribute is there that the type does not have.
-    Unexpected { declared: Names },
+    Unexpected {
+        declared: Names,
+    },
     /// An entity of an enumerated type has an id that the schema does not list.
-    NotEnumerated { uid: EntityUid, allowed: Names },
+    NotEnumerated {
+        uid: EntityUid,
+        allowed: Names,
+    },
     /// An action is named that the schema does not declare.
-    UndeclaredAction { uid: EntityUid },
+    UndeclaredAction {
+        uid: EntityUid,
+    },
 }
 
 impl fmt::Display for Mismatch {

@@ -69,10 +69,7 @@ pub(crate) struct ActionDecl {
 
 impl SchemaModel {
     /// A schema of these declarations, in any order. Names must be distinct.
-    pub(crate) fn new(
-        mut entity_types: Vec<EntityTypeDecl>,
-        mut actions: Vec<ActionDecl>,
-    ) -> Self {
+    pub(crate) fn new(mut entity_types: Vec<EntityTypeDecl>, mut actions: Vec<ActionDecl>) -> Self {
         entity_types.sort_by(|a, b| a.name.cmp(&b.name));
         actions.sort_by(|a, b| a.uid.cmp(&b.uid));
         let digest = digest::of(&entity_types, &actions);

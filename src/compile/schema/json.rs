@@ -109,7 +109,9 @@ impl Fragment {
             .to_json_value()
             .map_err(|error| SchemaError::from_cedar(&DetailedError::from(&error)))?;
         serde_json::from_value(value).map_err(|error| {
-            SchemaError::new(format!("the schema has a part that is not supported: {error}"))
+            SchemaError::new(format!(
+                "the schema has a part that is not supported: {error}"
+            ))
         })
     }
 

@@ -64,11 +64,17 @@ impl<'f> Definitions<'f> {
                     CommonType::Declared(namespace, ty),
                 );
             }
-            this.entities
-                .extend(body.entity_types.keys().map(|name| qualify(namespace, name)));
+            this.entities.extend(
+                body.entity_types
+                    .keys()
+                    .map(|name| qualify(namespace, name)),
+            );
             let action_type = qualify(namespace, "Action");
-            this.actions
-                .extend(body.actions.keys().map(|id| EntityUid::new(&*action_type, id)));
+            this.actions.extend(
+                body.actions
+                    .keys()
+                    .map(|id| EntityUid::new(&*action_type, id)),
+            );
         }
         for (name, ty) in builtins() {
             this.common.insert(
@@ -127,9 +133,7 @@ impl<'f> Definitions<'f> {
     pub(super) fn expand(&self, namespace: &str, raw: &RawType) -> Result<Type, SchemaError> {
         match self.shape(namespace, raw) {
             Some(Shape::Leaf(ty)) => Ok(ty),
-            Some(Shape::Set(element)) => {
-                Ok(Type::Set(Box::new(self.expand(namespace, element)?)))
-            }
+            Some(Shape::Set(element)) => Ok(Type::Set(Box::new(self.expand(namespace, element)?))),
             Some(Shape::Record(raw)) if raw.additional_attributes => Err(SchemaError::new(
                 "the schema has a record with `additionalAttributes`, which is not supported",
             )),
@@ -141,9 +145,11 @@ impl<'f> Definitions<'f> {
                         required: ty.required,
                     })
                 });
-                Ok(Type::Record(RecordType::new(
-                    attributes.collect::<Result<_, SchemaError>>()?,
-                )))
+                Ok(Type::Record(RecordType::new(attributes.collect::<Result<
+                    _,
+                    SchemaError,
+                >>(
+                )?)))
             }
             Some(Shape::Common(_, CommonType::Declared(namespace, ty))) => {
                 self.expand(namespace, ty)
