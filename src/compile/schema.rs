@@ -19,7 +19,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -213,7 +213,7 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Box<str>]> {
 
 /// Everything that can be reached from `uid`, sorted. Cedar has refused cycles.
 fn closure(uid: &EntityUid, parents: &BTreeMap<EntityUid, Box<[EntityUid]>>) -> Box<[EntityUid]> {
-    let mut reached = std::collections::BTreeSet::new();
+    let mut reached = BTreeSet::new();
     let mut pending: Vec<&EntityUid> = vec![uid];
     while let Some(next) = pending.pop() {
         for parent in parents.get(next).into_iter().flatten() {

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use crate::id::EntityUidRef;
 use crate::schema::check::{check_entity, check_request};
 use crate::schema::testing::{Fields, Generator, Table, Tree};
-use crate::schema::{ExtensionType, RecordType, Type};
+use crate::schema::{ExtensionType, Type};
 
 use super::*;
 
@@ -280,7 +280,7 @@ fn any_action_entity(generator: &mut Generator<'_>, decl: &ActionDecl) -> AnyEnt
         decl.uid.clone()
     };
     ancestors.retain(|ancestor| *ancestor != uid);
-    let mut surprise = |generator: &mut Generator<'_>| {
+    let surprise = |generator: &mut Generator<'_>| {
         let broken = generator.breaks().then(|| ("x".to_owned(), Tree::Long(1)));
         broken.into_iter().collect::<Fields>()
     };
@@ -623,7 +623,7 @@ fn types_that_expand_too_far_are_refused_before_cedar_expands_them() {
     assert!(error.message.contains("too large"), "{error}");
 
     assert!(compile(&[SchemaSource::CedarText(&nested_common_types(40, 1))]).is_ok());
-    for count in [200, 20_000] {
+    for count in [200, 1000] {
         let error = error_of(&nested_common_types(count, 1));
         assert!(error.message.contains("nests deeper"), "{error}");
     }
@@ -700,7 +700,8 @@ struct Seen {
     requests_refused: usize,
     entities_accepted: usize,
     entities_refused: usize,
-    generated: usize,
+    generated_accepted: usize,
+    generated_refused: usize,
 }
 
 impl Seen {
@@ -721,28 +722,34 @@ impl Seen {
         for entity in entities.iter() {
             self.entity(&name, &compiled, &entities, entity);
         }
-        let mut generator = Generator::new(&compiled.model, 0, 60);
+        let mut generator = Generator::new(&compiled.model, 0, 30);
         for action in compiled.model.actions() {
-            any_request(&mut generator, action).is_accepted(&name, &compiled);
-            self.generated += 1;
+            let request = any_request(&mut generator, action);
+            self.generated(request.is_accepted(&name, &compiled));
         }
         for decl in compiled.model.entity_types() {
-            any_entity(&mut generator, decl).is_accepted(&name, &compiled);
-            self.generated += 1;
+            let entity = any_entity(&mut generator, decl);
+            self.generated(entity.is_accepted(&name, &compiled));
+        }
+    }
+
+    fn generated(&mut self, accepted: bool) {
+        match accepted {
+            true => self.generated_accepted += 1,
+            false => self.generated_refused += 1,
         }
     }
 
     fn request(&mut self, name: &str, compiled: &CompiledSchema, request: &Json) {
         let action = from_cedar_uid_json(&request["action"]);
-        let cedar_action = to_cedar_uid(&action);
-        let parsed = Context::from_json_value(request["context"].clone(), None);
-        let with_schema = Context::from_json_value(
+        let context = Context::from_json_value(
             request["context"].clone(),
-            Some((&compiled.schema, &cedar_action)),
+            Some((&compiled.schema, &to_cedar_uid(&action))),
         );
-        let Ok(context) = parsed.or(with_schema) else {
-            return;
-        };
+        // With the schema, Cedar refuses some contexts while reading them.
+        let context = context
+            .or_else(|_| Context::from_json_value(request["context"].clone(), None))
+            .unwrap();
         let request = AnyRequest {
             principal: from_cedar_uid_json(&request["principal"]),
             action,
