@@ -1,0 +1,390 @@
+//! Building an authorizer.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use cedar_policy as cedar;
+
+use crate::compile::schema::SchemaSource;
+use crate::compile::source::{Compiled, compile};
+use crate::compile::{self, CompileError, Entities, Policies, Problem};
+use crate::decision::ErrorMode;
+use crate::entity::{EntityError, Snapshot};
+use crate::epoch::{Epoch, Parts, Published, Sequence};
+use crate::eval::Reading;
+use crate::evidence::{DecisionSink, NoSink, Wants};
+use crate::limits::Limits;
+
+use super::{Authorizer, BuiltSchema, Clock, Inner, Settings};
+
+/// Collects what an authorizer is made of. Begun by [`Authorizer::builder`].
+///
+/// ```
+/// use duramen::{Authorizer, Request};
+///
+/// let authorizer = Authorizer::builder()
+///     .schema_str(r#"
+///         entity User in [Group];
+///         entity Group;
+///         entity Photo { owner: User };
+///         action view appliesTo { principal: User, resource: Photo, context: {} };
+///     "#)
+///     .policies(r#"permit(principal, action == Action::"view", resource) when { resource.owner == principal };"#)
+///     .entities(r#"[{ "uid": { "type": "Photo", "id": "p1" },
+///                     "attrs": { "owner": { "type": "User", "id": "alice" } }, "parents": [] }]"#)
+///     .validate_requests(true)
+///     .build()?;
+/// let view = |user| Request::new(("User", user), ("Action", "view"), ("Photo", "p1"));
+/// assert!(authorizer.is_authorized(&view("alice")).is_allowed());
+/// assert!(!authorizer.is_authorized(&view("bob")).is_allowed());
+/// # Ok::<(), duramen::BuildError>(())
+/// ```
+#[must_use = "an authorizer comes from `build`"]
+pub struct Builder {
+    schema: Vec<SchemaInput>,
+    policies: Policies,
+    entities: Entities,
+    problems: Vec<Problem>,
+    limits: Limits,
+    error_mode: ErrorMode,
+    validate_requests: bool,
+    sink: Box<dyn DecisionSink>,
+    clock: Clock,
+    tuning: Tuning,
+}
+
+/// One fragment of the schema.
+enum SchemaInput {
+    Text {
+        file: Option<Arc<str>>,
+        text: Arc<str>,
+    },
+    Json {
+        file: Option<Arc<str>>,
+        text: Arc<str>,
+    },
+}
+
+/// Switches for the optimisations. All are on; none changes an answer. Tests switch them off to show that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    fold: bool,
+    index: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            fold: true,
+            index: true,
+        }
+    }
+}
+
+impl Tuning {
+    /// Whether expressions of constants are computed at load.
+    #[must_use]
+    pub fn with_constant_folding(mut self, on: bool) -> Self {
+        self.fold = on;
+        self
+    }
+
+    /// Whether a decision looks only at policies that the scope index finds, or tests every policy's scope.
+    #[must_use]
+    pub fn with_scope_index(mut self, on: bool) -> Self {
+        self.index = on;
+        self
+    }
+
+    pub(super) fn indexes(self) -> bool {
+        self.index
+    }
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            schema: Vec::new(),
+            policies: Policies::new(),
+            entities: Entities::new(),
+            problems: Vec::new(),
+            limits: Limits::default(),
+            error_mode: ErrorMode::default(),
+            validate_requests: false,
+            sink: Box::new(NoSink),
+            clock: Box::new(SystemTime::now),
+            tuning: Tuning::default(),
+        }
+    }
+
+    /// A schema in Cedar's syntax. With a schema, policies are validated strictly, entities are checked, and the
+    /// action entities come from it. Several schemas are fragments of one.
+    pub fn schema_str(mut self, schema: impl Into<Arc<str>>) -> Self {
+        self.schema.push(SchemaInput::Text {
+            file: None,
+            text: schema.into(),
+        });
+        self
+    }
+
+    /// A schema in Cedar's JSON syntax; otherwise as [`Builder::schema_str`].
+    pub fn schema_json(mut self, schema: impl Into<Arc<str>>) -> Self {
+        self.schema.push(SchemaInput::Json {
+            file: None,
+            text: schema.into(),
+        });
+        self
+    }
+
+    /// A schema file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
+    pub fn schema_file(mut self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let file: Arc<str> = path.display().to_string().into();
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let (file, text) = (Some(file), text.into());
+                let is_json = path.extension().is_some_and(|end| end == "json");
+                self.schema.push(if is_json {
+                    SchemaInput::Json { file, text }
+                } else {
+                    SchemaInput::Text { file, text }
+                });
+            }
+            Err(error) => self
+                .problems
+                .push(Problem::new(format_args!("cannot be read: {error}")).in_file(Some(&file))),
+        }
+        self
+    }
+
+    /// The policies: Cedar text, a `cedar_policy::PolicySet`, or [`Policies`] for everything else. Without any,
+    /// everything is denied.
+    pub fn policies(mut self, policies: impl Into<Policies>) -> Self {
+        self.policies = policies.into();
+        self
+    }
+
+    /// The entities: text in Cedar's entity JSON, `cedar_policy::Entities`, or [`Entities`] for everything else.
+    pub fn entities(mut self, entities: impl Into<Entities>) -> Self {
+        self.entities = entities.into();
+        self
+    }
+
+    /// Where decision records go. The default is nowhere.
+    pub fn sink(mut self, sink: impl DecisionSink + 'static) -> Self {
+        self.sink = Box::new(sink);
+        self
+    }
+
+    /// Bounds on what is accepted. The default is [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What evaluation errors do to a decision. The default is Cedar's: nothing.
+    pub fn error_mode(mut self, mode: ErrorMode) -> Self {
+        self.error_mode = mode;
+        self
+    }
+
+    /// Whether each request is validated against the schema, as `cedar_policy::Request::new` does when it is
+    /// given one; a request that fails is denied with
+    /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest). Without a schema there is nothing to
+    /// validate against. The default is no.
+    pub fn validate_requests(mut self, validate: bool) -> Self {
+        self.validate_requests = validate;
+        self
+    }
+
+    /// The clock that records take their time from. The default is the system's.
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Switches optimisations.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Compiles and loads everything.
+    ///
+    /// # Errors
+    /// [`BuildError`] with every problem that was found.
+    pub fn build(self) -> Result<Authorizer, BuildError> {
+        let schema = self.compile_schema()?;
+        let compiled = compile_policies(
+            &self.policies,
+            schema.as_ref().map(|schema| &schema.cedar),
+            &self.limits,
+            &self.tuning,
+        );
+        let model = schema.as_ref().map(|schema| Arc::clone(&schema.model));
+        let snapshot = self.entities.load(model.as_deref(), &self.limits);
+        let (compiled, snapshot) = both(compiled, snapshot)?;
+        let epoch = Epoch::new(
+            Parts {
+                program: Arc::new(compiled.program),
+                snapshot,
+                schema: model,
+                entity_revision: 1,
+                indexed: self.tuning.index,
+            },
+            1,
+        )
+        .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))?;
+        let wants = self.sink.wants();
+        Ok(Authorizer {
+            inner: Arc::new(Inner {
+                published: Published::new(epoch),
+                settings: Settings {
+                    reading: Reading {
+                        limits: self.limits,
+                        validate: self.validate_requests,
+                        keep_inputs: wants == Wants::DecisionsWithInputs,
+                    },
+                    error_mode: self.error_mode,
+                    wants,
+                    delivery: self.sink.delivery(),
+                    clock: self.clock,
+                    tuning: self.tuning,
+                },
+                schema: schema.map(|schema| schema.cedar),
+                warnings: compiled.warnings,
+                sink: self.sink,
+                instance: random_id(),
+                sequence: Sequence::default(),
+                lost: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    fn compile_schema(&self) -> Result<Option<BuiltSchema>, BuildError> {
+        if let Some(error) = CompileError::from_problems(self.problems.clone()) {
+            return Err(error.into());
+        }
+        if self.schema.is_empty() {
+            return Ok(None);
+        }
+        let sources: Vec<SchemaSource<'_>> = self
+            .schema
+            .iter()
+            .map(|input| match input {
+                SchemaInput::Text { text, .. } => SchemaSource::CedarText(text),
+                SchemaInput::Json { text, .. } => SchemaSource::JsonText(text),
+            })
+            .collect();
+        let files: Vec<Option<&Arc<str>>> = self
+            .schema
+            .iter()
+            .map(|input| match input {
+                SchemaInput::Text { file, .. } | SchemaInput::Json { file, .. } => file.as_ref(),
+            })
+            .collect();
+        let compiled = compile::compile_schema(&sources, &files, &self.limits)?;
+        Ok(Some(BuiltSchema {
+            cedar: compiled.schema,
+            model: Arc::new(compiled.model),
+        }))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("policies", &self.policies)
+            .field("limits", &self.limits)
+            .field("error_mode", &self.error_mode)
+            .field("validate_requests", &self.validate_requests)
+            .field("tuning", &self.tuning)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn compile_policies(
+    policies: &Policies,
+    schema: Option<&cedar::Schema>,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Compiled, CompileError> {
+    if let Some(error) = CompileError::from_problems(policies.problems.clone()) {
+        return Err(error);
+    }
+    compile(&policies.sources, schema, limits, tuning.fold)
+}
+
+/// Policies and entities, or the problems of both.
+pub(super) fn both(
+    compiled: Result<Compiled, CompileError>,
+    snapshot: Result<Snapshot, EntityError>,
+) -> Result<(Compiled, Snapshot), BuildError> {
+    match (compiled, snapshot) {
+        (Ok(compiled), Ok(snapshot)) => Ok((compiled, snapshot)),
+        (compiled, snapshot) => Err(BuildError {
+            compile: compiled.err(),
+            entities: snapshot.err(),
+        }),
+    }
+}
+
+/// An authorizer that could not be built: the problems of schema and policies, and those of the entities.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BuildError {
+    compile: Option<CompileError>,
+    entities: Option<EntityError>,
+}
+
+impl BuildError {
+    /// What is wrong with the schema or the policies.
+    pub fn compile_error(&self) -> Option<&CompileError> {
+        self.compile.as_ref()
+    }
+
+    /// What is wrong with the entities.
+    pub fn entity_error(&self) -> Option<&EntityError> {
+        self.entities.as_ref()
+    }
+}
+
+impl From<CompileError> for BuildError {
+    fn from(error: CompileError) -> Self {
+        Self {
+            compile: Some(error),
+            entities: None,
+        }
+    }
+}
+
+impl From<EntityError> for BuildError {
+    fn from(error: EntityError) -> Self {
+        Self {
+            compile: None,
+            entities: Some(error),
+        }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.compile, &self.entities) {
+            (Some(compile), Some(entities)) => write!(f, "{compile}\n{entities}"),
+            (Some(compile), None) => compile.fmt(f),
+            (None, Some(entities)) => entities.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// 128 random bits in hexadecimal, from the seeds that the standard library draws for its hash maps.
+fn random_id() -> String {
+    let draw = || std::hash::RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", draw(), draw())
+}

@@ -1,0 +1,467 @@
+//! The front door: build an authorizer, ask it, replace what it decides on.
+
+mod builder;
+mod prepared;
+mod session;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use cedar_policy as cedar;
+
+use crate::compile::{CompileError, Entities, Policies, Problem};
+use crate::decision::{ErrorMode, Outcome};
+use crate::entity::EntityError;
+use crate::epoch::{Epoch, Parts, Published, Sequence, Version};
+use crate::eval::{self, Lease, Pin, Reading, Resolved, Response, Scratch};
+use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, Wants};
+use crate::request::locals::RequestNames;
+use crate::request::{Request, RequestError};
+use crate::schema::SchemaModel;
+
+pub use builder::{BuildError, Builder, Tuning};
+pub use prepared::PreparedRequest;
+pub use session::Session;
+
+/// Decides requests on policies and entities that can be replaced while it does.
+///
+/// Cheap to clone; clones are the same authorizer. Decisions never wait: not for each other, not for a
+/// replacement.
+///
+/// ```
+/// use duramen::{Authorizer, Request};
+///
+/// let authorizer = Authorizer::builder()
+///     .policies(r#"permit(principal, action == Action::"view", resource) when { context.mfa };"#)
+///     .build()?;
+///
+/// let request = Request::new(("User", "alice"), ("Action", "view"), ("Photo", "vacation.jpg"))
+///     .context_json(r#"{ "mfa": true }"#);
+/// let response = authorizer.is_authorized(&request);
+/// assert!(response.is_allowed());
+/// assert_eq!(response.determining().next().unwrap().id().as_str(), "policy0");
+/// # Ok::<(), duramen::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct Authorizer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    published: Published,
+    settings: Settings,
+    /// The schema as `cedar_policy` has it, for validating policies that come later.
+    schema: Option<cedar::Schema>,
+    warnings: Vec<Problem>,
+    sink: Box<dyn DecisionSink>,
+    /// 32 hexadecimal digits.
+    instance: String,
+    sequence: Sequence,
+    /// Records that were not kept since the last one that was.
+    lost: AtomicU64,
+}
+
+/// What was settled when the authorizer was built.
+struct Settings {
+    reading: Reading,
+    error_mode: ErrorMode,
+    wants: Wants,
+    delivery: Delivery,
+    clock: Clock,
+    tuning: Tuning,
+}
+
+/// Where the time of a record comes from.
+type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+impl Authorizer {
+    /// Begins an authorizer.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Decides a request, with working memory of this thread's pool.
+    ///
+    /// Once the pool is warm nothing is allocated. For a hot loop, [`Authorizer::session`] is faster still.
+    pub fn is_authorized(&self, request: &Request<'_>) -> Response<'_> {
+        self.decide(
+            Pin::Guard(self.inner.published.pin()),
+            Lease::pooled(),
+            request,
+        )
+    }
+
+    /// Decides a request, with the caller's working memory.
+    pub fn is_authorized_with<'s>(
+        &'s self,
+        scratch: &'s mut Scratch,
+        request: &Request<'_>,
+    ) -> Response<'s> {
+        self.decide(
+            Pin::Guard(self.inner.published.pin()),
+            Lease::Borrowed(scratch),
+            request,
+        )
+    }
+
+    /// Whether a request is allowed: the decision alone, which may stop early.
+    ///
+    /// The same decision as [`Authorizer::is_authorized`]. A sink that wants records gets them: then
+    /// everything is evaluated.
+    pub fn is_allowed(&self, request: &Request<'_>) -> bool {
+        let pin = Pin::Guard(self.inner.published.pin());
+        self.decide_only(pin, Lease::pooled(), request)
+    }
+
+    /// A session: working memory and the epoch kept between calls. For hot loops; one a thread.
+    pub fn session(&self) -> Session<'_> {
+        Session::new(self)
+    }
+
+    /// Reads a request once, to decide it many times.
+    ///
+    /// Uids are looked up and the context is copied now. When policies or entities are replaced, the next
+    /// decision looks up again.
+    ///
+    /// # Errors
+    /// [`RequestError`] when the request cannot be understood. Request-scoped entities cannot be prepared.
+    pub fn prepare(&self, request: &Request<'_>) -> Result<PreparedRequest, RequestError> {
+        PreparedRequest::new(self, request)
+    }
+
+    /// Decides a prepared request.
+    pub fn is_authorized_prepared<'s>(
+        &'s self,
+        scratch: &'s mut Scratch,
+        request: &'s mut PreparedRequest,
+    ) -> Response<'s> {
+        let pin = Pin::Guard(self.inner.published.pin());
+        self.decide_prepared(pin, Lease::Borrowed(scratch), request)
+    }
+
+    /// Replaces the policies. Decisions that have begun end on the old ones.
+    ///
+    /// # Errors
+    /// [`CompileError`] with all problems; the policies in force stay.
+    pub fn replace_policies(
+        &self,
+        policies: impl Into<Policies>,
+    ) -> Result<Version, CompileError> {
+        let compiled = builder::compile_policies(
+            &policies.into(),
+            self.inner.schema.as_ref(),
+            &self.inner.settings.reading.limits,
+            &self.inner.settings.tuning,
+        )?;
+        let program = Arc::new(compiled.program);
+        self.replace(|parts| parts.program = program)
+            .map_err(|full| Problem::new(full).into())
+    }
+
+    /// Replaces the entities, all of them. Decisions that have begun end on the old ones.
+    ///
+    /// # Errors
+    /// [`EntityError`] with all problems; the entities in force stay.
+    pub fn replace_entities(&self, entities: impl Into<Entities>) -> Result<Version, EntityError> {
+        let entities = entities.into();
+        let schema = self.inner.published.load_full().schema.clone();
+        let limits = &self.inner.settings.reading.limits;
+        let snapshot = entities.load(schema.as_deref(), limits)?;
+        self.replace(|parts| {
+            parts.snapshot = snapshot;
+            parts.entity_revision += 1;
+        })
+        .map_err(|full| crate::entity::EntityProblem::new(full).into())
+    }
+
+    /// Replaces policies and entities together: no decision sees one without the other.
+    ///
+    /// # Errors
+    /// [`BuildError`] with all problems of both; what is in force stays.
+    pub fn replace_all(
+        &self,
+        policies: impl Into<Policies>,
+        entities: impl Into<Entities>,
+    ) -> Result<Version, BuildError> {
+        let inner = &self.inner;
+        let limits = &inner.settings.reading.limits;
+        let schema = inner.published.load_full().schema.clone();
+        let compiled = builder::compile_policies(
+            &policies.into(),
+            inner.schema.as_ref(),
+            limits,
+            &inner.settings.tuning,
+        );
+        let snapshot = entities.into().load(schema.as_deref(), limits);
+        let (compiled, snapshot) = builder::both(compiled, snapshot)?;
+        let program = Arc::new(compiled.program);
+        self.replace(|parts| {
+            parts.program = program;
+            parts.snapshot = snapshot;
+            parts.entity_revision += 1;
+        })
+        .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))
+    }
+
+    fn replace(
+        &self,
+        change: impl FnOnce(&mut Parts),
+    ) -> Result<Version, crate::value::arena::TableFull> {
+        self.inner.published.replace(|current| {
+            let mut parts = Parts {
+                program: Arc::clone(&current.program),
+                snapshot: current.snapshot.clone(),
+                schema: current.schema.clone(),
+                entity_revision: current.version.entity_revision(),
+                indexed: self.inner.settings.tuning.indexes(),
+            };
+            change(&mut parts);
+            Epoch::new(parts, current.version.epoch() + 1)
+        })
+    }
+
+    /// The policies, schema and entities in force.
+    pub fn version(&self) -> Version {
+        self.inner.published.pin().version
+    }
+
+    /// What the validator warned about when the authorizer was built.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.inner.warnings
+    }
+
+    /// How many policies are in force, links included and templates not.
+    pub fn policy_count(&self) -> usize {
+        self.inner.published.pin().program.policies.len()
+    }
+
+    /// How many entities are in force, actions included.
+    pub fn entity_count(&self) -> usize {
+        self.inner.published.pin().snapshot.len()
+    }
+
+    /// Decides a request on a pinned epoch.
+    fn decide<'s>(
+        &'s self,
+        pin: Pin<'s>,
+        mut lease: Lease<'s>,
+        request: &Request<'_>,
+    ) -> Response<'s> {
+        let settings = &self.inner.settings;
+        let epoch = pin.epoch();
+        let started = self.started();
+        let scratch = lease.get_mut();
+        scratch.reset();
+        let Scratch {
+            arena,
+            locals,
+            findings,
+        } = scratch;
+        let prepared = eval::prepare(epoch, request, &settings.reading, arena.bump(), locals);
+        let (outcome, request_error) = match prepared {
+            Ok((machine, resolved, names)) => {
+                let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
+                let outcome = match started {
+                    None => outcome,
+                    Some(started) => self.keep(started, outcome, |made| DecisionRecord {
+                        context: self.context(&resolved, names),
+                        determining: findings.determining(),
+                        errors: &findings.errors,
+                        ..made.record(epoch, request)
+                    }),
+                };
+                (outcome, None)
+            }
+            Err(error) => {
+                let outcome = match started {
+                    None => Outcome::InvalidRequest,
+                    Some(started) => {
+                        self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
+                            request_error: Some(&error),
+                            ..made.record(epoch, request)
+                        })
+                    }
+                };
+                (outcome, Some(Box::new(error)))
+            }
+        };
+        Response {
+            outcome,
+            pin,
+            lease,
+            request_error,
+        }
+    }
+
+    fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
+        if self.inner.settings.wants > Wants::Nothing {
+            return self.decide(pin, lease, request).is_allowed();
+        }
+        let epoch = pin.epoch();
+        let scratch = lease.get_mut();
+        scratch.reset();
+        let settings = &self.inner.settings;
+        eval::prepare(
+            epoch,
+            request,
+            &settings.reading,
+            scratch.arena.bump(),
+            &mut scratch.locals,
+        )
+        .is_ok_and(|(machine, ..)| {
+            eval::evaluate_decision(epoch, &machine, settings.error_mode)
+        })
+    }
+
+    fn decide_prepared<'s>(
+        &'s self,
+        pin: Pin<'s>,
+        mut lease: Lease<'s>,
+        request: &'s mut PreparedRequest,
+    ) -> Response<'s> {
+        let settings = &self.inner.settings;
+        let epoch = pin.epoch();
+        let started = self.started();
+        let scratch = lease.get_mut();
+        scratch.reset();
+        let request_error = request.refresh(epoch, &settings.reading).err();
+        let borrowed = request.as_request();
+        let findings = &mut scratch.findings;
+        let outcome = if let Some(error) = &request_error {
+            match started {
+                None => Outcome::InvalidRequest,
+                Some(started) => {
+                    self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
+                        request_error: Some(error),
+                        ..made.record(epoch, &borrowed)
+                    })
+                }
+            }
+        } else {
+            let (resolved, names) = request.resolved(epoch);
+            let machine = eval::Machine::new(epoch, names, resolved, scratch.arena.bump());
+            let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
+            match started {
+                None => outcome,
+                Some(started) => self.keep(started, outcome, |made| DecisionRecord {
+                    context: self.context(&resolved, names),
+                    determining: findings.determining(),
+                    errors: &findings.errors,
+                    ..made.record(epoch, &borrowed)
+                }),
+            }
+        };
+        Response {
+            outcome,
+            pin,
+            lease,
+            request_error: request_error.map(Box::new),
+        }
+    }
+
+    /// When the decision began, if its record is wanted. The clocks are not asked otherwise.
+    #[inline]
+    fn started(&self) -> Option<Started> {
+        (self.inner.settings.wants > Wants::Nothing).then(|| Started {
+            time: (self.inner.settings.clock)(),
+            instant: Instant::now(),
+        })
+    }
+
+    fn context<'a>(
+        &self,
+        resolved: &Resolved<'a>,
+        names: RequestNames<'a>,
+    ) -> Option<ContextView<'a>> {
+        (self.inner.settings.wants == Wants::DecisionsWithInputs).then_some(ContextView {
+            record: resolved.context,
+            names,
+        })
+    }
+
+    /// Hands the record to the sink. What becomes of the decision when it is not kept, the sink has said.
+    fn keep<'r>(
+        &'r self,
+        started: Started,
+        outcome: Outcome,
+        record: impl FnOnce(Made<'r>) -> DecisionRecord<'r>,
+    ) -> Outcome {
+        let inner = &*self.inner;
+        let record = record(Made {
+            instance: &inner.instance,
+            sequence: inner.sequence.next(),
+            lost_before: inner.lost.swap(0, Ordering::Relaxed),
+            time: started.time,
+            duration: started.instant.elapsed(),
+            outcome,
+        });
+        // A sink is foreign code: its panic must not take the decision, or the service, with it.
+        let kept = catch_unwind(AssertUnwindSafe(|| inner.sink.record(&record).is_ok()));
+        if matches!(kept, Ok(true)) {
+            return outcome;
+        }
+        inner
+            .lost
+            .fetch_add(record.lost_before + 1, Ordering::Relaxed);
+        match inner.settings.delivery {
+            Delivery::CountLoss => outcome,
+            Delivery::DenyIfNotKept if outcome == Outcome::Allowed => Outcome::EvidenceNotKept,
+            Delivery::DenyIfNotKept => outcome,
+        }
+    }
+}
+
+impl std::fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorizer")
+            .field("instance", &self.inner.instance)
+            .field("version", &self.version())
+            .field("policies", &self.policy_count())
+            .field("entities", &self.entity_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// When a decision began.
+#[derive(Clone, Copy)]
+struct Started {
+    time: SystemTime,
+    instant: Instant,
+}
+
+/// What every record has.
+struct Made<'r> {
+    instance: &'r str,
+    sequence: u64,
+    lost_before: u64,
+    time: SystemTime,
+    duration: Duration,
+    outcome: Outcome,
+}
+
+impl<'r> Made<'r> {
+    fn record(self, epoch: &'r Epoch, request: &'r Request<'r>) -> DecisionRecord<'r> {
+        DecisionRecord {
+            instance: self.instance,
+            sequence: self.sequence,
+            lost_before: self.lost_before,
+            time: self.time,
+            duration: self.duration,
+            epoch,
+            request,
+            context: None,
+            outcome: self.outcome,
+            determining: &[],
+            errors: &[],
+            request_error: None,
+        }
+    }
+}
+
+/// The schema in both forms.
+struct BuiltSchema {
+    cedar: cedar::Schema,
+    model: Arc<SchemaModel>,
+}

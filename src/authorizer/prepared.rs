@@ -1,0 +1,204 @@
+//! A request that was read once.
+
+use bumpalo::Bump;
+
+use crate::epoch::Epoch;
+use crate::eval::{Reading, Resolved, resolve};
+use crate::id::{EntityUid, Sym, Uid};
+use crate::names::Names;
+use crate::request::locals::{Locals, RequestInterner, RequestNames};
+use crate::request::overlay::Overlay;
+use crate::request::{ContextSource, EntitySource, Request, RequestError, RequestPart};
+use crate::schema::check;
+use crate::value::arena::{Intern, NameText, TableFull};
+use crate::value::stored::Rename;
+use crate::value::{Record, Stored, StoredRecord, Value};
+
+use super::Authorizer;
+
+/// A request whose uids are looked up and whose context is copied: what repeats is decided fastest this way.
+///
+/// Made by [`Authorizer::prepare`]; decided by [`Authorizer::is_authorized_prepared`] or a
+/// [`Session`](super::Session). When policies or entities have been replaced, the first decision after that
+/// looks everything up again (and may allocate); the others do not.
+#[derive(Debug)]
+pub struct PreparedRequest {
+    principal: EntityUid,
+    action: EntityUid,
+    resource: EntityUid,
+    request_id: Option<String>,
+    trace: Option<(String, String)>,
+    /// The context in a numbering of its own, from which each epoch's is made.
+    names: Names,
+    context: StoredRecord,
+    current: Current,
+}
+
+/// The request in the numbers of one epoch.
+#[derive(Debug)]
+struct Current {
+    /// 0 before the first.
+    epoch: u64,
+    uids: [Uid; 3],
+    context: StoredRecord,
+    locals: Locals,
+}
+
+impl PreparedRequest {
+    pub(super) fn new(
+        authorizer: &Authorizer,
+        request: &Request<'_>,
+    ) -> Result<Self, RequestError> {
+        if !matches!(request.entities, EntitySource::None) {
+            return Err(RequestError::new(
+                RequestPart::Entities,
+                "cannot be prepared; decide the request as it is",
+            ));
+        }
+        let epoch = authorizer.inner.published.load_full();
+        let settings = &authorizer.inner.settings;
+        // Everything is copied: what the policies of a later epoch can observe is not known yet.
+        let reading = Reading {
+            keep_inputs: true,
+            ..settings.reading.clone()
+        };
+        let arena = Bump::new();
+        let mut locals = Locals::default();
+        let resolved = resolve(&epoch, request, &reading, &arena, &mut locals)?;
+        let mut names = Names::new();
+        let context = copy(
+            resolved.context,
+            RequestNames {
+                shared: &epoch.snapshot.names,
+                locals: &locals,
+            },
+            &mut names,
+        )?;
+        let mut prepared = Self {
+            principal: request.principal().to_owned(),
+            action: request.action().to_owned(),
+            resource: request.resource().to_owned(),
+            request_id: request.id().map(str::to_owned),
+            trace: request
+                .trace_ids()
+                .map(|ids| (ids.trace_id().to_owned(), ids.span_id().to_owned())),
+            names,
+            context,
+            current: Current {
+                epoch: 0,
+                uids: [resolved.principal; 3],
+                context: StoredRecord::default(),
+                locals: Locals::default(),
+            },
+        };
+        prepared.refresh(&epoch, &settings.reading)?;
+        Ok(prepared)
+    }
+
+    /// The request as it was given, without its context: that is copied.
+    pub(super) fn as_request(&self) -> Request<'_> {
+        let mut request = Request::new(&self.principal, &self.action, &self.resource);
+        request.context = ContextSource::Empty;
+        if let Some(id) = &self.request_id {
+            request = request.request_id(id);
+        }
+        if let Some((trace, span)) = &self.trace {
+            request = request.trace(trace, span);
+        }
+        request
+    }
+
+    /// Looks everything up in `epoch`, unless that was done.
+    #[inline]
+    pub(super) fn refresh(&mut self, epoch: &Epoch, reading: &Reading) -> Result<(), RequestError> {
+        if self.current.epoch == epoch.version.epoch() {
+            return Ok(());
+        }
+        self.look_up(epoch, reading)
+    }
+
+    #[cold]
+    fn look_up(&mut self, epoch: &Epoch, reading: &Reading) -> Result<(), RequestError> {
+        let mut locals = Locals::default();
+        let mut interner = RequestInterner {
+            shared: &epoch.snapshot.names,
+            locals: &mut locals,
+        };
+        let mut uid = |uid: &EntityUid| interner.uid(uid.type_name(), uid.id());
+        let uids = [
+            uid(&self.principal)?,
+            uid(&self.action)?,
+            uid(&self.resource)?,
+        ];
+        let context = copy(Record::Stored(&self.context), &self.names, &mut interner)?;
+        if let Some(schema) = epoch.schema.as_deref().filter(|_| reading.validate) {
+            check::check_request(
+                schema,
+                self.principal.as_ref(),
+                self.action.as_ref(),
+                self.resource.as_ref(),
+                Record::Stored(&context),
+                &RequestNames {
+                    shared: &epoch.snapshot.names,
+                    locals: &locals,
+                },
+            )
+            .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
+        }
+        self.current = Current {
+            epoch: epoch.version.epoch(),
+            uids,
+            context,
+            locals,
+        };
+        Ok(())
+    }
+
+    /// The request in the numbers of `epoch`, for which it has been refreshed.
+    pub(super) fn resolved<'a>(&'a self, epoch: &'a Epoch) -> (Resolved<'a>, RequestNames<'a>) {
+        let [principal, action, resource] = self.current.uids;
+        let resolved = Resolved {
+            principal,
+            action,
+            resource,
+            context: Record::Stored(&self.current.context),
+            overlay: Overlay::default(),
+        };
+        let names = RequestNames {
+            shared: &epoch.snapshot.names,
+            locals: &self.current.locals,
+        };
+        (resolved, names)
+    }
+}
+
+/// Copies a record from one numbering to another.
+fn copy(
+    record: Record<'_>,
+    from: impl NameText,
+    to: &mut impl Intern,
+) -> Result<StoredRecord, TableFull> {
+    let copied = Stored::copy_of(Value::Record(record), &mut Copying { from, to })?;
+    Ok(match copied {
+        Stored::Record(record) => *record,
+        _ => StoredRecord::default(),
+    })
+}
+
+struct Copying<'t, F, T> {
+    from: F,
+    to: &'t mut T,
+}
+
+impl<F: NameText, T: Intern> Rename for Copying<'_, F, T> {
+    type Error = TableFull;
+
+    fn uid(&mut self, uid: Uid) -> Result<Uid, TableFull> {
+        let (type_name, id) = self.from.uid_text(uid);
+        self.to.uid(type_name, id)
+    }
+
+    fn sym(&mut self, sym: Sym) -> Result<Sym, TableFull> {
+        self.to.sym(self.from.sym_text(sym))
+    }
+}
