@@ -1,2 +1,4 @@
 //! Duramen.
 #![forbid(unsafe_code)]
+
+pub mod ext;
