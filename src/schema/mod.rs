@@ -42,3 +42,26 @@ pub(crate) struct Attribute {
     pub(crate) ty: Type,
     pub(crate) required: bool,
 }
+
+impl RecordType {
+    /// A record of `attributes` in any order, each name once.
+    pub(crate) fn new(mut attributes: Vec<Attribute>) -> Self {
+        attributes.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            attributes: attributes.into_boxed_slice(),
+        }
+    }
+
+    /// All attributes, sorted by name.
+    pub(crate) fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// The attribute called `name`.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
+        let found = self
+            .attributes
+            .binary_search_by(|attribute| (*attribute.name).cmp(name));
+        found.ok().and_then(|index| self.attributes.get(index))
+    }
+}
