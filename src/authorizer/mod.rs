@@ -259,8 +259,7 @@ impl Authorizer {
             locals,
             findings,
         } = scratch;
-        let prepared = eval::prepare(epoch, request, &settings.reading, arena.bump(), locals);
-        let (outcome, request_error) = match prepared {
+        let decided = match eval::prepare(epoch, request, &settings.reading, arena.bump(), locals) {
             Ok((machine, resolved, names)) => {
                 let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
                 let outcome = match started {
@@ -287,6 +286,7 @@ impl Authorizer {
                 (outcome, Some(Box::new(error)))
             }
         };
+        let (outcome, request_error) = decided;
         Response {
             outcome,
             pin,

@@ -163,7 +163,7 @@ impl Entities {
                 schema,
                 uid,
                 Record::Stored(data.attrs()),
-                Record::Stored(data.tags()),
+                Some(Record::Stored(data.tags())),
                 ancestors.iter().copied(),
                 names,
             )
@@ -340,7 +340,8 @@ fn load_json(
             Ok(None) => return,
             Err(error) => {
                 let at = error.position(text);
-                let problem = EntityProblem::new(error).at(at.line, at.column);
+                let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                let problem = EntityProblem::new(error).at(number(at.line), number(at.column));
                 loader.problems.push(in_file(problem));
                 return;
             }
@@ -431,7 +432,7 @@ fn load_cedar_entity(
 /// The schema's actions, where the data does not have them.
 fn add_actions(loader: &mut EntityLoader, schema: &SchemaModel) -> Result<(), TableFull> {
     for action in schema.actions() {
-        let uid = loader.names.uid(&action.type_name, &action.id)?;
+        let uid = loader.names.uid(action.uid.type_name(), action.uid.id())?;
         if loader.contains(uid) {
             continue;
         }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use cedar_policy::ffi::DetailedError;
+
 use crate::id::PolicyId;
 use crate::limits::LimitExceeded;
 
@@ -70,13 +72,11 @@ impl Problem {
     }
 
     /// From one of Cedar's own errors, whose labels are byte ranges in `text`.
-    pub(crate) fn from_diagnostic(error: &dyn miette::Diagnostic, text: Option<&str>) -> Self {
-        let mut problem = Self::new(error);
-        problem.help = error.help().map(|help| help.to_string());
-        let label = error.labels().and_then(|mut labels| labels.next());
-        if let (Some(label), Some(text)) = (label, text) {
-            let start = label.offset();
-            problem = problem.at(text, start..start.saturating_add(label.len()));
+    pub(crate) fn from_cedar(error: DetailedError, text: Option<&str>) -> Self {
+        let mut problem = Self::new(error.message);
+        problem.help = error.help;
+        if let (Some(label), Some(text)) = (error.source_locations.first(), text) {
+            problem = problem.at(text, label.loc.start..label.loc.end);
         }
         problem
     }

@@ -12,6 +12,49 @@ pub(crate) mod schema;
 pub(crate) mod source;
 pub(crate) mod stack;
 
+use std::sync::Arc;
+
+use crate::limits::Limits;
+
 pub use entities::Entities;
 pub use error::{CompileError, Problem};
 pub use input::Policies;
+
+/// Compiles the fragments of one schema; `files` says where each comes from.
+pub(crate) fn compile_schema(
+    sources: &[schema::SchemaSource<'_>],
+    files: &[Option<&Arc<str>>],
+    limits: &Limits,
+) -> Result<schema::CompiledSchema, CompileError> {
+    probe::probe_language().map_err(Problem::new)?;
+    let mut problems = Vec::new();
+    for (source, file) in sources.iter().zip(files) {
+        let scanned = match source {
+            schema::SchemaSource::CedarText(text) => scan::scan_cedar_schema(text, limits),
+            schema::SchemaSource::JsonText(text) => scan::scan_json_schema(text, limits),
+            schema::SchemaSource::Json(_) => Ok(()),
+        };
+        if let Err(error) = scanned {
+            let mut problem = Problem::from(error.exceeded()).in_file(*file);
+            problem.position = Some((error.line(), error.column()));
+            problems.push(problem);
+        }
+    }
+    if let Some(error) = CompileError::from_problems(problems) {
+        return Err(error);
+    }
+    stack::with_parser_stack(limits, || schema::compile(sources))
+        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+        .map_err(|error| {
+            let file = error
+                .source_index
+                .and_then(|index| files.get(index).copied().flatten());
+            let mut problem = Problem::new(&error.message).in_file(file);
+            problem.position = error.position.map(|(line, column)| {
+                let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                (number(line), number(column))
+            });
+            problem.span = error.offset;
+            problem.into()
+        })
+}

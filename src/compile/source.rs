@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
     self as cedar, PolicySet, SlotId, Template, ValidationMode, Validator, pst,
 };
@@ -16,7 +17,7 @@ use super::arity;
 use super::error::{CompileError, Problem};
 use super::input::uid_of;
 use super::lower::{LowerError, Lowering, Slots};
-use super::scan;
+use super::{probe, scan, stack};
 
 /// Where policies come from.
 #[derive(Clone, Debug)]
@@ -62,6 +63,18 @@ pub(crate) struct Compiled {
 
 /// Compiles policies; with a schema, validates them strictly.
 pub(crate) fn compile(
+    sources: &Sources,
+    schema: Option<&cedar::Schema>,
+    limits: &Limits,
+    fold: bool,
+) -> Result<Compiled, CompileError> {
+    probe::probe_language().map_err(Problem::new)?;
+    stack::with_parser_stack(limits, || compile_here(sources, schema, limits, fold))
+        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+}
+
+/// Compiles on this thread, whose stack suffices.
+fn compile_here(
     sources: &Sources,
     schema: Option<&cedar::Schema>,
     limits: &Limits,
@@ -135,7 +148,7 @@ impl Loader<'_> {
             Err(errors) => {
                 for error in errors.iter() {
                     self.problems
-                        .push(Problem::from_diagnostic(error, Some(text)).in_file(file));
+                        .push(Problem::from_cedar(error.into(), Some(text)).in_file(file));
                 }
                 return;
             }
@@ -176,7 +189,7 @@ impl Loader<'_> {
     }
 
     fn json(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
-        if let Err(error) = scan::scan_json(text, self.limits) {
+        if let Err(error) = scan::scan_json_policies(text, self.limits) {
             self.problems.push(scan_problem(&error, text).in_file(file));
             return;
         }
@@ -184,7 +197,7 @@ impl Loader<'_> {
             Ok(set) => self.set(&set, file),
             Err(error) => self
                 .problems
-                .push(Problem::from_diagnostic(&error, Some(text)).in_file(file)),
+                .push(Problem::from_cedar((&error).into(), Some(text)).in_file(file)),
         }
     }
 
@@ -314,23 +327,23 @@ impl Loader<'_> {
             .iter()
             .filter_map(|item| Some((item.id.as_str(), item.source.as_ref()?)))
             .collect();
-        let problem = |diagnostic: &dyn miette::Diagnostic, id: &cedar::PolicyId| {
+        let problem = |error: DetailedError, id: &cedar::PolicyId| {
             let id: &str = id.as_ref();
             let source = sources.get(id);
             let text = source.map(|source| &*source.text);
-            Problem::from_diagnostic(diagnostic, text)
+            Problem::from_cedar(error, text)
                 .in_file(source.and_then(|source| source.file.as_ref()))
                 .of_policy(PolicyId::new(id))
         };
         let result = Validator::new(schema.clone()).validate(&self.set, ValidationMode::Strict);
         let mut errors: Vec<Problem> = result
             .validation_errors()
-            .map(|error| problem(error, error.policy_id()))
+            .map(|error| problem(error.into(), error.policy_id()))
             .collect();
         warnings.extend(
             result
                 .validation_warnings()
-                .map(|warning| problem(warning, warning.policy_id())),
+                .map(|warning| problem(warning.into(), warning.policy_id())),
         );
         // The validator reports in the order of a hash map.
         let order = |a: &Problem, b: &Problem| {

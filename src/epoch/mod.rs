@@ -20,7 +20,6 @@ use crate::program::Program;
 use crate::schema::SchemaModel;
 use crate::value::arena::TableFull;
 
-pub(crate) use index::{Buckets, Index};
 pub(crate) use link::{ActionTest, Linked, Row, ScopeTest};
 
 /// Policies, schema and entities that are in force together. Immutable.

@@ -13,7 +13,7 @@ use crate::id::{NodeId, Sym, TypeId, Uid};
 use crate::program::{Node, Program, Span, Var};
 use crate::request::locals::RequestNames;
 use crate::request::overlay::Overlay;
-use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value, arena, ops};
+use crate::value::{ErrorKind, Raise, Record, Set, Value, arena, ops};
 
 /// A request in the epoch's numbers.
 #[derive(Clone, Copy, Debug)]

@@ -289,7 +289,7 @@ fn validate_overlay(
             schema,
             uid,
             entity.attrs,
-            entity.tags,
+            Some(entity.tags),
             entity.parents.iter().copied(),
             &names,
         )

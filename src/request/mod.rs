@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::id::EntityUidRef;
 
 use context::WriteRecord;
-pub use error::RequestError;
+pub use error::{RequestError, RequestPart};
 
 /// An authorization request, borrowed from the caller.
 ///

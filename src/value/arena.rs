@@ -15,6 +15,16 @@ pub(crate) trait NameText {
     fn sym_text(&self, sym: Sym) -> &str;
 }
 
+impl<N: NameText + ?Sized> NameText for &N {
+    fn uid_text(&self, uid: Uid) -> (&str, &str) {
+        (**self).uid_text(uid)
+    }
+
+    fn sym_text(&self, sym: Sym) -> &str {
+        (**self).sym_text(sym)
+    }
+}
+
 /// Ids of text: the shared tables where known, a request's own numbering or a growing table otherwise.
 pub(crate) trait Intern {
     /// The entity `type_name::"id"`. The type name has been checked.

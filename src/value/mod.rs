@@ -9,9 +9,10 @@
 
 pub(crate) mod arena;
 mod error;
+mod measure;
 pub(crate) mod ops;
 mod pattern;
-mod stored;
+pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::id::{Sym, Uid};
 
 pub use error::ErrorKind;
 pub(crate) use error::Raise;
+pub(crate) use measure::Size;
 pub(crate) use pattern::{Pattern, PatternPart};
 pub(crate) use stored::{Stored, StoredRecord, StoredSet};
 

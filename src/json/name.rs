@@ -1,0 +1,44 @@
+//! Which texts are entity type names.
+
+/// Words that no part of a name may be: Cedar's keywords that begin or join expressions, and the namespace that Cedar
+/// keeps to itself (RFC 52). Other words of its syntax, such as `permit` or `principal`, are fine.
+const RESERVED: [&[u8]; 10] = [
+    b"true", b"false", b"if", b"then", b"else", b"in", b"is", b"like", b"has", b"__cedar",
+];
+
+/// Whether `text` is an entity type name in normalised form: identifiers joined by `::`, without whitespace or
+/// comments (RFC 9). Cedar accepts exactly these wherever a type name stands in data.
+pub(crate) fn is_normalized_type_name(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    loop {
+        let (identifier, after) = split_identifier(rest);
+        if identifier.is_empty() || RESERVED.contains(&identifier) {
+            return false;
+        }
+        match after {
+            [] => return true,
+            [b':', b':', more @ ..] => rest = more,
+            _ => return false,
+        }
+    }
+}
+
+/// The identifier that `text` begins with, which may be empty, and what follows it.
+fn split_identifier(text: &[u8]) -> (&[u8], &[u8]) {
+    if text.first().is_none_or(u8::is_ascii_digit) {
+        return (&[], text);
+    }
+    let end = text
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
+        .unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, &[]))
+}
+
+/// Whether entities of the type are actions: its last part is `Action`, in any namespace.
+pub(crate) fn is_action_type(type_name: &str) -> bool {
+    match type_name.strip_suffix("Action") {
+        Some(namespace) => namespace.is_empty() || namespace.ends_with("::"),
+        None => false,
+    }
+}
