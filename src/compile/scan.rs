@@ -1,0 +1,570 @@
+//! Bounds on text before Cedar sees it.
+//!
+//! Cedar recurses over what it reads without looking at the stack (numbers in
+//! [`stack`](super::stack)), so the depth of what it will build has to be known first. One pass over
+//! the bytes, no recursion, no allocation but a stack of open brackets that [`Limits::nesting`]
+//! bounds. Only lexing, the one place where Duramen does it: what is not Cedar or not JSON is left
+//! for the real parser to refuse with a better message.
+//!
+//! # What makes Cedar's trees deep
+//!
+//! `a && b && c` is flat in Cedar's concrete tree but `((a && b) && c)` in every later one; the same
+//! holds for `||`, `+`, `-`, `*`, for `.a.b`, `["a"]["b"]` and method calls, and for the clauses of
+//! a policy, which become one conjunction. Only `::`, commas and `has a.b.c` stay flat (the dots of
+//! the last are counted all the same: they cannot be told from others without parsing).
+//!
+//! Nesting and chains multiply: a hundred brackets each holding a chain of five hundred `&&` are a
+//! tree of fifty thousand levels. The sound bound is on their sum along a path. Each open bracket
+//! keeps the depth of the tree that its content makes:
+//!
+//! ```text
+//! depth(bracket)    = the deepest of its expressions, which `,` separates
+//! depth(expression) = its `if`s + the deepest of the or-chains between `if`, `then`, `else`
+//! depth(or-chain)   = its `||`s + the deepest of its and-chains
+//! depth(and-chain)  = its `&&`s + the deepest of its relations
+//! depth(relation)   = its other operators and brackets + the deepest of those brackets
+//! ```
+//!
+//! That is an upper bound: of `a.b + c.d` it counts three where the tree has two. It is exact where
+//! chains get long in practice.
+
+use std::fmt;
+
+use crate::limits::{Limit, LimitExceeded, Limits};
+
+/// Where a text goes beyond a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScanError {
+    exceeded: LimitExceeded,
+    offset: usize,
+    line: u32,
+    column: u32,
+}
+
+impl ScanError {
+    /// The limit, and what the text has of it up to here.
+    pub(crate) const fn exceeded(&self) -> LimitExceeded {
+        self.exceeded
+    }
+
+    /// Byte offset of the token that was one too many.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Line of that token, from 1.
+    pub(crate) const fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// Column of that token in characters, from 1.
+    pub(crate) const fn column(&self) -> u32 {
+        self.column
+    }
+
+    fn new(text: &str, offset: usize, exceeded: LimitExceeded) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let lines = before.bytes().filter(|&byte| byte == b'\n').count();
+        let column = before
+            .get(line_start..)
+            .map_or(0, |line| line.chars().count());
+        let from_one = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+        Self {
+            exceeded,
+            offset,
+            line: from_one(lines),
+            column: from_one(column),
+        }
+    }
+}
+
+impl fmt::Display for ScanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            exceeded,
+            line,
+            column,
+            ..
+        } = self;
+        write!(f, "line {line}, column {column}: {exceeded}")
+    }
+}
+
+impl std::error::Error for ScanError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.exceeded)
+    }
+}
+
+/// Checks policies in Cedar syntax: bytes, brackets, operator chains, number of policies.
+///
+/// # Errors
+/// At the first place that goes beyond one of `limits`.
+pub(crate) fn scan_cedar(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    CedarScan::new(text, limits, Dialect::Policies).run()
+}
+
+/// Checks a schema in Cedar syntax: bytes, brackets, `Set<Set<…>>`, number of declared names.
+///
+/// # Errors
+/// At the first place that goes beyond one of `limits`.
+pub(crate) fn scan_cedar_schema(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    CedarScan::new(text, limits, Dialect::Schema).run()
+}
+
+/// Checks JSON that holds data, such as entities: bytes and nesting.
+///
+/// # Errors
+/// At the first place that goes beyond one of `limits`.
+pub(crate) fn scan_json(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    JsonScan::new(text, limits, JsonKind::Data).run()
+}
+
+/// Checks policies in Cedar's JSON format: bytes, nesting, and the length of each list of
+/// conditions, which becomes one conjunction.
+///
+/// # Errors
+/// At the first place that goes beyond one of `limits`.
+pub(crate) fn scan_json_policies(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    JsonScan::new(text, limits, JsonKind::Policies).run()
+}
+
+/// Checks a schema in Cedar's JSON format: bytes, nesting, number of declared names.
+///
+/// # Errors
+/// At the first place that goes beyond one of `limits`.
+pub(crate) fn scan_json_schema(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    JsonScan::new(text, limits, JsonKind::Schema).run()
+}
+
+/// The first byte that is beyond `input_bytes`, as a character's start.
+fn check_bytes(text: &str, limits: &Limits) -> Result<(), ScanError> {
+    limits
+        .check(Limit::InputBytes, text.len())
+        .map_err(|exceeded| {
+            let mut offset = exceeded.allowed();
+            while !text.is_char_boundary(offset) {
+                offset -= 1;
+            }
+            ScanError::new(text, offset, exceeded)
+        })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Policies,
+    Schema,
+}
+
+/// What came before a word, which decides whether the word is an operator: `then`, `in`, `has` and
+/// the others may also be names of attributes, of record fields and of types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Previous {
+    /// A place where an expression starts: an opening bracket, `,`, `:`, `;`, or `if`/`then`/`else`.
+    Start,
+    /// The end of an operand: a name, a literal, a closing bracket.
+    Operand,
+    /// An operator, after which only an operand can come.
+    Operator,
+}
+
+/// The depth of the tree that the content of one open bracket makes, as far as it was read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    /// The byte that opened it; 0 for the text itself.
+    open: u8,
+    /// Operators and brackets of the current relation.
+    operators: usize,
+    /// The deepest bracket of the current relation.
+    inner: usize,
+    /// `&&` of the current and-chain, and the deepest of its finished relations.
+    ands: usize,
+    relations: usize,
+    /// `||` of the current or-chain, and the deepest of its finished and-chains.
+    ors: usize,
+    and_chains: usize,
+    /// `if` of the current expression, and the deepest of its finished or-chains.
+    ifs: usize,
+    or_chains: usize,
+    /// The deepest finished expression.
+    expressions: usize,
+}
+
+impl Level {
+    fn end_relation(&mut self) {
+        self.relations = self.relations.max(self.operators + self.inner);
+        (self.operators, self.inner) = (0, 0);
+    }
+
+    fn end_and_chain(&mut self) {
+        self.end_relation();
+        self.and_chains = self.and_chains.max(self.ands + self.relations);
+        (self.ands, self.relations) = (0, 0);
+    }
+
+    fn end_or_chain(&mut self) {
+        self.end_and_chain();
+        self.or_chains = self.or_chains.max(self.ors + self.and_chains);
+        (self.ors, self.and_chains) = (0, 0);
+    }
+
+    fn end_expression(&mut self) {
+        self.end_or_chain();
+        self.expressions = self.expressions.max(self.ifs + self.or_chains);
+        (self.ifs, self.or_chains) = (0, 0);
+    }
+
+    /// The depth if the bracket closed here.
+    fn depth(mut self) -> usize {
+        self.end_expression();
+        self.expressions
+    }
+}
+
+struct CedarScan<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    limits: &'a Limits,
+    dialect: Dialect,
+    at: usize,
+    /// The innermost open bracket, and those around it.
+    level: Level,
+    around: Vec<Level>,
+    previous: Previous,
+    policies: usize,
+    declarations: usize,
+}
+
+impl<'a> CedarScan<'a> {
+    fn new(text: &'a str, limits: &'a Limits, dialect: Dialect) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            limits,
+            dialect,
+            at: 0,
+            level: Level::default(),
+            around: Vec::new(),
+            previous: Previous::Start,
+            policies: 0,
+            declarations: 0,
+        }
+    }
+
+    fn run(mut self) -> Result<(), ScanError> {
+        check_bytes(self.text, self.limits)?;
+        while let Some(&byte) = self.bytes.get(self.at) {
+            let start = self.at;
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    if !self.skip_string() {
+                        break;
+                    }
+                    self.previous = Previous::Operand;
+                }
+                b'/' if self.eat(b'/') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
+                b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
+                    self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+                    self.word(start)?;
+                }
+                b'0'..=b'9' => {
+                    self.skip_while(|byte| byte.is_ascii_digit());
+                    self.previous = Previous::Operand;
+                }
+                b'(' | b'[' | b'{' => self.open(byte, start)?,
+                b')' | b']' | b'}' => self.close(byte, start)?,
+                b',' => self.end_of_element(start)?,
+                b';' => self.end_of_statement(start)?,
+                // An annotation starts a new policy or declaration; a hundred of them are no chain.
+                b'@' => {
+                    self.level.end_expression();
+                    self.previous = Previous::Operator;
+                }
+                b':' => {
+                    self.previous = if self.eat(b':') {
+                        Previous::Operator
+                    } else {
+                        Previous::Start
+                    };
+                }
+                b'?' => self.previous = Previous::Operator,
+                b'&' if self.eat(b'&') => {
+                    self.level.end_relation();
+                    self.level.ands += 1;
+                    self.operator(0, start)?;
+                }
+                b'|' if self.eat(b'|') => {
+                    self.level.end_and_chain();
+                    self.level.ors += 1;
+                    self.operator(0, start)?;
+                }
+                b'<' if self.dialect == Dialect::Schema => self.operator(1, start)?,
+                b'>' | b'=' if self.dialect == Dialect::Schema => {
+                    self.previous = Previous::Operator
+                }
+                b'<' | b'=' => {
+                    self.eat(b'=');
+                    self.operator(1, start)?;
+                }
+                // `a > b` is `!(a <= b)`, `a >= b` is `!(a < b)`, `a != b` is `!(a == b)`: two nodes.
+                b'>' => {
+                    self.eat(b'=');
+                    self.operator(2, start)?;
+                }
+                b'!' => {
+                    let nodes = if self.eat(b'=') { 2 } else { 1 };
+                    self.operator(nodes, start)?;
+                }
+                b'.' | b'+' | b'-' | b'*' | b'/' | b'%' => self.operator(1, start)?,
+                // White space, and what Cedar's lexer stops at.
+                _ => {}
+            }
+        }
+        // Brackets that were never closed: Cedar reports them, but may have built what is in them.
+        while !self.around.is_empty() {
+            self.pop(self.bytes.len())?;
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, start: usize) -> Result<(), ScanError> {
+        let after_operand = self.previous == Previous::Operand;
+        match self.bytes.get(start..self.at).unwrap_or_default() {
+            _ if self.dialect == Dialect::Schema => self.previous = Previous::Operand,
+            b"if" if self.previous == Previous::Start => {
+                self.level.end_or_chain();
+                self.level.ifs += 1;
+                self.operator(0, start)?;
+                self.previous = Previous::Start;
+            }
+            b"then" | b"else" if after_operand => {
+                self.level.end_or_chain();
+                self.previous = Previous::Start;
+            }
+            b"has" | b"like" | b"in" | b"is" if after_operand => self.operator(1, start)?,
+            _ => self.previous = Previous::Operand,
+        }
+        Ok(())
+    }
+
+    /// Notes an operator that makes so many nodes of the current relation.
+    fn operator(&mut self, nodes: usize, start: usize) -> Result<(), ScanError> {
+        self.level.operators += nodes;
+        self.previous = Previous::Operator;
+        self.check(Limit::OperatorChain, self.level.depth(), start)
+    }
+
+    fn open(&mut self, bracket: u8, start: usize) -> Result<(), ScanError> {
+        self.operator(1, start)?;
+        self.check(Limit::Nesting, self.around.len() + 1, start)?;
+        self.around.push(self.level);
+        self.level = Level {
+            open: bracket,
+            ..Level::default()
+        };
+        self.previous = Previous::Start;
+        Ok(())
+    }
+
+    /// A closing bracket that does not match is passed over. Cedar skips it while recovering from
+    /// the error and goes on nesting: if `]` closed the brace here, `{]:{]:{]:…` would look flat.
+    fn close(&mut self, bracket: u8, start: usize) -> Result<(), ScanError> {
+        self.previous = Previous::Operand;
+        let matches = matches!(
+            (self.level.open, bracket),
+            (b'(', b')') | (b'[', b']') | (b'{', b'}')
+        );
+        if matches { self.pop(start) } else { Ok(()) }
+    }
+
+    fn pop(&mut self, start: usize) -> Result<(), ScanError> {
+        let depth = self.level.depth();
+        if let Some(outer) = self.around.pop() {
+            self.level = outer;
+            self.level.inner = self.level.inner.max(depth);
+        }
+        self.check(Limit::OperatorChain, self.level.depth(), start)
+    }
+
+    fn end_of_element(&mut self, start: usize) -> Result<(), ScanError> {
+        self.level.end_expression();
+        self.previous = Previous::Start;
+        self.declared(start)
+    }
+
+    fn end_of_statement(&mut self, start: usize) -> Result<(), ScanError> {
+        self.previous = Previous::Start;
+        if self.dialect == Dialect::Schema {
+            self.level.end_expression();
+            return self.declared(start);
+        }
+        // No expression contains a `;`: whatever is open was left open by a mistake, and Cedar, too,
+        // starts afresh behind it.
+        while !self.around.is_empty() {
+            self.pop(start)?;
+        }
+        self.level = Level::default();
+        self.policies += 1;
+        self.check(Limit::Policies, self.policies, start)
+    }
+
+    /// Each name that a schema declares is followed by a `,` or a `;`.
+    fn declared(&mut self, start: usize) -> Result<(), ScanError> {
+        if self.dialect == Dialect::Policies {
+            return Ok(());
+        }
+        self.declarations += 1;
+        self.check(Limit::Declarations, self.declarations, start)
+    }
+
+    fn check(&self, limit: Limit, found: usize, start: usize) -> Result<(), ScanError> {
+        self.limits
+            .check(limit, found)
+            .map_err(|exceeded| ScanError::new(self.text, start, exceeded))
+    }
+
+    /// Moves behind the closing quote; false if there is none.
+    fn skip_string(&mut self) -> bool {
+        skip_string(self.bytes, &mut self.at)
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
+        while self.bytes.get(self.at).is_some_and(|&byte| wanted(byte)) {
+            self.at += 1;
+        }
+    }
+
+    fn eat(&mut self, wanted: u8) -> bool {
+        let found = self.bytes.get(self.at) == Some(&wanted);
+        self.at += usize::from(found);
+        found
+    }
+}
+
+/// Moves `at` from behind an opening quote to behind the closing one; false if there is none. Cedar
+/// and JSON agree on what ends a string.
+fn skip_string(bytes: &[u8], at: &mut usize) -> bool {
+    while let Some(&byte) = bytes.get(*at) {
+        *at += 1;
+        match byte {
+            b'"' => return true,
+            b'\\' => *at += 1,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JsonKind {
+    Data,
+    Policies,
+    Schema,
+}
+
+/// One open array or object.
+#[derive(Debug, Clone, Copy)]
+struct JsonLevel {
+    open: u8,
+    /// How many elements it may have, and has, if it may be a policy's list of conditions.
+    conditions: Option<usize>,
+}
+
+struct JsonScan<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    limits: &'a Limits,
+    kind: JsonKind,
+    at: usize,
+    levels: Vec<JsonLevel>,
+    /// Whether the last string may have been the key `conditions`.
+    conditions_key: bool,
+    declarations: usize,
+}
+
+impl<'a> JsonScan<'a> {
+    fn new(text: &'a str, limits: &'a Limits, kind: JsonKind) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            limits,
+            kind,
+            at: 0,
+            levels: Vec::new(),
+            conditions_key: false,
+            declarations: 0,
+        }
+    }
+
+    fn run(mut self) -> Result<(), ScanError> {
+        check_bytes(self.text, self.limits)?;
+        while let Some(&byte) = self.bytes.get(self.at) {
+            let start = self.at;
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    if !skip_string(self.bytes, &mut self.at) {
+                        break;
+                    }
+                    let string = self.bytes.get(start..self.at).unwrap_or_default();
+                    // Escapes are not decoded: a key with one might be anything.
+                    self.conditions_key = string == b"\"conditions\"" || string.contains(&b'\\');
+                }
+                b'[' | b'{' => self.open(byte, start)?,
+                b']' | b'}' => self.close(byte),
+                b',' => self.comma(start)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, bracket: u8, start: usize) -> Result<(), ScanError> {
+        self.check(Limit::Nesting, self.levels.len() + 1, start)?;
+        // What a schema declares are the keys of objects, and their values are objects.
+        if self.kind == JsonKind::Schema && bracket == b'{' {
+            self.declarations += 1;
+            self.check(Limit::Declarations, self.declarations, start)?;
+        }
+        let conditions = self.kind == JsonKind::Policies && self.conditions_key && bracket == b'[';
+        self.levels.push(JsonLevel {
+            open: bracket,
+            conditions: conditions.then_some(1),
+        });
+        self.conditions_key = false;
+        Ok(())
+    }
+
+    fn close(&mut self, bracket: u8) {
+        let open = self.levels.last().map(|level| level.open);
+        if matches!((open, bracket), (Some(b'['), b']') | (Some(b'{'), b'}')) {
+            self.levels.pop();
+        }
+    }
+
+    fn comma(&mut self, start: usize) -> Result<(), ScanError> {
+        self.conditions_key = false;
+        let Some(JsonLevel {
+            conditions: Some(count),
+            ..
+        }) = self.levels.last_mut()
+        else {
+            return Ok(());
+        };
+        *count += 1;
+        let count = *count;
+        self.check(Limit::OperatorChain, count, start)
+    }
+
+    fn check(&self, limit: Limit, found: usize, start: usize) -> Result<(), ScanError> {
+        self.limits
+            .check(limit, found)
+            .map_err(|exceeded| ScanError::new(self.text, start, exceeded))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed assumption must fail the test")]
+mod tests;

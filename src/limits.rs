@@ -1,0 +1,245 @@
+//! Limits: the sizes beyond which input is refused, each refusal naming the limit it hit.
+//!
+//! Limits are on by default and there is no way to switch them all off: Cedar's parser, its tree
+//! conversions and its drops recurse without looking at the stack, so text that is nested deeply
+//! enough ends the process (Rust cannot catch a stack overflow). The rest keeps one hostile input
+//! from taking all memory.
+
+use std::fmt;
+
+/// Declares the limits once: field, default, getter, setter and the [`Limit`] that names it.
+macro_rules! limits {
+    ($($(#[$doc:meta])* $variant:ident, $name:ident, $setter:ident = $default:expr;)*) => {
+        /// How large input may be before it is refused.
+        ///
+        /// ```
+        /// # use duramen::Limits;
+        /// let limits = Limits::default().with_nesting(50);
+        /// assert_eq!(limits.nesting(), 50);
+        /// ```
+        ///
+        /// Each limit is the largest value that is still accepted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Limits {
+            $($name: usize,)*
+        }
+
+        impl Limits {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nChange it with [`", stringify!($setter), "`](Self::", stringify!($setter), ").")]
+                #[must_use]
+                pub const fn $name(&self) -> usize {
+                    self.$name
+                }
+
+                #[doc = concat!("Sets the limit that [`", stringify!($name), "`](Self::", stringify!($name), ") describes.")]
+                #[must_use]
+                pub const fn $setter(mut self, allowed: usize) -> Self {
+                    self.$name = allowed;
+                    self
+                }
+            )*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        /// Names one of the [`Limits`]; displays as the name of its getter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Limit {
+            $(
+                #[doc = concat!("[`Limits::", stringify!($name), "`]")]
+                $variant,
+            )*
+        }
+
+        impl Limit {
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name),)* }
+            }
+        }
+
+        impl Limits {
+            /// What is allowed of `limit`.
+            #[must_use]
+            pub const fn allowed(&self, limit: Limit) -> usize {
+                match limit { $(Limit::$variant => self.$name,)* }
+            }
+        }
+    };
+}
+
+limits! {
+    /// Bytes of one text: one policy file, one schema, one entities document. Default: 64 MiB,
+    /// about 400,000 typical policies; the tree that Cedar builds is many times its text.
+    InputBytes, input_bytes, with_input_bytes = 64 << 20;
+
+    /// Brackets (round, square, curly) inside one another in policy and schema text, and arrays and
+    /// objects inside one another in JSON. Default: 200. The deepest of the 3,957 policy sets of
+    /// Cedar's own corpus has 10. JSON is also held to the 128 levels that `serde_json` allows.
+    Nesting, nesting, with_nesting = 200;
+
+    /// Operators that stand one inside another, brackets included: the depth of the tree that an
+    /// expression becomes. Default: 1,000; the most in Cedar's corpus is 21.
+    ///
+    /// A chain such as `a && b && c && …` nests as deeply as brackets do (Cedar makes it
+    /// `(((a && b) && c) && …)`), and so do `a.b.c.d`, `1 + 2 + 3`, `if … else if … else if …` and
+    /// repeated `when { … }` clauses. What counts is the longest path from a policy's root to its
+    /// deepest leaf: the chains of all the brackets around a place add up, while the elements of a
+    /// list, the arguments of a call, the two sides of an `||` and separate policies do not.
+    ///
+    /// Policies are parsed on a thread of their own whose stack grows with this limit, so raising it
+    /// costs address space, not safety.
+    OperatorChain, operator_chain, with_operator_chain = 1_000;
+
+    /// Names that one schema declares: entity types, actions, common types, attributes. Default:
+    /// 100,000. Cedar resolves the hierarchy of types and of actions, and common types that use one
+    /// another, by recursion; the longest such path is no longer than the number of names. The
+    /// parser's stack grows with this limit as well.
+    Declarations, declarations, with_declarations = 100_000;
+
+    /// Policies, templates and links together. Default: 1,000,000.
+    Policies, policies, with_policies = 1_000_000;
+
+    /// Depth of a compiled expression tree. Default: 1,000, as much as
+    /// [`operator_chain`](Self::operator_chain) lets through.
+    ExpressionDepth, expression_depth, with_expression_depth = 1_000;
+
+    /// Bytes that one request's context may take once converted. Default: 1 MiB; authorization
+    /// data is a few hundred bytes, and a decision should not be a way to take memory.
+    ContextBytes, context_bytes, with_context_bytes = 1 << 20;
+
+    /// Records and sets inside one another in a request's context. Default: 64, half of what
+    /// `serde_json` would read.
+    ContextDepth, context_depth, with_context_depth = 64;
+
+    /// Bytes that one entity's attributes and tags may take once converted. Default: 1 MiB.
+    AttributeBytes, attribute_bytes, with_attribute_bytes = 1 << 20;
+
+    /// Records and sets inside one another in one attribute. Default: 64.
+    AttributeDepth, attribute_depth, with_attribute_depth = 64;
+
+    /// Elements of one set, in entities and in a context. Default: 100,000.
+    SetElements, set_elements, with_set_elements = 100_000;
+
+    /// Entities that one request brings along. Default: 1,000; they are converted for each decision,
+    /// so a longer list belongs into the store.
+    OverlayEntities, overlay_entities, with_overlay_entities = 1_000;
+
+    /// Edges of the longest way from an entity up to an ancestor. Default: 1,000. Groups of groups
+    /// and folders of folders are rarely deeper than twenty.
+    HierarchyDepth, hierarchy_depth, with_hierarchy_depth = 1_000;
+
+    /// Entities in the store. Default: 100,000,000, more than fits in the memory of most machines:
+    /// it is there to be lowered.
+    Entities, entities, with_entities = 100_000_000;
+}
+
+impl Limits {
+    /// Checks one number against one limit.
+    ///
+    /// # Errors
+    /// When `found` is more than is allowed.
+    pub(crate) const fn check(&self, limit: Limit, found: usize) -> Result<(), LimitExceeded> {
+        let allowed = self.allowed(limit);
+        if found > allowed {
+            return Err(LimitExceeded {
+                limit,
+                allowed,
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Input was larger than one of the [`Limits`] allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitExceeded {
+    limit: Limit,
+    allowed: usize,
+    found: usize,
+}
+
+impl LimitExceeded {
+    /// The limit that was hit.
+    #[must_use]
+    pub const fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// The most that is allowed.
+    #[must_use]
+    pub const fn allowed(&self) -> usize {
+        self.allowed
+    }
+
+    /// What the input has, at least: reading stops at the limit.
+    #[must_use]
+    pub const fn found(&self) -> usize {
+        self.found
+    }
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            limit,
+            allowed,
+            found,
+        } = self;
+        write!(
+            f,
+            "{limit} is limited to {allowed}, found {found} (raise it with Limits::with_{limit})"
+        )
+    }
+}
+
+impl std::error::Error for LimitExceeded {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed assumption must fail the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_limit_and_setter() {
+        let error = Limits::default()
+            .with_nesting(100)
+            .check(Limit::Nesting, 101)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "nesting is limited to 100, found 101 (raise it with Limits::with_nesting)"
+        );
+        assert_eq!(
+            (error.limit(), error.allowed(), error.found()),
+            (Limit::Nesting, 100, 101)
+        );
+    }
+
+    #[test]
+    fn a_limit_is_the_largest_accepted_value() {
+        let limits = Limits::default();
+        assert_eq!(
+            limits.check(Limit::SetElements, limits.set_elements()),
+            Ok(())
+        );
+        assert!(
+            limits
+                .check(Limit::SetElements, limits.set_elements() + 1)
+                .is_err()
+        );
+    }
+}
