@@ -209,6 +209,7 @@ impl fmt::Display for LimitExceeded {
 impl std::error::Error for LimitExceeded {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed assumption must fail the test")]
 mod tests {
     use super::*;
 

@@ -65,7 +65,10 @@ pub(crate) fn probe_language() -> Result<(), ProbeError> {
     })
 }
 
-pub(crate) const PROBES: [(&str, fn() -> bool); 3] = [
+/// Tells whether a feature is on.
+type Probe = fn() -> bool;
+
+const PROBES: [(&str, Probe); 3] = [
     ("variadic-is-in-range", variadic_is_in_range),
     ("partial-eval", partial_eval),
     ("tolerant-ast", tolerant_ast),

@@ -566,4 +566,5 @@ impl<'a> JsonScan<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed assumption must fail the test")]
 mod tests;

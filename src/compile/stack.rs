@@ -90,6 +90,11 @@ fn parser_stack_bytes(limits: &Limits) -> usize {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed assumption must fail the test"
+)]
 mod tests {
     use super::*;
 
