@@ -109,10 +109,15 @@ impl From<&str> for PolicyId {
     }
 }
 
+/// The name by which both forms of an entity uid present themselves to serializers. Ours makes an entity of them
+/// rather than a record of two strings; it is no identifier, so that no other type has the name by accident.
+pub(crate) const ENTITY_UID: &str = "$duramen::EntityUid";
+
 /// An entity uid, owned: a type name such as `User` or `Shop::User`, and an id, which is any text.
 ///
 /// The pair is written `User::"alice"` in Cedar. [`EntityUidRef`] is the borrowed form that requests take.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename = "$duramen::EntityUid")]
 pub struct EntityUid {
     #[serde(rename = "type")]
     type_name: String,
@@ -163,6 +168,7 @@ impl fmt::Display for EntityUid {
 /// assert_eq!(uid.to_string(), r#"User::"alice""#);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename = "$duramen::EntityUid")]
 pub struct EntityUidRef<'a> {
     #[serde(rename = "type")]
     type_name: &'a str,

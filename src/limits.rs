@@ -173,6 +173,14 @@ pub struct LimitExceeded {
 }
 
 impl LimitExceeded {
+    pub(crate) const fn new(limit: Limit, allowed: usize, found: usize) -> Self {
+        Self {
+            limit,
+            allowed,
+            found,
+        }
+    }
+
     /// The limit that was hit.
     #[must_use]
     pub const fn limit(&self) -> Limit {

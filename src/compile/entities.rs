@@ -13,14 +13,13 @@ use crate::id::{EntityUidRef, Sym, Uid};
 use crate::json::{self, ArrayReader, EntityRules};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
-use crate::request::context::WriteError;
+use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
-use crate::request::serialize::Fields;
 use crate::request::{Entity, Typed};
 use crate::schema::{SchemaModel, check};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
-use crate::value::{Record, Stored, StoredRecord, Value};
+use crate::value::{Bounds, Record, Stored, StoredRecord, Value};
 
 use super::input::uid_of;
 
@@ -203,10 +202,10 @@ impl TypedEntity {
                 shared: &names,
                 locals: &mut locals,
             };
-            // The limits are the authorizer's to check, on what it stores.
+            // The authorizer's own limits are checked on what it stores.
             record
                 .0
-                .write(&arena, &mut interner, Fields::All, &Limits::default())
+                .write(&arena, &mut interner, Fields::All, Bounds::attributes(&Limits::default()))
                 .map_err(|WriteError { limit, message }| match limit {
                     Some(limit) => limit.into(),
                     None => EntityProblem::new(message),

@@ -6,7 +6,7 @@ use crate::id::{EntityUid, Uid};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::value::arena::{NameText, TableFull};
-use crate::value::{Record, StoredRecord, Value};
+use crate::value::{Bounds, Record, StoredRecord, Value};
 
 use super::error::{EntityError, EntityProblem};
 use super::hierarchy::{self, HierarchyFault};
@@ -156,6 +156,13 @@ impl EntityLoader {
         tags: StoredRecord,
         mut parents: Vec<Uid>,
     ) {
+        for record in [&attrs, &tags] {
+            if let Err(exceeded) =
+                Bounds::attributes(&self.limits).check(Record::Stored(record))
+            {
+                self.problem(uid, exceeded.into());
+            }
+        }
         parents.sort_unstable();
         parents.dedup();
         let data = EntityData {

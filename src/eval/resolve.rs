@@ -8,15 +8,14 @@ use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, EntityRules};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
-use crate::request::context::WriteError;
+use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
-use crate::request::serialize::Fields;
 use crate::request::{
     ContextSource, EntitySource, Request, Entity, RequestError, RequestPart,
 };
 use crate::schema::{SchemaModel, check};
-use crate::value::Record;
+use crate::value::{Bounds, Record};
 use crate::value::arena::{Intern, NameText, TableFull};
 
 use super::machine::Resolved;
@@ -56,8 +55,8 @@ pub(crate) fn resolve<'a>(
     let context = match request.context {
         ContextSource::Empty => Record::Built(&(&[] as &[_])),
         ContextSource::Typed(context) => {
-            let fields = resolver.fields();
-            resolver.typed(context, fields, RequestPart::Context)?
+            let bounds = Bounds::context(&reading.limits);
+            resolver.typed(context, resolver.fields(), bounds, RequestPart::Context)?
         }
         ContextSource::Json(text) => resolver.context_json(text, request.action(), schema)?,
     };
@@ -145,10 +144,11 @@ impl<'a> Resolver<'a, '_> {
         &mut self,
         record: &dyn crate::request::context::WriteRecord,
         fields: Fields,
+        bounds: Bounds,
         part: RequestPart,
     ) -> Result<Record<'a>, RequestError> {
         record
-            .write(self.arena, &mut self.names, fields, &self.reading.limits)
+            .write(self.arena, &mut self.names, fields, bounds)
             .map_err(|WriteError { limit, message }| match limit {
                 Some(limit) => RequestError::limit_of(part, limit),
                 None => RequestError::new(part, message),
@@ -162,7 +162,6 @@ impl<'a> Resolver<'a, '_> {
         schema: Option<&SchemaModel>,
     ) -> Result<Record<'a>, RequestError> {
         let limits = &self.reading.limits;
-        let wrong = |message: &dyn std::fmt::Display| RequestError::new(RequestPart::Context, message);
         check_limit(limits, Limit::ContextBytes, text.len(), RequestPart::Context)?;
         // The text is copied so that what is read from it lives as long as the decision.
         let text: &'a str = self.arena.alloc_str(text);
@@ -172,8 +171,12 @@ impl<'a> Resolver<'a, '_> {
         let expected = schema
             .and_then(|schema| schema.action(action))
             .map(|action| &action.context);
-        json::read_context(self.arena, json, expected, &mut self.names)
-            .map_err(|error| wrong(&error))
+        let context = json::read_context(self.arena, json, expected, &mut self.names)
+            .map_err(|error| RequestError::new(RequestPart::Context, error))?;
+        Bounds::context(limits)
+            .check(context)
+            .map_err(|exceeded| RequestError::limit_of(RequestPart::Context, exceeded))?;
+        Ok(context)
     }
 
     fn entities(
@@ -187,6 +190,7 @@ impl<'a> Resolver<'a, '_> {
             entities.len(),
             part,
         )?;
+        let bounds = Bounds::attributes(&self.reading.limits);
         let mut overlay = Vec::with_capacity_in(entities.len(), self.arena);
         for entity in entities {
             let uid = self.uid(entity.uid, part)?;
@@ -197,7 +201,7 @@ impl<'a> Resolver<'a, '_> {
             }
             let mut record = |record: Option<crate::request::Typed<'_>>| match record {
                 None => Ok(Record::Built(&(&[] as &[_]))),
-                Some(record) => self.typed(record.0, Fields::All, part).map_err(of),
+                Some(record) => self.typed(record.0, Fields::All, bounds, part).map_err(of),
             };
             overlay.push(OverlayEntity {
                 uid,
@@ -230,6 +234,11 @@ impl<'a> Resolver<'a, '_> {
             let rules = |type_name: &str| EntityRules::of(schema, type_name);
             let entity = json::read_entity(self.arena, json, rules, &mut self.names)
                 .map_err(|error| RequestError::new(part, error))?;
+            for record in [entity.attrs, entity.tags] {
+                Bounds::attributes(limits)
+                    .check(record)
+                    .map_err(|exceeded| RequestError::limit_of(part, exceeded))?;
+            }
             overlay.push(OverlayEntity {
                 uid: entity.uid,
                 attrs: entity.attrs,

@@ -3,29 +3,47 @@
 use bumpalo::Bump;
 use serde::Serialize;
 
-use crate::limits::Limits;
-use crate::value::Record;
+use crate::limits::LimitExceeded;
+use crate::value::{Bounds, Record};
 
 use super::locals::RequestInterner;
-use super::serialize::{self, Fields};
+use super::serialize;
 
 /// Anything that serializes to a record.
 pub(crate) trait WriteRecord {
-    /// Writes the record into the arena. On failure the error's text, with the path of what is wrong.
+    /// Writes the record into the arena.
     fn write<'b>(
         &self,
         arena: &'b Bump,
         names: &mut RequestInterner<'_>,
         fields: Fields,
-        limits: &Limits,
+        bounds: Bounds,
     ) -> Result<Record<'b>, WriteError>;
+}
+
+/// Which fields of a record are copied. All are walked and checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fields {
+    /// Those whose names the policies or the entities know: no policy can observe another.
+    Known,
+    All,
 }
 
 /// Why a record could not be written.
 #[derive(Debug)]
 pub(crate) struct WriteError {
-    pub(crate) limit: Option<crate::limits::LimitExceeded>,
+    pub(crate) limit: Option<LimitExceeded>,
+    /// With the path of what is wrong.
     pub(crate) message: String,
+}
+
+impl From<LimitExceeded> for WriteError {
+    fn from(limit: LimitExceeded) -> Self {
+        Self {
+            limit: Some(limit),
+            message: limit.to_string(),
+        }
+    }
 }
 
 impl<T: Serialize> WriteRecord for T {
@@ -34,8 +52,27 @@ impl<T: Serialize> WriteRecord for T {
         arena: &'b Bump,
         names: &mut RequestInterner<'_>,
         fields: Fields,
-        limits: &Limits,
+        bounds: Bounds,
     ) -> Result<Record<'b>, WriteError> {
-        serialize::write_record(arena, self, names, fields, limits)
+        let shared = names.shared;
+        let known = |name: &str| shared.find_sym(name).is_some();
+        let observed: Option<serialize::Observed<'_>> = match fields {
+            Fields::All => None,
+            Fields::Known => Some(&known),
+        };
+        let (limit, max_depth) = bounds.depth();
+        let written = serialize::write_record(arena, self, names, max_depth, observed);
+        let record = written.map_err(|error| {
+            if error.is_too_deep() {
+                WriteError::from(LimitExceeded::new(limit, max_depth, max_depth + 1))
+            } else {
+                WriteError {
+                    limit: None,
+                    message: error.to_string(),
+                }
+            }
+        })?;
+        bounds.check(record)?;
+        Ok(record)
     }
 }

@@ -1,20 +1,70 @@
 //! How large a value is, for limits.
 
+use crate::limits::{Limit, LimitExceeded, Limits};
+
 use super::{Record, Value};
+
+/// How large a record may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    bytes: (Limit, usize),
+    depth: (Limit, usize),
+    set_elements: usize,
+}
+
+impl Bounds {
+    /// Those of a context.
+    pub(crate) fn context(limits: &Limits) -> Self {
+        Self {
+            bytes: (Limit::ContextBytes, limits.context_bytes()),
+            depth: (Limit::ContextDepth, limits.context_depth()),
+            set_elements: limits.set_elements(),
+        }
+    }
+
+    /// Those of an entity's attributes or tags.
+    pub(crate) fn attributes(limits: &Limits) -> Self {
+        Self {
+            bytes: (Limit::AttributeBytes, limits.attribute_bytes()),
+            depth: (Limit::AttributeDepth, limits.attribute_depth()),
+            set_elements: limits.set_elements(),
+        }
+    }
+
+    /// The bound on depth, which writers keep while they write.
+    pub(crate) fn depth(&self) -> (Limit, usize) {
+        self.depth
+    }
+
+    /// Whether a record keeps within the bounds.
+    pub(crate) fn check(&self, record: Record<'_>) -> Result<(), LimitExceeded> {
+        let size = Size::of_record(record);
+        for ((limit, allowed), found) in [
+            (self.bytes, size.bytes),
+            (self.depth, size.depth),
+            ((Limit::SetElements, self.set_elements), size.set_elements),
+        ] {
+            if found > allowed {
+                return Err(LimitExceeded::new(limit, allowed, found));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The measures that limits are about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Size {
+struct Size {
     /// Text bytes plus 8 for every value: close to what it occupies, and the same however it was given.
-    pub(crate) bytes: usize,
+    bytes: usize,
     /// Records and sets within each other; a record of plain values has depth 1.
-    pub(crate) depth: usize,
+    depth: usize,
     /// Elements of the largest set.
-    pub(crate) set_elements: usize,
+    set_elements: usize,
 }
 
 impl Size {
-    pub(crate) fn of_record(record: Record<'_>) -> Self {
+    fn of_record(record: Record<'_>) -> Self {
         let mut size = Self::default();
         size.record(record, 1);
         size

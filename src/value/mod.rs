@@ -23,7 +23,7 @@ use crate::id::{Sym, Uid};
 
 pub use error::ErrorKind;
 pub(crate) use error::Raise;
-pub(crate) use measure::Size;
+pub(crate) use measure::Bounds;
 pub(crate) use pattern::{Pattern, PatternPart};
 pub(crate) use stored::{Stored, StoredRecord, StoredSet};
 

@@ -425,13 +425,7 @@ fn a_schema_that_just_passes_fits_into_the_parser_stack() {
     ];
     for text in &texts {
         assert_eq!(scan_cedar_schema(text, &limits), Ok(()));
-<<<<<<< HEAD
-        with_parser_stack(&limits, || Schema::from_str(text).map(drop))
-            .unwrap()
-            .unwrap();
-=======
         with_parser_stack(&limits, || drop(Schema::from_str(text).unwrap())).unwrap();
->>>>>>> scan
     }
 }
 
