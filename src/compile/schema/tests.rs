@@ -760,13 +760,10 @@ impl Seen {
 
     fn request(&mut self, name: &str, compiled: &CompiledSchema, request: &Json) {
         let action = from_cedar_uid_json(&request["action"]);
-        let context = Context::from_json_value(
-            request["context"].clone(),
-            Some((&compiled.schema, &to_cedar_uid(&action))),
-        );
         // With the schema, Cedar refuses some contexts while reading them.
-        let context = context
-            .or_else(|_| Context::from_json_value(request["context"].clone(), None))
+        let read = |schema| Context::from_json_value(request["context"].clone(), schema).ok();
+        let context = read(Some((&compiled.schema, &to_cedar_uid(&action))))
+            .or_else(|| read(None))
             .unwrap();
         let request = AnyRequest {
             principal: from_cedar_uid_json(&request["principal"]),
