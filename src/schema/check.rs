@@ -156,10 +156,10 @@ fn check_action(
             uid: uid.to_owned(),
         });
     };
-    let data = attributes
+    let mut data = attributes
         .iter()
         .chain(tags.iter().flat_map(|tags| tags.iter()));
-    if let Some((name, _)) = { data }.next() {
+    if let Some((name, _)) = data.next() {
         return Err(EntityMismatch::ActionHasData {
             uid: uid.to_owned(),
             name: names.sym_text(name).into(),

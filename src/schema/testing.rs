@@ -112,21 +112,46 @@ impl Table {
 }
 
 /// Makes values that fit a schema, and now and then one that does not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Generator<'m> {
     pub(crate) model: &'m SchemaModel,
     state: u64,
-    /// How many choices of a thousand go wrong.
-    breakage: u64,
+    breakage: Breakage,
+    /// How many choices there have been to do something wrong.
+    choices: usize,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Breakage {
+    Nothing,
+    /// This many choices of a thousand.
+    PerMille(u64),
+    /// Only this choice.
+    Only(usize),
 }
 
 impl<'m> Generator<'m> {
-    pub(crate) fn new(model: &'m SchemaModel, seed: u64, breakage: u64) -> Self {
+    pub(crate) fn new(model: &'m SchemaModel, seed: u64, breakage: Breakage) -> Self {
         Self {
             model,
             state: seed,
             breakage,
+            choices: 0,
         }
+    }
+
+    /// What `make` makes with one thing wrong, each choice as likely as any other.
+    pub(crate) fn with_one_break<T>(&mut self, make: impl Fn(&mut Self) -> T) -> T {
+        let mut rehearsal = Self {
+            breakage: Breakage::Nothing,
+            choices: 0,
+            ..*self
+        };
+        make(&mut rehearsal);
+        let only = rehearsal.below(rehearsal.choices);
+        self.breakage = Breakage::Only(self.choices + only);
+        make(self)
     }
 
     /// SplitMix64.
@@ -143,7 +168,12 @@ impl<'m> Generator<'m> {
     }
 
     pub(crate) fn breaks(&mut self) -> bool {
-        self.next() % 1000 < self.breakage
+        self.choices += 1;
+        match self.breakage {
+            Breakage::Nothing => false,
+            Breakage::PerMille(rate) => self.next() % 1000 < rate,
+            Breakage::Only(choice) => self.choices == choice + 1,
+        }
     }
 
     pub(crate) fn pick<'t, T>(&mut self, items: &'t [T]) -> Option<&'t T> {
