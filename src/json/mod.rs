@@ -6,6 +6,7 @@
 //! `Value` has forgotten duplicate keys, which here are always an error, since two readers of one document that
 //! disagree on which key counts are an attack.
 
+mod cursor;
 pub(crate) mod entity;
 mod error;
 mod name;
@@ -23,9 +24,10 @@ pub(crate) mod tests;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+pub(crate) use cursor::{JsonError, JsonErrorKind, Position};
 pub(crate) use error::{ReadError, ReadErrorKind};
 pub(crate) use name::{is_action_type, is_normalized_type_name};
-pub(crate) use parse::{ArrayReader, JsonError, JsonErrorKind, MAX_DEPTH, Position, parse};
+pub(crate) use parse::{ArrayReader, MAX_DEPTH, parse};
 pub(crate) use path::{Path, Step};
 
 /// A JSON text as a tree. Everything in it lives in the arena or in the text itself.
