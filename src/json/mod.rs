@@ -6,12 +6,13 @@
 //! `Value` has forgotten duplicate keys, which here are always an error, since two readers of one document that
 //! disagree on which key counts are an attack.
 
+mod cursor;
 mod entity;
 mod error;
 mod name;
 mod parse;
 mod path;
-mod read;
+pub(crate) mod read;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -23,10 +24,11 @@ pub(crate) mod tests;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+pub(crate) use cursor::{JsonError, JsonErrorKind, Position};
 pub(crate) use entity::{EntityRules, read_entity};
 pub(crate) use error::{ReadError, ReadErrorKind};
 pub(crate) use name::{is_action_type, is_normalized_type_name};
-pub(crate) use parse::{ArrayReader, JsonError, JsonErrorKind, MAX_DEPTH, Position, parse};
+pub(crate) use parse::{ArrayReader, MAX_DEPTH, parse};
 pub(crate) use path::{Path, Step};
 pub(crate) use read::read_context;
 

@@ -36,8 +36,8 @@ use serde::{Serialize, Serializer};
 use crate::ext::{self, ExtError};
 use crate::id::EntityUidRef;
 
-/// The struct names by which our serializer knows these types. They are no identifiers, so that no derived
-/// `Serialize` has them by accident, and data cannot choose the name of a struct.
+/// The newtype names by which our serializer knows these types. They are no identifiers, so that no derived
+/// `Serialize` has them by accident, and data cannot choose the name of a type.
 pub(super) const ENTITY_REF: &str = "$duramen::EntityRef";
 pub(super) const DECIMAL: &str = "$duramen::Decimal";
 pub(super) const IP: &str = "$duramen::Ip";
@@ -63,8 +63,21 @@ impl<'a, T: Into<EntityUidRef<'a>>> From<T> for EntityRef<'a> {
 
 impl Serialize for EntityRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut escape = serializer.serialize_struct(ENTITY_REF, 1)?;
-        escape.serialize_field("__entity", &self.0)?;
+        serializer.serialize_newtype_struct(ENTITY_REF, &Escape(self))
+    }
+}
+
+/// The inside of a value of this module: Cedar's escape for people, less for machines.
+struct Escape<'r, T>(&'r T);
+
+impl Serialize for Escape<'_, EntityRef<'_>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let uid = self.0.0;
+        if !serializer.is_human_readable() {
+            return uid.serialize(serializer);
+        }
+        let mut escape = serializer.serialize_struct("Escape", 1)?;
+        escape.serialize_field("__entity", &uid)?;
         escape.end()
     }
 }
@@ -103,13 +116,11 @@ macro_rules! extension_value {
 
         impl Serialize for $name<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut escape = serializer.serialize_struct($marker, 1)?;
-                escape.serialize_field("__extn", &Call(self))?;
-                escape.end()
+                serializer.serialize_newtype_struct($marker, &Escape(self))
             }
         }
 
-        impl Serialize for Call<'_, $name<'_>> {
+        impl Serialize for Escape<'_, $name<'_>> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if !serializer.is_human_readable() {
                     return match self.0.0 {
@@ -117,20 +128,32 @@ macro_rules! extension_value {
                         Form::Value(value) => $compact(value, serializer),
                     };
                 }
-                let mut call = serializer.serialize_struct("Call", 2)?;
-                call.serialize_field("fn", $function)?;
+                let mut escape = serializer.serialize_struct("Escape", 1)?;
                 match self.0.0 {
-                    Form::Text(text) => call.serialize_field("arg", text)?,
-                    Form::Value(value) => call.serialize_field("arg", &Text(value))?,
+                    Form::Text(arg) => escape.serialize_field("__extn", &call($function, arg))?,
+                    Form::Value(value) => {
+                        escape.serialize_field("__extn", &call($function, Text(value)))?;
+                    }
                 }
-                call.end()
+                escape.end()
             }
         }
     };
 }
 
-/// The inside of an `__extn` escape.
-struct Call<'r, T>(&'r T);
+/// What is under `__extn`.
+#[derive(Serialize)]
+struct Call<T> {
+    r#fn: &'static str,
+    arg: T,
+}
+
+fn call<T>(function: &'static str, arg: T) -> Call<T> {
+    Call {
+        r#fn: function,
+        arg,
+    }
+}
 
 /// A value as the text that its constructor reads back.
 struct Text<T>(T);

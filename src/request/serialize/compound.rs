@@ -1,16 +1,15 @@
 //! The serializers of what has parts.
 
+use bumpalo::Bump;
 use bumpalo::collections::Vec;
 use serde::{Serialize, ser};
 
 use crate::id::{ENTITY_UID, Sym};
 use crate::json::{Json, Step, duplicate, parse};
-use crate::request::values;
 use crate::value::Value;
 use crate::value::arena::Intern;
-use crate::value::ops::Extension;
 
-use super::text::{ExtensionValue, Text};
+use super::text::Text;
 use super::writer::{Outcome, Place, ValueWriter, Writer};
 use super::{SerializeError, SerializeErrorKind};
 
@@ -26,7 +25,7 @@ pub(super) struct Items<'x, 'w, 'a, N> {
     items: Vec<'a, Value<'a>>,
     /// The index of the next element.
     index: usize,
-    wrap: Option<Wrap>,
+    wrap: Option<&'a Wrap>,
 }
 
 impl<'x, 'w, 'a, N: Intern> Items<'x, 'w, 'a, N> {
@@ -41,11 +40,9 @@ impl<'x, 'w, 'a, N: Intern> Items<'x, 'w, 'a, N> {
         }
     }
 
-    pub(super) fn wrapped(self, wrap: Wrap) -> Self {
-        Self {
-            wrap: Some(wrap),
-            ..self
-        }
+    pub(super) fn wrapped(mut self, wrap: Wrap) -> Self {
+        self.wrap = Some(self.writer.arena.alloc(wrap));
+        self
     }
 
     #[inline]
@@ -75,7 +72,7 @@ impl<'x, 'w, 'a, N: Intern> Items<'x, 'w, 'a, N> {
     fn finish(self) -> Outcome<'a> {
         let set = self.writer.set(self.place, self.items);
         match self.wrap {
-            Some(wrap) => self.writer.wrap(wrap, set),
+            Some(wrap) => self.writer.wrap(*wrap, set),
             None => Ok(Some(set)),
         }
     }
@@ -87,12 +84,17 @@ fn capacity(place: Place, len: usize) -> usize {
     if place.keep { len.min(1024) } else { 0 }
 }
 
-/// Structs and maps, which become records.
+/// Structs and maps, which become records. Small, as it is moved a few times: what most records have no use for is
+/// behind a reference.
 pub(super) struct Fields<'x, 'w, 'a, N> {
     writer: &'x mut Writer<'w, 'a, N>,
     place: Place,
-    shape: Shape<'a>,
     fields: Vec<'a, (Sym, Value<'a>)>,
+    rare: Option<&'a mut Rare<'a>>,
+}
+
+struct Rare<'a> {
+    shape: Shape<'a>,
     /// The keys of fields that are only checked, to find those that occur twice.
     checked: Vec<'a, &'a str>,
     /// A key that waits for its value.
@@ -100,81 +102,92 @@ pub(super) struct Fields<'x, 'w, 'a, N> {
     wrap: Option<Wrap>,
 }
 
+impl<'a> Rare<'a> {
+    fn new_in(arena: &'a Bump) -> &'a mut Self {
+        arena.alloc(Self {
+            shape: Shape::Record,
+            checked: Vec::new_in(arena),
+            key: None,
+            wrap: None,
+        })
+    }
+}
+
 /// What a struct stands for.
-pub(super) enum Shape<'a> {
+enum Shape<'a> {
     Record,
     /// An entity uid: its type name and id as far as they have come.
     Uid(Option<&'a str>, Option<&'a str>),
-    /// One of the types of [`values`], once its only field has come.
-    Escape(Option<Extension>, Option<Value<'a>>),
     /// How `serde_json` passes its numbers on when its feature `arbitrary_precision` is on.
     Number(Option<Value<'a>>),
-}
-
-impl<'a> Shape<'a> {
-    #[inline]
-    pub(super) fn of(name: &str) -> Result<Self, SerializeError<'a>> {
-        if name.starts_with('$') {
-            Self::of_reserved(name)
-        } else {
-            Ok(Self::Record)
-        }
-    }
-
-    fn of_reserved(name: &str) -> Result<Self, SerializeError<'a>> {
-        Ok(match name {
-            ENTITY_UID => Self::Uid(None, None),
-            values::ENTITY_REF => Self::Escape(None, None),
-            values::DECIMAL => Self::Escape(Some(Extension::Decimal), None),
-            values::IP => Self::Escape(Some(Extension::Ip), None),
-            values::DATETIME => Self::Escape(Some(Extension::Datetime), None),
-            values::DURATION => Self::Escape(Some(Extension::Duration), None),
-            "$serde_json::private::Number" => Self::Number(None),
-            "$serde_json::private::RawValue" => return Err(SerializeErrorKind::RawJson.here()),
-            _ => Self::Record,
-        })
-    }
 }
 
 /// Up to this many fields, each new one is compared with all before it, so that a duplicate is reported with its name.
 const FEW_FIELDS: usize = 32;
 
 impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
-    pub(super) fn new(at: ValueWriter<'x, 'w, 'a, N>, len: usize, shape: Shape<'a>) -> Self {
+    #[inline]
+    pub(super) fn new(at: ValueWriter<'x, 'w, 'a, N>, len: usize) -> Self {
         let ValueWriter { writer, place } = at;
         Self {
             fields: Vec::with_capacity_in(capacity(place, len), writer.arena),
-            checked: Vec::new_in(writer.arena),
             writer,
             place,
-            shape,
-            key: None,
-            wrap: None,
+            rare: None,
         }
     }
 
-    pub(super) fn wrapped(self, wrap: Wrap) -> Self {
-        Self {
-            wrap: Some(wrap),
-            ..self
-        }
+    pub(super) fn wrapped(mut self, wrap: Wrap) -> Self {
+        self.rare().wrap = Some(wrap);
+        self
+    }
+
+    /// A struct whose name is none that Rust allows.
+    #[cold]
+    pub(super) fn reserved(
+        at: ValueWriter<'x, 'w, 'a, N>,
+        name: &str,
+        len: usize,
+    ) -> Result<Self, SerializeError<'a>> {
+        let (shape, len) = match name {
+            ENTITY_UID => (Shape::Uid(None, None), 0),
+            "$serde_json::private::Number" => (Shape::Number(None), 0),
+            "$serde_json::private::RawValue" => return Err(SerializeErrorKind::RawJson.here()),
+            _ => (Shape::Record, len),
+        };
+        let mut fields = Self::new(at, len);
+        fields.rare().shape = shape;
+        Ok(fields)
+    }
+
+    fn rare(&mut self) -> &mut Rare<'a> {
+        let arena = self.writer.arena;
+        self.rare.get_or_insert_with(|| Rare::new_in(arena))
     }
 
     #[inline]
     fn struct_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done<'a> {
-        if let Shape::Record = self.shape {
-            return self.known_field(key, value);
+        match &mut self.rare {
+            Some(rare) if !matches!(rare.shape, Shape::Record) => {
+                rare.shape.part(self.writer.arena, key, value)
+            }
+            // Two fields of a struct with one name are rare enough to be found at the end.
+            _ => self.known_field(key, value, |_, _| Ok(())),
         }
-        self.reserved_field(key, value)
     }
 
     /// A field whose key lives long enough.
     #[inline]
-    fn known_field<T: Serialize + ?Sized>(&mut self, key: &'a str, value: &T) -> Done<'a> {
+    fn known_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'a str,
+        value: &T,
+        check_new: impl Fn(&Self, Sym) -> Done<'a>,
+    ) -> Done<'a> {
         let place = self.writer.field(self.place, key);
         let result = match self.value(place, value) {
             Ok(Some(value)) if place.keep => match self.writer.names.sym(key) {
-                Ok(sym) => self.push(sym, value),
+                Ok(sym) => check_new(self, sym).map(|()| self.fields.push((sym, value))),
                 Err(full) => Err(full.into()),
             },
             Ok(Some(_)) => self.check(key),
@@ -206,7 +219,7 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
         }))?;
         let result = match name {
             Key::Kept(place, sym) => match self.value(place, value) {
-                Ok(Some(value)) => self.push(sym, value),
+                Ok(Some(value)) => self.is_new(sym).map(|()| self.fields.push((sym, value))),
                 other => other.map(|_| ()),
             },
             Key::Checked(place, text) => match self.value(place, value) {
@@ -226,42 +239,22 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
         value.serialize(ValueWriter { writer, place })
     }
 
-    #[inline]
-    fn push(&mut self, key: Sym, value: Value<'a>) -> Done<'a> {
+    fn is_new(&self, key: Sym) -> Done<'a> {
         if self.fields.len() <= FEW_FIELDS && self.fields.iter().any(|(other, _)| *other == key) {
             return Err(SerializeErrorKind::DuplicateKey.here());
         }
-        self.fields.push((key, value));
         Ok(())
     }
 
     fn check(&mut self, key: &'a str) -> Done<'a> {
-        if self.checked.len() <= FEW_FIELDS && self.checked.contains(&key) {
+        let checked = &mut self.rare().checked;
+        if checked.len() <= FEW_FIELDS && checked.contains(&key) {
             return Err(SerializeErrorKind::DuplicateKey.here());
         }
-        self.checked.push(key);
-        Ok(())
-    }
-
-    /// A part of one of the types that are more than a record.
-    fn reserved_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done<'a> {
-        let (writer, place) = (&mut *self.writer, self.place.element());
-        let arena = writer.arena;
-        match &mut self.shape {
-            Shape::Record => return Err(SerializeErrorKind::Malformed.here()),
-            Shape::Uid(type_name, _) if key == "type" => *type_name = Some(copied(arena, value)?),
-            Shape::Uid(_, id) => *id = Some(copied(arena, value)?),
-            Shape::Escape(None, entity) => {
-                *entity = value.serialize(ValueWriter { writer, place })?;
-            }
-            Shape::Escape(Some(function), result) => {
-                *result = Some(value.serialize(ExtensionValue::new(arena, *function))?);
-            }
-            Shape::Number(number) => match parse(arena, copied(arena, value)?, 0) {
-                Ok(Json::Integer(integer)) => *number = Some(Value::Long(integer)),
-                _ => return Err(SerializeErrorKind::Float.here()),
-            },
+        if checked.is_empty() {
+            checked.reserve(FEW_FIELDS);
         }
+        checked.push(key);
         Ok(())
     }
 
@@ -269,32 +262,70 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
     fn fail(&self, error: SerializeError<'a>, key: &'a str) -> SerializeError<'a> {
         let arena = self.writer.arena;
         let error = error.within(arena, Step::Field(key));
-        match self.wrap {
+        match self.rare.as_ref().and_then(|rare| rare.wrap) {
             Some((_, variant)) => error.within(arena, Step::Field(variant)),
             None => error,
         }
     }
 
+    #[inline]
     fn finish(self) -> Outcome<'a> {
-        let malformed = || SerializeErrorKind::Malformed.here();
-        let record = match self.shape {
-            Shape::Record => self.writer.record(self.place, self.fields, &self.checked)?,
+        match self.rare {
+            None => self.writer.record(self.place, self.fields).map(Some),
+            Some(_) => self.finish_rare(),
+        }
+    }
+
+    fn finish_rare(mut self) -> Outcome<'a> {
+        let arena = self.writer.arena;
+        let rare = self.rare();
+        let wrap = rare.wrap;
+        // Up to `FEW_FIELDS`, they were compared as they came.
+        let many = Some(&rare.checked).filter(|keys| keys.len() > FEW_FIELDS);
+        let twice = many.and_then(|keys| duplicate(arena, keys.iter().copied(), |key| key));
+        let value = match rare.shape {
+            Shape::Record if twice.is_some() => {
+                return Err(SerializeErrorKind::DuplicateKey.here());
+            }
+            Shape::Record => self.writer.record(self.place, self.fields)?,
             Shape::Uid(Some(type_name), Some(id)) => {
                 self.writer.entity(self.place, type_name, id)?
             }
-            Shape::Uid(..) => return Err(malformed()),
-            Shape::Escape(_, value) | Shape::Number(value) => value.ok_or_else(malformed)?,
+            Shape::Number(Some(number)) => number,
+            Shape::Uid(..) | Shape::Number(_) => return Err(SerializeErrorKind::Malformed.here()),
         };
-        match self.wrap {
-            Some(wrap) => self.writer.wrap(wrap, record),
-            None => Ok(Some(record)),
+        match wrap {
+            Some(wrap) => self.writer.wrap(wrap, value),
+            None => Ok(Some(value)),
         }
+    }
+}
+
+impl<'a> Shape<'a> {
+    /// Takes a field of a struct that is more than a record.
+    fn part<T: Serialize + ?Sized>(
+        &mut self,
+        arena: &'a Bump,
+        key: &'static str,
+        value: &T,
+    ) -> Done<'a> {
+        let text = copied(arena, value)?;
+        match self {
+            Self::Uid(type_name, _) if key == "type" => *type_name = Some(text),
+            Self::Uid(_, id) => *id = Some(text),
+            Self::Number(number) => match parse(arena, text, 0) {
+                Ok(Json::Integer(integer)) => *number = Some(Value::Long(integer)),
+                _ => return Err(SerializeErrorKind::Float.here()),
+            },
+            Self::Record => return Err(SerializeErrorKind::Malformed.here()),
+        }
+        Ok(())
     }
 }
 
 /// A text, copied into the arena.
 fn copied<'a, T: Serialize + ?Sized>(
-    arena: &'a bumpalo::Bump,
+    arena: &'a Bump,
     value: &T,
 ) -> Result<&'a str, SerializeError<'a>> {
     value.serialize(Text::new(arena, |text: &str| Ok(&*arena.alloc_str(text))))
@@ -357,13 +388,14 @@ impl<'a, N: Intern> ser::SerializeMap for Fields<'_, '_, 'a, N> {
     type Error = SerializeError<'a>;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Done<'a> {
-        self.key = Some(copied(self.writer.arena, key)?);
+        let key = copied(self.writer.arena, key)?;
+        self.rare().key = Some(key);
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
-        match self.key.take() {
-            Some(key) => self.known_field(key, value),
+        match self.rare().key.take() {
+            Some(key) => self.known_field(key, value, Self::is_new),
             None => Err(SerializeErrorKind::Malformed.here()),
         }
     }

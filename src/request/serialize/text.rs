@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 
-use crate::ext::{Datetime, Decimal, Duration, ExtError, IpAddr};
+use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::request::values::ip_from_compact;
 use crate::value::Value;
 use crate::value::ops::Extension;

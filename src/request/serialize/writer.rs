@@ -7,11 +7,14 @@ use bumpalo::collections::{String, Vec};
 use serde::{Serialize, Serializer};
 
 use crate::id::Sym;
-use crate::json::{MAX_DEPTH, Step, duplicate, is_normalized_type_name};
+use crate::json::{MAX_DEPTH, Step, is_normalized_type_name};
+use crate::request::values;
 use crate::value::Value;
 use crate::value::arena::{self, Intern};
+use crate::value::ops::Extension;
 
-use super::compound::{Fields, Items, Shape, Wrap};
+use super::compound::{Fields, Items, Wrap};
+use super::text::ExtensionValue;
 use super::{Observed, SerializeError, SerializeErrorKind};
 
 /// What writing a value gives; `None` for an absent one.
@@ -31,25 +34,34 @@ pub(super) struct Writer<'w, 'a, N> {
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// How many levels may still be entered.
-    depth: usize,
+    depth: u16,
     /// Whether the value is wanted, or only to be checked.
     pub(super) keep: bool,
     /// Whether its fields are those that may be unobserved.
     top: bool,
+    /// Whether the value is one of our types that would write an escape for humans.
+    compact: bool,
 }
+
+const _: () = assert!(size_of::<Place>() <= 8);
 
 impl Place {
     pub(super) fn top(max_depth: usize) -> Self {
         Self {
-            depth: max_depth.min(MAX_DEPTH),
+            depth: u16::try_from(max_depth.min(MAX_DEPTH)).unwrap_or(0),
             keep: true,
             top: true,
+            compact: false,
         }
     }
 
     fn deeper<'a>(self) -> Result<Self, SerializeError<'a>> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth, ..self }),
+            Some(depth) => Ok(Self {
+                depth,
+                compact: false,
+                ..self
+            }),
             None => Err(SerializeErrorKind::TooDeep.here()),
         }
     }
@@ -105,22 +117,18 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
         }
     }
 
-    /// The record of `fields`; `checked` are the keys of others, which are not wanted.
     pub(super) fn record(
         &mut self,
         place: Place,
         fields: Vec<'a, (Sym, Value<'a>)>,
-        checked: &[&'a str],
     ) -> Result<Value<'a>, SerializeError<'a>> {
-        let twice = || SerializeErrorKind::DuplicateKey.here();
-        if duplicate(self.arena, checked.iter().copied(), |key| key).is_some() {
-            return Err(twice());
-        }
         if !place.keep {
             return Ok(CHECKED);
         }
-        let record = arena::record(self.arena, fields);
-        record.map(Value::Record).map_err(|_| twice())
+        match arena::record(self.arena, fields) {
+            Ok(record) => Ok(Value::Record(record)),
+            Err(_) => Err(SerializeErrorKind::DuplicateKey.here()),
+        }
     }
 
     /// The record of a variant's name and what is in it.
@@ -129,7 +137,7 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
         if self.field(place, variant).keep {
             fields.push((self.names.sym(variant)?, value));
         }
-        self.record(place, fields, &[]).map(Some)
+        self.record(place, fields).map(Some)
     }
 }
 
@@ -155,9 +163,27 @@ impl<'x, 'w, 'a, N: Intern> ValueWriter<'x, 'w, 'a, N> {
         }
     }
 
+    #[inline]
     fn deeper(self) -> Result<Self, SerializeError<'a>> {
         let place = self.place.deeper()?;
         Ok(Self { place, ..self })
+    }
+
+    /// One of the types of [`values`], or a user's type of such a name, which is a newtype like any other.
+    fn reserved_newtype<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Outcome<'a> {
+        let function = match name {
+            values::DECIMAL => Extension::Decimal,
+            values::IP => Extension::Ip,
+            values::DATETIME => Extension::Datetime,
+            values::DURATION => Extension::Duration,
+            _ => {
+                let mut inner = self.deeper()?;
+                inner.place.compact = name == values::ENTITY_REF;
+                return value.serialize(inner);
+            }
+        };
+        let inside = ExtensionValue::new(self.writer.arena, function);
+        value.serialize(inside).map(Some)
     }
 
     /// The inside of a variant, and what to wrap around it.
@@ -187,6 +213,10 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
     type SerializeMap = Fields<'x, 'w, 'a, N>;
     type SerializeStruct = Fields<'x, 'w, 'a, N>;
     type SerializeStructVariant = Fields<'x, 'w, 'a, N>;
+
+    fn is_human_readable(&self) -> bool {
+        !self.place.compact
+    }
 
     #[inline]
     fn serialize_bool(self, b: bool) -> Outcome<'a> {
@@ -252,11 +282,15 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
         Ok(Some(Value::String(variant)))
     }
 
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Outcome<'a> {
+        if name.starts_with('$') {
+            return self.reserved_newtype(name, value);
+        }
         value.serialize(self.deeper()?)
     }
 
@@ -311,16 +345,20 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
         self,
         len: Option<usize>,
     ) -> Result<Fields<'x, 'w, 'a, N>, SerializeError<'a>> {
-        Ok(Fields::new(self.deeper()?, len.unwrap_or(0), Shape::Record))
+        Ok(Fields::new(self.deeper()?, len.unwrap_or(0)))
     }
 
+    #[inline]
     fn serialize_struct(
         self,
         name: &'static str,
         len: usize,
     ) -> Result<Fields<'x, 'w, 'a, N>, SerializeError<'a>> {
-        let shape = Shape::of(name)?;
-        Ok(Fields::new(self.deeper()?, len, shape))
+        let inner = self.deeper()?;
+        if name.starts_with('$') {
+            return Fields::reserved(inner, name, len);
+        }
+        Ok(Fields::new(inner, len))
     }
 
     fn serialize_struct_variant(
@@ -331,7 +369,7 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
         len: usize,
     ) -> Result<Fields<'x, 'w, 'a, N>, SerializeError<'a>> {
         let (inner, wrap) = self.variant(variant)?;
-        Ok(Fields::new(inner, len, Shape::Record).wrapped(wrap))
+        Ok(Fields::new(inner, len).wrapped(wrap))
     }
 }
 
