@@ -1,6 +1,7 @@
 //! Duramen.
 #![forbid(unsafe_code)]
 
+mod compile;
 mod decision;
 pub mod ext;
 mod id;

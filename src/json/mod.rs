@@ -26,7 +26,7 @@ use bumpalo::collections::Vec;
 
 pub(crate) use cursor::{JsonError, JsonErrorKind, Position};
 pub(crate) use error::{ReadError, ReadErrorKind};
-pub(crate) use name::{is_action_type, is_normalized_type_name};
+pub(crate) use name::is_normalized_type_name;
 pub(crate) use parse::{ArrayReader, MAX_DEPTH, parse};
 pub(crate) use path::{Path, Step};
 

@@ -1,10 +1,127 @@
 //! A schema as data: what entities, actions and contexts must look like.
 //!
 //! Names are text here, not ids: a schema outlives snapshots, and checking is off the hottest path.
+//!
+//! The model is what is left of a schema once names are resolved and common types are expanded, so two
+//! schemas with one meaning have one model and one [`SchemaModel::digest`], however they were written.
+//! `compile::schema` builds it, [`check`] tests requests and entities against it.
 
 pub(crate) mod check;
+mod digest;
+mod mismatch;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
-use crate::ext::{Datetime, Decimal, Duration, IpAddr};
+use std::fmt;
+
+use crate::id::{EntityUid, EntityUidRef};
+
+pub(crate) use mismatch::{EntityMismatch, Mismatch, Names, Problem, RequestMismatch, Role};
+
+/// A schema: its entity types and its actions, fully resolved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SchemaModel {
+    /// Sorted by name.
+    entity_types: Box<[EntityTypeDecl]>,
+    /// Sorted by uid.
+    actions: Box<[ActionDecl]>,
+    digest: [u8; 32],
+}
+
+/// What the schema says about one entity type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct EntityTypeDecl {
+    /// Fully qualified. Never an action type: Cedar refuses to declare one.
+    pub(crate) name: Box<str>,
+    pub(crate) attributes: RecordType,
+    /// The type of every tag; `None` if entities of this type have no tags.
+    pub(crate) tags: Option<Type>,
+    /// The types that ancestors may have, transitively closed, sorted.
+    pub(crate) ancestors: Box<[Box<str>]>,
+    /// The only ids that entities of this type may have, sorted; `None` if any id will do.
+    pub(crate) enumerated: Option<Box<[Box<str>]>>,
+    /// Declared here and defined elsewhere (Cedar RFC 116): a legal type in requests and references, but no
+    /// entity of it can be checked.
+    pub(crate) external: bool,
+}
+
+/// What the schema says about one action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ActionDecl {
+    pub(crate) uid: EntityUid,
+    /// The entity types that principals may have, sorted.
+    pub(crate) principals: Box<[Box<str>]>,
+    /// The entity types that resources may have, sorted.
+    pub(crate) resources: Box<[Box<str>]>,
+    pub(crate) context: RecordType,
+    /// The groups that the declaration names, sorted.
+    ///
+    /// Cedar forgets them: its action entities have [`Self::ancestors`] only. They tell the way a hierarchy
+    /// was written and have no meaning of their own; the digest leaves them out.
+    pub(crate) parents: Box<[EntityUid]>,
+    /// Every group that the action is in, transitively closed, sorted.
+    pub(crate) ancestors: Box<[EntityUid]>,
+    /// Declared here and defined elsewhere (Cedar RFC 116): no request is valid for it, whatever its shape.
+    pub(crate) external: bool,
+}
+
+impl SchemaModel {
+    /// A schema of these declarations, in any order. Names must be distinct.
+    pub(crate) fn new(mut entity_types: Vec<EntityTypeDecl>, mut actions: Vec<ActionDecl>) -> Self {
+        entity_types.sort_by(|a, b| a.name.cmp(&b.name));
+        actions.sort_by(|a, b| a.uid.cmp(&b.uid));
+        let digest = digest::of(&entity_types, &actions);
+        Self {
+            entity_types: entity_types.into_boxed_slice(),
+            actions: actions.into_boxed_slice(),
+            digest,
+        }
+    }
+
+    /// The declaration of the entity type with this fully qualified name.
+    pub(crate) fn entity_type(&self, name: &str) -> Option<&EntityTypeDecl> {
+        self.entity_types
+            .binary_search_by(|decl| (*decl.name).cmp(name))
+            .ok()
+            .and_then(|index| self.entity_types.get(index))
+    }
+
+    /// The declaration of this action.
+    pub(crate) fn action(&self, uid: EntityUidRef<'_>) -> Option<&ActionDecl> {
+        self.actions
+            .binary_search_by(|decl| decl.uid.as_ref().cmp(&uid))
+            .ok()
+            .and_then(|index| self.actions.get(index))
+    }
+
+    /// All entity types, sorted by name.
+    pub(crate) fn entity_types(&self) -> &[EntityTypeDecl] {
+        &self.entity_types
+    }
+
+    /// All actions, external ones too, sorted by uid. An entity store made with this schema holds an entity
+    /// for each of them, without attributes or tags and with [`ActionDecl::ancestors`] as its ancestors
+    /// (Cedar's `Entities::from_entities`).
+    pub(crate) fn actions(&self) -> &[ActionDecl] {
+        &self.actions
+    }
+
+    /// SHA-256 over the meaning of the schema.
+    ///
+    /// Formatting, comments, annotations, the order of declarations, the split into namespaces blocks or
+    /// fragments, common types and the choice between Cedar and JSON syntax do not change it; whatever
+    /// changes what is accepted or how action groups nest does.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+}
+
+/// Whether entities of this type are actions: in Cedar a matter of the name alone.
+pub(crate) fn is_action_type(name: &str) -> bool {
+    name == "Action" || name.ends_with("::Action")
+}
 
 /// The type of an attribute, a tag or a context.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +145,24 @@ pub(crate) enum ExtensionType {
     Duration,
 }
 
+impl ExtensionType {
+    const ALL: [Self; 4] = [Self::Decimal, Self::Ip, Self::Datetime, Self::Duration];
+
+    /// The type's name in schemas.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Decimal => "decimal",
+            Self::Ip => "ipaddr",
+            Self::Datetime => "datetime",
+            Self::Duration => "duration",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ty| ty.name() == name)
+    }
+}
+
 /// A closed record: nothing but these attributes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RecordType {
@@ -44,7 +179,7 @@ pub(crate) struct Attribute {
 }
 
 impl RecordType {
-    /// A record of `attributes` in any order, each name once.
+    /// A record of these attributes, in any order. Names must be distinct.
     pub(crate) fn new(mut attributes: Vec<Attribute>) -> Self {
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
@@ -52,16 +187,34 @@ impl RecordType {
         }
     }
 
+    /// The attribute with this name.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes
+            .binary_search_by(|attribute| (*attribute.name).cmp(name))
+            .ok()
+            .and_then(|index| self.attributes.get(index))
+    }
+
     /// All attributes, sorted by name.
     pub(crate) fn attributes(&self) -> &[Attribute] {
         &self.attributes
     }
+}
 
-    /// The attribute called `name`.
-    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
-        let found = self
-            .attributes
-            .binary_search_by(|attribute| (*attribute.name).cmp(name));
-        found.ok().and_then(|index| self.attributes.get(index))
+/// What a reader of an error message is told that was expected. Records are not spelled out.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => f.write_str("a boolean"),
+            Self::Long => f.write_str("a long"),
+            Self::String => f.write_str("a string"),
+            Self::Entity(name) => write!(f, "an entity of type `{name}`"),
+            Self::Set(element) => write!(f, "a set, each element {element}"),
+            Self::Record(_) => f.write_str("a record"),
+            Self::Extension(ExtensionType::Decimal) => f.write_str("a decimal"),
+            Self::Extension(ExtensionType::Ip) => f.write_str("an IP address"),
+            Self::Extension(ExtensionType::Datetime) => f.write_str("a datetime"),
+            Self::Extension(ExtensionType::Duration) => f.write_str("a duration"),
+        }
     }
 }

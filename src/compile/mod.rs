@@ -1,0 +1,3 @@
+//! From Cedar's own data structures to Duramen's.
+
+pub(crate) mod schema;

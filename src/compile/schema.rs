@@ -1,0 +1,324 @@
+//! From schema sources to Cedar's schema and to Duramen's model of it.
+//!
+//! Cedar parses and checks; what it then holds cannot be read back: `cedar_policy::Schema` tells which
+//! types and actions there are and how they relate, but no public function of it tells the type of an
+//! attribute, a tag or a context. **A `cedar_policy::Schema` alone is therefore not enough to build a model
+//! from**; its source is needed, as text or as JSON.
+//!
+//! So types are taken from the source: each fragment is asked for its JSON form
+//! (`SchemaFragment::to_json_value`, for both syntaxes the same), names in it are resolved and common types
+//! expanded by Cedar's rules ([`resolve`]). Everything that Cedar does tell is taken from Cedar: names,
+//! `appliesTo`, the closure of `memberOfTypes`, what is external. Cedar checks the schema as a whole before
+//! any of this is used, so resolving never meets an undeclared name or a cycle.
+//!
+//! Cedar's parsers recurse without a limit. Text is to be measured before it comes here; JSON values are
+//! measured here, and so are the types that common types expand to, which Cedar walks in full.
+
+mod json;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+
+use cedar_policy::ffi::DetailedError;
+use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
+
+use crate::id::EntityUid;
+use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
+
+use json::Fragment;
+use resolve::Definitions;
+
+/// How deep a type may nest once common types are expanded. Cedar has no such limit and overflows the stack
+/// instead; JSON text cannot get past half of this.
+const MAX_TYPE_DEPTH: usize = 128;
+
+/// How many types all declarations of a schema may expand to. Cedar has no such limit and takes exponential
+/// time instead (`type B = {x: A, y: A}; type C = {x: B, y: B}; …`).
+const MAX_TYPE_COUNT: usize = 1 << 20;
+
+/// How deep a JSON value may nest: two levels for each level of a type, and the way down to a shape.
+const MAX_JSON_DEPTH: usize = 2 * MAX_TYPE_DEPTH + 16;
+
+/// One fragment of a schema, as its author wrote it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SchemaSource<'a> {
+    /// Cedar schema syntax.
+    CedarText(&'a str),
+    /// Cedar's JSON schema syntax, as text.
+    JsonText(&'a str),
+    /// Cedar's JSON schema syntax, parsed.
+    Json(&'a serde_json::Value),
+}
+
+/// A schema in both forms.
+#[derive(Debug)]
+pub(crate) struct CompiledSchema {
+    /// Cedar's: what policies are validated against.
+    pub(crate) schema: Schema,
+    /// Ours: what requests and entities are checked against.
+    pub(crate) model: SchemaModel,
+    /// What Cedar finds odd about the sources, such as a type that hides a built-in one.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Compiles the fragments of one schema. Together they must be complete: each may refer to what another
+/// declares (`Schema::from_schema_fragments`). An external declaration stays external, even if another
+/// fragment has its definition, which Cedar refuses as a duplicate: linking is not offered here.
+pub(crate) fn compile(sources: &[SchemaSource<'_>]) -> Result<CompiledSchema, SchemaError> {
+    let mut parsed = Vec::with_capacity(sources.len());
+    let mut read = Vec::with_capacity(sources.len());
+    let mut warnings = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let fragment = source
+            .parse(&mut warnings)
+            .map_err(|error| error.in_source(index))?;
+        read.push(Fragment::read(fragment.clone()).map_err(|error| error.in_source(index))?);
+        parsed.push(fragment);
+    }
+    let definitions = Definitions::collect(&read);
+    definitions.check_size(&read)?;
+    let schema = Schema::from_schema_fragments(parsed).map_err(|error| {
+        let error = SchemaError::from_cedar(&DetailedError::from(&error));
+        match sources {
+            [only] => error.with_position(*only).in_source(0),
+            // Cedar does not say which fragment it means.
+            _ => SchemaError {
+                offset: None,
+                ..error
+            },
+        }
+    })?;
+    let model = model(&schema, &read, &definitions)?;
+    Ok(CompiledSchema {
+        schema,
+        model,
+        warnings,
+    })
+}
+
+impl SchemaSource<'_> {
+    fn parse(self, warnings: &mut Vec<String>) -> Result<SchemaFragment, SchemaError> {
+        let parsed = match self {
+            Self::CedarText(text) => SchemaFragment::from_cedarschema_str(text)
+                .map(|(fragment, found)| {
+                    warnings.extend(found.map(|warning| warning.to_string()));
+                    fragment
+                })
+                .map_err(|error| DetailedError::from(&error)),
+            Self::JsonText(text) => {
+                SchemaFragment::from_json_str(text).map_err(|error| DetailedError::from(&error))
+            }
+            Self::Json(value) => {
+                json::check_depth(value, MAX_JSON_DEPTH)?;
+                SchemaFragment::from_json_value(value.clone())
+                    .map_err(|error| DetailedError::from(&error))
+            }
+        };
+        parsed.map_err(|error| SchemaError::from_cedar(&error).with_position(self))
+    }
+}
+
+/// The model of a schema that Cedar accepted.
+fn model(
+    schema: &Schema,
+    fragments: &[Fragment],
+    definitions: &Definitions<'_>,
+) -> Result<SchemaModel, SchemaError> {
+    let mut entity_types = BTreeMap::new();
+    let mut actions = BTreeMap::new();
+    for (namespace, body) in fragments.iter().flat_map(Fragment::namespaces) {
+        for (name, decl) in &body.entity_types {
+            entity_types.insert(resolve::qualify(namespace, name), (namespace, decl));
+        }
+        for (id, decl) in &body.actions {
+            let uid = EntityUid::new(resolve::qualify(namespace, "Action"), id);
+            actions.insert(uid, (namespace, decl));
+        }
+    }
+
+    let mut entity_decls = Vec::with_capacity(entity_types.len());
+    for name in schema.entity_types() {
+        let text = name.to_string();
+        let Some((namespace, decl)) = entity_types.remove(&text) else {
+            return Err(SchemaError::disagreement(&text));
+        };
+        let enumerated = decl
+            .choices
+            .as_ref()
+            .map(|ids| sorted(ids.iter().map(|id| id.as_str())));
+        entity_decls.push(EntityTypeDecl {
+            name: text.into(),
+            attributes: definitions.record(namespace, decl.shape.as_ref())?,
+            tags: decl
+                .tags
+                .as_ref()
+                .map(|ty| definitions.expand(namespace, ty))
+                .transpose()?,
+            ancestors: type_names(schema.ancestors(name)),
+            enumerated,
+            external: decl.external,
+        });
+    }
+
+    let mut parents = BTreeMap::new();
+    for (uid, (namespace, decl)) in &actions {
+        parents.insert(uid.clone(), definitions.parents(namespace, decl)?);
+    }
+    let mut action_decls = Vec::with_capacity(actions.len());
+    for uid in schema.actions() {
+        let text = EntityUid::new(uid.type_name().to_string(), uid.id().unescaped());
+        let Some((namespace, decl)) = actions.remove(&text) else {
+            return Err(SchemaError::disagreement(&text.to_string()));
+        };
+        action_decls.push(ActionDecl {
+            principals: type_names(schema.principals_for_action(uid)),
+            resources: type_names(schema.resources_for_action(uid)),
+            context: definitions.record(
+                namespace,
+                decl.applies_to.as_ref().and_then(|to| to.context.as_ref()),
+            )?,
+            parents: parents.get(&text).cloned().unwrap_or_default(),
+            ancestors: closure(&text, &parents),
+            external: decl.external,
+            uid: text,
+        });
+    }
+
+    // Both ways: a declaration that Cedar does not have would be as wrong as one that we do not have.
+    if let Some((name, _)) = entity_types.first_key_value() {
+        return Err(SchemaError::disagreement(name));
+    }
+    if let Some((uid, _)) = actions.first_key_value() {
+        return Err(SchemaError::disagreement(&uid.to_string()));
+    }
+    Ok(SchemaModel::new(entity_decls, action_decls))
+}
+
+fn type_names<'a>(names: Option<impl Iterator<Item = &'a EntityTypeName>>) -> Box<[Box<str>]> {
+    let names: Vec<String> = names.into_iter().flatten().map(|n| n.to_string()).collect();
+    sorted(names.iter().map(String::as_str))
+}
+
+/// Sorted and without duplicates.
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Box<str>]> {
+    let mut names: Vec<Box<str>> = names.map(Box::from).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_boxed_slice()
+}
+
+/// Everything that can be reached from `uid`, sorted. Cedar has refused cycles.
+fn closure(uid: &EntityUid, parents: &BTreeMap<EntityUid, Box<[EntityUid]>>) -> Box<[EntityUid]> {
+    let mut reached = BTreeSet::new();
+    let mut pending: Vec<&EntityUid> = vec![uid];
+    while let Some(next) = pending.pop() {
+        for parent in parents.get(next).into_iter().flatten() {
+            if reached.insert(parent) {
+                pending.push(parent);
+            }
+        }
+    }
+    reached.into_iter().cloned().collect()
+}
+
+/// Why a schema cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) struct SchemaError {
+    /// Cedar's words where Cedar refused, with its hints.
+    pub(crate) message: String,
+    /// Which of the sources, if known.
+    pub(crate) source_index: Option<usize>,
+    /// Bytes of that source, if known.
+    pub(crate) offset: Option<Range<usize>>,
+    /// Line and column (in characters) where `offset` begins, both from 1.
+    pub(crate) position: Option<(usize, usize)>,
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.position {
+            Some((line, column)) => write!(f, " (line {line}, column {column})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl SchemaError {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            source_index: None,
+            offset: None,
+            position: None,
+        }
+    }
+
+    /// Cedar and this module read the same schema differently. It would be a bug here, or a Cedar version
+    /// with declarations that this module does not know: better no schema than a wrong one.
+    fn disagreement(name: &str) -> Self {
+        Self::new(format!(
+            "the schema cannot be used: Cedar and Duramen disagree on the declaration of `{name}`"
+        ))
+    }
+
+    /// Cedar may report several errors at once, each with hints; all of them are told, and the first place.
+    fn from_cedar(error: &DetailedError) -> Self {
+        let mut message = String::new();
+        let mut offset = None;
+        let mut pending = vec![error];
+        while let Some(error) = pending.pop() {
+            if !message.is_empty() {
+                message.push_str("; ");
+            }
+            message.push_str(&error.message);
+            if let Some(help) = &error.help {
+                message.push_str(" (");
+                message.push_str(help);
+                message.push(')');
+            }
+            if offset.is_none() {
+                offset = error
+                    .source_locations
+                    .first()
+                    .map(|label| label.loc.start..label.loc.end);
+            }
+            pending.extend(error.related.iter().rev());
+        }
+        Self {
+            offset,
+            ..Self::new(message)
+        }
+    }
+
+    fn in_source(self, index: usize) -> Self {
+        Self {
+            source_index: Some(index),
+            ..self
+        }
+    }
+
+    /// Cedar's offsets are those of Cedar text; any other offset would point into the wrong document.
+    fn with_position(mut self, source: SchemaSource<'_>) -> Self {
+        let before = match (source, &self.offset) {
+            (SchemaSource::CedarText(text), Some(offset)) => text.get(..offset.start),
+            _ => None,
+        };
+        let Some(before) = before else {
+            self.offset = None;
+            return self;
+        };
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .get(line_start..)
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        self.position = Some((line, column));
+        self
+    }
+}

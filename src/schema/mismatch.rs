@@ -1,0 +1,182 @@
+//! What a request or an entity has that its schema does not allow.
+//!
+//! These own their text: they are made on the failing path only.
+
+use std::fmt;
+
+use crate::id::EntityUid;
+
+/// Why a request does not fit the schema.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum RequestMismatch {
+    #[error("the {role} is of type `{type_name}`, which the schema does not declare")]
+    UndeclaredType { role: Role, type_name: String },
+    #[error(
+        "the {role} {uid} is not one of the entities that the schema lists for its type: {allowed}"
+    )]
+    NotEnumerated {
+        role: Role,
+        uid: EntityUid,
+        allowed: Names,
+    },
+    #[error("the schema does not declare the action {uid}")]
+    UndeclaredAction { uid: EntityUid },
+    #[error(
+        "the action {uid} is external: the schema leaves its definition open, so no request is valid for it"
+    )]
+    ExternalAction { uid: EntityUid },
+    #[error(
+        "the action {action} does not apply to a {role} of type `{type_name}`, only to: {allowed}"
+    )]
+    DoesNotApply {
+        role: Role,
+        type_name: String,
+        action: EntityUid,
+        allowed: Names,
+    },
+    #[error("the context does not fit the action {action}: {mismatch}")]
+    Context {
+        action: EntityUid,
+        mismatch: Box<Mismatch>,
+    },
+}
+
+/// Why an entity does not fit the schema.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum EntityMismatch {
+    #[error("the entity {uid} is of a type that the schema does not declare")]
+    UndeclaredType { uid: EntityUid },
+    #[error(
+        "the entity {uid} is of an external type: the schema leaves its definition open, so no entity of it is valid"
+    )]
+    ExternalType { uid: EntityUid },
+    #[error("the entity {uid} is not one of those that the schema lists for its type: {allowed}")]
+    NotEnumerated { uid: EntityUid, allowed: Names },
+    #[error("the entity {uid} does not fit the schema: {mismatch}")]
+    Value {
+        uid: EntityUid,
+        mismatch: Box<Mismatch>,
+    },
+    #[error("the entity {uid} has tags, such as `{tag}`, but its type has none")]
+    UnexpectedTag { uid: EntityUid, tag: String },
+    #[error("the entity {uid} is in {ancestor}, but its type can only be in: {allowed}")]
+    AncestorType {
+        uid: EntityUid,
+        ancestor: EntityUid,
+        allowed: Names,
+    },
+    #[error(
+        "the entity {uid} is in {ancestor}, which is not one of those that the schema lists for its type: {allowed}"
+    )]
+    AncestorNotEnumerated {
+        uid: EntityUid,
+        ancestor: EntityUid,
+        allowed: Names,
+    },
+    #[error("the schema does not declare the action {uid}")]
+    UndeclaredAction { uid: EntityUid },
+    #[error("the action {uid} has the attribute or tag `{name}`, but actions have none")]
+    ActionHasData { uid: EntityUid, name: String },
+    #[error("the action {uid} is in {ancestor}, which the schema does not say")]
+    ActionUnexpectedAncestor { uid: EntityUid, ancestor: EntityUid },
+    #[error("the action {uid} is not in {ancestor}, but the schema says so")]
+    ActionMissingAncestor { uid: EntityUid, ancestor: EntityUid },
+}
+
+/// Which entity of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Principal,
+    Resource,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Principal => "principal",
+            Self::Resource => "resource",
+        })
+    }
+}
+
+/// What is wrong inside a context, an entity's attributes or its tags.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Mismatch {
+    /// Where: `context.device.os`, `attributes.groups[]` (some element of the set), `tags["a key"]`.
+    pub(crate) path: String,
+    pub(crate) problem: Problem,
+}
+
+/// What is wrong with the value at a [`Mismatch::path`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Problem {
+    WrongType {
+        expected: String,
+        found: String,
+    },
+    /// A required attribute is not there.
+    Missing {
+        expected: String,
+    },
+    /// An attribute is there that the type does not have.
+    Unexpected {
+        declared: Names,
+    },
+    /// An entity of an enumerated type has an id that the schema does not list.
+    NotEnumerated {
+        uid: EntityUid,
+        allowed: Names,
+    },
+    /// An action is named that the schema does not declare.
+    UndeclaredAction {
+        uid: EntityUid,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.problem {
+            Problem::WrongType { expected, found } => {
+                write!(f, "`{path}` should be {expected}, but is {found}")
+            }
+            Problem::Missing { expected } => {
+                write!(f, "`{path}` is missing; it should be {expected}")
+            }
+            Problem::Unexpected { declared } => write!(
+                f,
+                "`{path}` is not in the schema; the attributes there are: {declared}"
+            ),
+            Problem::NotEnumerated { uid, allowed } => write!(
+                f,
+                "`{path}` is {uid}, which is not one of the entities that the schema lists for its type: {allowed}"
+            ),
+            Problem::UndeclaredAction { uid } => write!(
+                f,
+                "`{path}` is {uid}, an action that the schema does not declare"
+            ),
+        }
+    }
+}
+
+/// The names that would have been right.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Names(pub(crate) Box<[Box<str>]>);
+
+impl fmt::Display for Names {
+    /// At most eight names: an enumeration may have thousands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (index, name) in self.0.iter().take(SHOWN).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}`{}`", name.escape_debug())?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
