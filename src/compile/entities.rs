@@ -10,7 +10,7 @@ use cedar_policy as cedar;
 
 use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
 use crate::id::{EntityUidRef, Sym, Uid};
-use crate::json::{self, ArrayReader, EntityRules};
+use crate::json::{self, ArrayReader};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::request::context::{Fields, WriteError};
@@ -347,8 +347,7 @@ fn load_json(
         };
         let number = reader.read();
         let json = arena.alloc(json);
-        let rules = |type_name: &str| EntityRules::of(schema, type_name);
-        match json::read_entity(&arena, json, rules, &mut loader.names) {
+        match json::read_entity(&arena, json, schema, &mut loader.names) {
             Ok(entity) => {
                 let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));
                 loader.insert(entity.uid, attrs, tags, entity.parents.to_vec());
@@ -421,7 +420,7 @@ fn load_cedar_entity(
     let depth = loader.limits().attribute_depth().saturating_add(3);
     let json = json::parse(arena, text, depth).map_err(EntityProblem::new)?;
     let json = arena.alloc(json);
-    let entity = json::read_entity(arena, json, |_| EntityRules::Undirected, &mut loader.names)
+    let entity = json::read_entity(arena, json, None, &mut loader.names)
         .map_err(EntityProblem::new)?;
     let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));
     loader.insert(entity.uid, attrs, tags, parents);

@@ -5,7 +5,7 @@ use bumpalo::collections::Vec;
 
 use crate::epoch::Epoch;
 use crate::id::{EntityUidRef, Uid};
-use crate::json::{self, ArrayReader, EntityRules};
+use crate::json::{self, ArrayReader};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
 use crate::request::context::{Fields, WriteError};
@@ -231,8 +231,7 @@ impl<'a> Resolver<'a, '_> {
         {
             check_limit(limits, Limit::OverlayEntities, overlay.len() + 1, part)?;
             let json = self.arena.alloc(json);
-            let rules = |type_name: &str| EntityRules::of(schema, type_name);
-            let entity = json::read_entity(self.arena, json, rules, &mut self.names)
+            let entity = json::read_entity(self.arena, json, schema, &mut self.names)
                 .map_err(|error| RequestError::new(part, error))?;
             for record in [entity.attrs, entity.tags] {
                 Bounds::attributes(limits)

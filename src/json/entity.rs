@@ -5,12 +5,12 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::id::Uid;
-use crate::schema::{RecordType, SchemaModel, Type};
+use crate::schema::{SchemaModel, Type, is_action_type};
 use crate::value::Record;
 use crate::value::arena::{self, Intern};
 
 use super::read::{Reader, read_uid};
-use super::{Json, Member, ReadError, ReadErrorKind, Step, is_action_type, member};
+use super::{Json, Member, ReadError, ReadErrorKind, Step, member};
 
 /// An entity as the text has it: nothing is validated beyond what reading needs.
 #[derive(Clone, Copy, Debug)]
@@ -22,52 +22,18 @@ pub(crate) struct EntityFields<'a> {
     pub(crate) tags: Record<'a>,
 }
 
-/// What the schema says about the entities of a type.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum EntityRules<'s> {
-    /// There is no schema.
-    Undirected,
-    /// There is one, and the type is not in it.
-    Undeclared,
-    Declared {
-        attributes: &'s RecordType,
-        /// The type of every tag; `None` where there must be none.
-        tags: Option<&'s Type>,
-    },
-}
-
-impl<'s> EntityRules<'s> {
-    /// What `schema`, if there is one, says about a type.
-    pub(crate) fn of(schema: Option<&'s SchemaModel>, type_name: &str) -> Self {
-        match schema {
-            None => Self::Undirected,
-            Some(schema) => schema
-                .entity_type(type_name)
-                .map_or(Self::Undeclared, |ty| Self::Declared {
-                    attributes: &ty.attributes,
-                    tags: ty.tags.as_ref(),
-                }),
-        }
-    }
-}
-
-/// Reads one entity. `rules` is asked for the entity's type, unless that is an action type: actions are read without
-/// a schema, as it says nothing about their attributes.
-pub(crate) fn read_entity<'a, 's>(
+/// Reads one entity, directed by `schema` if there is one. Actions are always read without, as it says nothing about
+/// their attributes.
+pub(crate) fn read_entity<'a>(
     arena: &'a Bump,
     json: &'a Json<'a>,
-    rules: impl FnOnce(&str) -> EntityRules<'s>,
+    schema: Option<&SchemaModel>,
     names: &mut impl Intern,
 ) -> Result<EntityFields<'a>, ReadError<'a>> {
     let parts = Parts::of(json)?;
     let (type_name, id) = read_uid(parts.uid).map_err(at(arena, "uid"))?;
-    let rules = if is_action_type(type_name) {
-        EntityRules::Undirected
-    } else {
-        rules(type_name)
-    };
     parts
-        .read(&mut Reader { arena, names }, (type_name, id), rules)
+        .read(&mut Reader { arena, names }, (type_name, id), schema)
         .map_err(|error| error.within(arena, Step::Entity { type_name, id }))
 }
 
@@ -122,28 +88,30 @@ impl<'a> Parts<'a> {
         self,
         reader: &mut Reader<'_, 'a, N>,
         (type_name, id): (&'a str, &'a str),
-        rules: EntityRules<'_>,
+        schema: Option<&SchemaModel>,
     ) -> Result<EntityFields<'a>, ReadError<'a>> {
         let arena = reader.arena;
-        let (attributes, tag) = match rules {
-            EntityRules::Undirected => (None, None),
-            EntityRules::Declared { attributes, tags } => (Some(attributes), tags),
-            EntityRules::Undeclared => {
-                return Err(ReadErrorKind::UndeclaredEntityType(type_name).here());
-            }
+        let is_action = is_action_type(type_name);
+        let declared = match schema.filter(|_| !is_action) {
+            Some(schema) => match schema.entity_type(type_name) {
+                None => return Err(ReadErrorKind::UndeclaredEntityType(type_name).here()),
+                declared => declared,
+            },
+            None => None,
         };
-        let attribute_type = |name| match attributes.map(|all| all.attribute(name)) {
+        let attribute_type = |name| match declared.map(|ty| ty.attributes.attribute(name)) {
             Some(None) => Err(ReadErrorKind::UnexpectedAttribute(name).here()),
             Some(Some(attribute)) => Ok(Some(&attribute.ty)),
             None => Ok(None),
         };
-        let tag_type = |_| match tag {
-            None if attributes.is_some() => Err(ReadErrorKind::UnexpectedTags.here()),
-            _ => Ok(tag),
+        let tag_type = |_| match declared.map(|ty| &ty.tags) {
+            Some(None) => Err(ReadErrorKind::UnexpectedTags.here()),
+            Some(Some(tag)) => Ok(Some(tag)),
+            None => Ok(None),
         };
         let attrs = reader.fields(self.attrs, attribute_type);
         let tags = reader.fields(self.tags, tag_type);
-        let parents = reader.parents(self.parents, is_action_type(type_name));
+        let parents = reader.parents(self.parents, is_action);
         Ok(EntityFields {
             uid: reader.names.uid(type_name, id)?,
             attrs: attrs.map_err(at(arena, "attrs"))?,

@@ -25,9 +25,9 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 pub(crate) use cursor::{JsonError, JsonErrorKind, Position};
-pub(crate) use entity::{EntityRules, read_entity};
+pub(crate) use entity::read_entity;
 pub(crate) use error::{ReadError, ReadErrorKind};
-pub(crate) use name::{is_action_type, is_normalized_type_name};
+pub(crate) use name::is_normalized_type_name;
 pub(crate) use parse::{ArrayReader, MAX_DEPTH, parse};
 pub(crate) use path::{Path, Step};
 pub(crate) use read::read_context;

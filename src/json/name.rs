@@ -34,11 +34,3 @@ fn split_identifier(text: &[u8]) -> (&[u8], &[u8]) {
         .unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))
 }
-
-/// Whether entities of the type are actions: its last part is `Action`, in any namespace.
-pub(crate) fn is_action_type(type_name: &str) -> bool {
-    match type_name.strip_suffix("Action") {
-        Some(namespace) => namespace.is_empty() || namespace.ends_with("::"),
-        None => false,
-    }
-}

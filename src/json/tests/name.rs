@@ -4,7 +4,8 @@ use cedar_policy::{EntityTypeName, EntityUid};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::json::{is_action_type, is_normalized_type_name};
+use crate::json::is_normalized_type_name;
+use crate::schema::is_action_type;
 
 /// Checks one text against both of Cedar's readers of type names.
 fn check(text: &str) -> Result<(), TestCaseError> {

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value as Data, json};
 
-use crate::json::entity::{EntityFields, EntityRules, read_entity};
+use crate::json::entity::{EntityFields, read_entity};
 use crate::json::read::{read_context, read_uid};
 use crate::json::{ReadError, ReadErrorKind, parse};
 use crate::value::Value;
 use crate::value::arena::NameText;
 
-use super::shape::{CEDAR, PROFILE, TAGS};
+use super::shape::{CEDAR, MODEL, PROFILE};
 use super::support::quoted;
 use super::{Names, cedar_equal, expression};
 
@@ -52,21 +52,6 @@ fn check_context(data: &Data) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn rules<'s>(type_name: &str) -> EntityRules<'s> {
-    static NOTHING: LazyLock<crate::schema::RecordType> = LazyLock::new(Default::default);
-    match type_name {
-        "User" => EntityRules::Declared {
-            attributes: &PROFILE,
-            tags: Some(&TAGS),
-        },
-        "Group" | "Plain" | "N::Friend" => EntityRules::Declared {
-            attributes: &NOTHING,
-            tags: None,
-        },
-        _ => EntityRules::Undeclared,
-    }
-}
-
 /// Reads an entity with and without the schema, and compares with Cedar.
 fn check_entity(data: &Data) -> Result<(), TestCaseError> {
     for directed in [false, true] {
@@ -74,11 +59,8 @@ fn check_entity(data: &Data) -> Result<(), TestCaseError> {
         let text = data.to_string();
         let json = arena.alloc(parse(&arena, &text, 100).unwrap());
         let mut names = Names::default();
-        let rules = |type_name: &str| match directed {
-            true => rules(type_name),
-            false => EntityRules::Undirected,
-        };
-        let ours = read_entity(&arena, json, rules, &mut names);
+        let schema = directed.then_some(&*MODEL);
+        let ours = read_entity(&arena, json, schema, &mut names);
         let cedars = Entity::from_json_value(data.clone(), directed.then_some(&*CEDAR));
         match (ours, cedars) {
             (Err(error), cedars) if error.kind == ReadErrorKind::Unknown => {
@@ -288,8 +270,7 @@ fn context_error(data: &Data, directed: bool) -> String {
 fn entity_error(data: &Data) -> String {
     let (arena, text) = (Bump::new(), data.to_string());
     let json = arena.alloc(parse(&arena, &text, 100).unwrap());
-    let rules = |_: &str| EntityRules::Undirected;
-    let result = read_entity(&arena, json, rules, &mut Names::default());
+    let result = read_entity(&arena, json, None, &mut Names::default());
     result.unwrap_err().to_string()
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use cedar_policy::Schema;
 
-use crate::schema::{Attribute, ExtensionType, RecordType, Type};
+use crate::schema::{Attribute, EntityTypeDecl, ExtensionType, RecordType, SchemaModel, Type};
 
 /// The attributes of users, and the context of `view`.
 const PROFILE_TEXT: &str = r#"{
@@ -64,8 +64,27 @@ pub(super) static PROFILE: LazyLock<RecordType> = LazyLock::new(|| {
     ])
 });
 
-pub(super) static TAGS: LazyLock<Type> =
-    LazyLock::new(|| set(Type::Extension(ExtensionType::Decimal)));
+/// What reading entities needs to know of the schema.
+pub(super) static MODEL: LazyLock<SchemaModel> = LazyLock::new(|| {
+    let user = EntityTypeDecl {
+        attributes: PROFILE.clone(),
+        tags: Some(set(Type::Extension(ExtensionType::Decimal))),
+        ..plain("User")
+    };
+    let types = vec![user, plain("Group"), plain("Plain"), plain("N::Friend")];
+    SchemaModel::new(types, vec![])
+});
+
+fn plain(name: &str) -> EntityTypeDecl {
+    EntityTypeDecl {
+        name: name.into(),
+        attributes: RecordType::default(),
+        tags: None,
+        ancestors: Box::default(),
+        enumerated: None,
+        external: false,
+    }
+}
 
 fn set(element: Type) -> Type {
     Type::Set(Box::new(element))
