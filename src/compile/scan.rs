@@ -26,7 +26,14 @@
 //! ```
 //!
 //! That is an upper bound: of `a.b + c.d` it counts three where the tree has two. It is exact where
-//! chains get long in practice.
+//! chains get long in practice. (Checked beyond the tests: 5,000 random texts, each as long as a limit
+//! of 100 lets it be, ran through Cedar on half the stack that the limit provides.)
+//!
+//! # What makes them large
+//!
+//! Text makes about as many nodes as it has tokens, with one exception that [`Limits::doubling`]
+//! bounds: some operands are copied, and the copies' copies. They are summed up along a path as well,
+//! counting only the operators that copy.
 
 use std::fmt;
 
