@@ -97,6 +97,15 @@ limits! {
     /// costs address space, not safety.
     OperatorChain, operator_chain, with_operator_chain = 1_000;
 
+    /// Operators that make Cedar copy an operand, inside one another: `is … in` and `has` on the left
+    /// side of the next one, and `if` in the argument of `getTag`. Default: 6.
+    ///
+    /// Cedar makes `e is T in x` into `e is T && e in x`; it reads the JSON of `e has a.b` twice; and
+    /// its type checker takes a branch that is never reached for a copy of the other, which the error
+    /// about an unsafe `getTag` prints. Each level doubles what the ones inside it take:
+    /// `((e is T in x) is T in x) is T in x …` needs 24 GB at 24 levels, in one kilobyte of text.
+    Doubling, doubling, with_doubling = 6;
+
     /// Names that one schema declares: entity types, actions, common types, attributes. Default:
     /// 100,000. Cedar resolves the hierarchy of types and of actions, and common types that use one
     /// another, by recursion; the longest such path is no longer than the number of names. The

@@ -21,7 +21,9 @@ fn limit_hit(result: Result<(), ScanError>) -> Option<Limit> {
 
 /// The smallest `operator_chain` that lets the text through.
 fn counted(text: &str) -> usize {
-    let limits = Limits::default().with_nesting(usize::MAX);
+    let limits = Limits::default()
+        .with_nesting(usize::MAX)
+        .with_doubling(usize::MAX);
     (0..)
         .find(|&chain| scan_cedar(text, &limits.with_operator_chain(chain)).is_ok())
         .unwrap()
@@ -167,6 +169,73 @@ fn clauses_of_a_policy_are_a_chain_and_policies_are_not() {
     );
     let annotated = format!("{}{}", r#"@note("x") "#.repeat(1_000), policy(10));
     assert_eq!(scan_cedar(&annotated, &limits), Ok(()));
+}
+
+/// Were these let through, the first would need 2^200 nodes and the second as much time.
+#[test]
+fn operands_that_double_are_limited() {
+    let limits = Limits::default();
+    let allowed = limits.doubling();
+    for operator in [r#" is User in User::"u""#, " has a.b"] {
+        let nested = |n: usize| around("(", &format!("{operator})"), n);
+        assert_eq!(scan_cedar(&nested(allowed), &limits), Ok(()));
+        for n in [allowed + 1, 100] {
+            let hit = limit_hit(scan_cedar(&nested(n), &limits));
+            assert_eq!(hit, Some(Limit::Doubling), "{operator} {n}");
+        }
+        run_cedar(&nested(allowed), true);
+        let side_by_side = vec![format!("(context{operator})"); 300].join(" && ");
+        assert_eq!(scan_cedar(&when(&side_by_side), &limits), Ok(()));
+    }
+    for key in ["is", "has", r"h\u0061s"] {
+        let nested = |n: usize| {
+            format!(
+                r#"{}1{}"#,
+                format!(r#"{{"{key}":{{"left":"#).repeat(n),
+                "}}".repeat(n)
+            )
+        };
+        assert_eq!(scan_json_policies(&nested(allowed), &limits), Ok(()));
+        assert_eq!(
+            limit_hit(scan_json_policies(&nested(allowed + 1), &limits)),
+            Some(Limit::Doubling)
+        );
+        assert_eq!(scan_json(&nested(allowed + 1), &limits), Ok(()));
+    }
+}
+
+/// The error about such a `getTag` prints the argument, each branch twice.
+#[test]
+fn branches_in_tags_are_limited() {
+    let limits = Limits::default();
+    let allowed = limits.doubling();
+    for (open, close) in [
+        ("if true then ", " else \"b\""),
+        ("if false then \"b\" else ", ""),
+        ("(if true then ", " else \"b\")"),
+        ("principal.getTag(if true then ", " else \"b\")"),
+    ] {
+        let nested = |n: usize| {
+            let tag = format!("{}\"a\"{}", open.repeat(n), close.repeat(n));
+            when(&format!("principal.getTag /* */ ({tag})").replace("/* */", "// (\n"))
+        };
+        run_cedar(&nested(allowed), true);
+        let hit = limit_hit(scan_cedar(&nested(allowed + 1), &limits));
+        assert_eq!(hit, Some(Limit::Doubling), "{open}");
+        let elsewhere = nested(allowed + 1).replace("getTag", "hasTag");
+        assert_eq!(scan_cedar(&elsewhere, &limits), Ok(()), "{open}");
+    }
+    let json = |n: usize| {
+        let ifs = r#"{"if-then-else":{"then":"#.repeat(n);
+        format!(r#"{{"getTag":{{"right":{ifs}1{}}}}}"#, "}}".repeat(n))
+    };
+    assert_eq!(scan_json_policies(&json(allowed), &limits), Ok(()));
+    assert_eq!(
+        limit_hit(scan_json_policies(&json(allowed + 1), &limits)),
+        Some(Limit::Doubling)
+    );
+    let elsewhere = json(allowed + 1).replace("getTag", "hasTag");
+    assert_eq!(scan_json_policies(&elsewhere, &limits), Ok(()));
 }
 
 #[test]
