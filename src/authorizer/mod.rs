@@ -145,10 +145,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// [`CompileError`] with all problems; the policies in force stay.
-    pub fn replace_policies(
-        &self,
-        policies: impl Into<Policies>,
-    ) -> Result<Version, CompileError> {
+    pub fn replace_policies(&self, policies: impl Into<Policies>) -> Result<Version, CompileError> {
         let compiled = builder::compile_policies(
             &policies.into(),
             self.inner.schema.as_ref(),
@@ -310,9 +307,7 @@ impl Authorizer {
             scratch.arena.bump(),
             &mut scratch.locals,
         )
-        .is_ok_and(|(machine, ..)| {
-            eval::evaluate_decision(epoch, &machine, settings.error_mode)
-        })
+        .is_ok_and(|(machine, ..)| eval::evaluate_decision(epoch, &machine, settings.error_mode))
     }
 
     fn decide_prepared<'s>(

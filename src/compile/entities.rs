@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::{Entity, Typed};
-use crate::schema::{SchemaModel, check};
+use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
 use crate::value::{Bounds, Record, Stored, StoredRecord, Value};
@@ -104,9 +104,9 @@ impl Entities {
                 file: Some(file),
                 text: text.into(),
             }),
-            Err(error) => self
-                .problems
-                .push(EntityProblem::new(format_args!("{file} cannot be read: {error}"))),
+            Err(error) => self.problems.push(EntityProblem::new(format_args!(
+                "{file} cannot be read: {error}"
+            ))),
         }
         self
     }
@@ -153,7 +153,7 @@ impl Entities {
             let Some(schema) = schema else { return Ok(()) };
             let uid: EntityUidRef<'_> = names.uid_text(uid).into();
             // As Cedar does: an action is compared closed, other entities are checked with what they name.
-            let ancestors = if json::is_action_type(uid.type_name()) {
+            let ancestors = if is_action_type(uid.type_name()) {
                 data.ancestors()
             } else {
                 data.parents()
@@ -205,7 +205,12 @@ impl TypedEntity {
             // The authorizer's own limits are checked on what it stores.
             record
                 .0
-                .write(&arena, &mut interner, Fields::All, Bounds::attributes(&Limits::default()))
+                .write(
+                    &arena,
+                    &mut interner,
+                    Fields::All,
+                    Bounds::attributes(&Limits::default()),
+                )
                 .map_err(|WriteError { limit, message }| match limit {
                     Some(limit) => limit.into(),
                     None => EntityProblem::new(message),
@@ -302,8 +307,7 @@ impl Rename for SameNames {
 }
 
 fn stored(record: Record<'_>) -> StoredRecord {
-    let copied: Result<Stored, Infallible> =
-        Stored::copy_of(Value::Record(record), &mut SameNames);
+    let copied: Result<Stored, Infallible> = Stored::copy_of(Value::Record(record), &mut SameNames);
     match copied {
         Ok(Stored::Record(record)) => *record,
         _ => StoredRecord::default(),
@@ -352,9 +356,11 @@ fn load_json(
                 let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));
                 loader.insert(entity.uid, attrs, tags, entity.parents.to_vec());
             }
-            Err(error) => loader.problems.push(in_file(EntityProblem::new(format_args!(
-                "entity number {number}: {error}"
-            )))),
+            Err(error) => loader
+                .problems
+                .push(in_file(EntityProblem::new(format_args!(
+                    "entity number {number}: {error}"
+                )))),
         }
         if loader.problems.len() >= MAX_PROBLEMS {
             return;
@@ -393,7 +399,9 @@ fn load_cedar(loader: &mut EntityLoader, entities: &cedar::Entities) {
             .filter(|ancestor| {
                 !ancestors.into_iter().flatten().any(|other| {
                     other != *ancestor
-                        && above.get(*other).is_some_and(|above| above.contains(*ancestor))
+                        && above
+                            .get(*other)
+                            .is_some_and(|above| above.contains(*ancestor))
                 })
             })
             .map(|parent| {
@@ -420,8 +428,8 @@ fn load_cedar_entity(
     let depth = loader.limits().attribute_depth().saturating_add(3);
     let json = json::parse(arena, text, depth).map_err(EntityProblem::new)?;
     let json = arena.alloc(json);
-    let entity = json::read_entity(arena, json, None, &mut loader.names)
-        .map_err(EntityProblem::new)?;
+    let entity =
+        json::read_entity(arena, json, None, &mut loader.names).map_err(EntityProblem::new)?;
     let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));
     loader.insert(entity.uid, attrs, tags, parents);
     Ok(())

@@ -99,11 +99,7 @@ fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
     }
 }
 
-fn like(
-    program: &Lowering,
-    value: Value<'_>,
-    pattern: u32,
-) -> Result<Value<'static>, ErrorKind> {
+fn like(program: &Lowering, value: Value<'_>, pattern: u32) -> Result<Value<'static>, ErrorKind> {
     let text = value.as_string()?;
     Ok(Value::Bool(
         program

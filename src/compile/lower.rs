@@ -192,8 +192,16 @@ impl Lowering {
             pst::ResourceConstraint::IsIn(ty, above) => self.scope(Some(ty), Some(above), slots)?,
         };
         let slot_uids = [
-            slots.principal.as_ref().map(|uid| self.slot(uid)).transpose()?,
-            slots.resource.as_ref().map(|uid| self.slot(uid)).transpose()?,
+            slots
+                .principal
+                .as_ref()
+                .map(|uid| self.slot(uid))
+                .transpose()?,
+            slots
+                .resource
+                .as_ref()
+                .map(|uid| self.slot(uid))
+                .transpose()?,
         ];
         self.policies.push(Policy {
             id,
@@ -204,9 +212,7 @@ impl Lowering {
             slots: slot_uids,
             digest: std::mem::take(&mut self.hash).finalize().into(),
         });
-        Ok(self
-            .limits
-            .check(Limit::Policies, self.policies.len())?)
+        Ok(self.limits.check(Limit::Policies, self.policies.len())?)
     }
 
     pub(crate) fn finish(self) -> Program {

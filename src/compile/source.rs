@@ -5,9 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{
-    self as cedar, PolicySet, SlotId, Template, ValidationMode, Validator, pst,
-};
+use cedar_policy::{self as cedar, PolicySet, SlotId, Template, ValidationMode, Validator, pst};
 
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::{Limit, Limits};
@@ -157,12 +155,10 @@ impl Loader<'_> {
         let mut parsed: Vec<(usize, Parsed)> = set
             .policies()
             .map(|policy| (position(policy.id()), Parsed::Static(policy.clone())))
-            .chain(set.templates().map(|template| {
-                (
-                    position(template.id()),
-                    Parsed::Template(template.clone()),
-                )
-            }))
+            .chain(
+                set.templates()
+                    .map(|template| (position(template.id()), Parsed::Template(template.clone()))),
+            )
             .collect();
         parsed.sort_by_key(|(position, _)| *position);
         let mut cursor = 0;

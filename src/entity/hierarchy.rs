@@ -53,10 +53,9 @@ pub(crate) fn close(
                 finish(entities, &mut depths, row);
                 marks[row] = Mark::Done;
                 let depth = depths[row] as usize;
-                if let (Err(exceeded), Some(uid)) = (
-                    limits.check(Limit::HierarchyDepth, depth),
-                    Uid::known(row),
-                ) {
+                if let (Err(exceeded), Some(uid)) =
+                    (limits.check(Limit::HierarchyDepth, depth), Uid::known(row))
+                {
                     faults.push(HierarchyFault::TooDeep(uid, exceeded));
                 }
                 continue;

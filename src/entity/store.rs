@@ -157,9 +157,7 @@ impl EntityLoader {
         mut parents: Vec<Uid>,
     ) {
         for record in [&attrs, &tags] {
-            if let Err(exceeded) =
-                Bounds::attributes(&self.limits).check(Record::Stored(record))
-            {
+            if let Err(exceeded) = Bounds::attributes(&self.limits).check(Record::Stored(record)) {
                 self.problem(uid, exceeded.into());
             }
         }

@@ -47,7 +47,10 @@ fn closure_reaches_through_diamonds_and_absent_parents() {
     }
     assert!(!is_in(&snapshot, "b", "c"));
     assert!(!is_in(&snapshot, "d", "a"));
-    assert!(!is_in(&snapshot, "a", "a"), "`in` itself is not the store's business");
+    assert!(
+        !is_in(&snapshot, "a", "a"),
+        "`in` itself is not the store's business"
+    );
     assert_eq!(snapshot.len(), 4);
 }
 

@@ -113,10 +113,12 @@ impl<'a> Machine<'a> {
     pub(crate) fn matching(&self, mut visit: impl FnMut(u32) -> bool) {
         let rows = &self.linked.rows;
         let mut offer = |numbers: &[u32]| {
-            numbers.iter().all(|number| match rows.get(*number as usize) {
-                Some(row) if self.row_matches(row) => visit(*number),
-                _ => true,
-            })
+            numbers
+                .iter()
+                .all(|number| match rows.get(*number as usize) {
+                    Some(row) if self.row_matches(row) => visit(*number),
+                    _ => true,
+                })
         };
         // An overlay may put the action below groups that the index does not know it in.
         let index = self
@@ -421,8 +423,7 @@ impl<'a> Machine<'a> {
     ) -> std::result::Result<Value<'a>, ErrorKind> {
         let (uid, tag) = (entity.as_entity()?, tag.as_string()?);
         let data = self.data(uid).ok_or(ErrorKind::EntityDoesNotExist)?;
-        self.tag(data, tag)
-            .ok_or(ErrorKind::EntityAttrDoesNotExist)
+        self.tag(data, tag).ok_or(ErrorKind::EntityAttrDoesNotExist)
     }
 
     fn has_tag(&self, entity: Value<'a>, tag: Value<'a>) -> std::result::Result<bool, ErrorKind> {

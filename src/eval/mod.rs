@@ -14,10 +14,10 @@ use crate::request::{Request, RequestError};
 
 pub(crate) use machine::{Machine, Resolved};
 pub(crate) use resolve::{Reading, resolve};
-pub use response::{OwnedResponse, Response};
 pub(crate) use response::Pin;
-pub(crate) use scratch::{Findings, Lease};
+pub use response::{OwnedResponse, Response};
 pub use scratch::Scratch;
+pub(crate) use scratch::{Findings, Lease};
 
 /// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also
 /// after a forbid has been found.
@@ -118,9 +118,5 @@ pub(crate) fn prepare<'a>(
         shared: &epoch.snapshot.names,
         locals,
     };
-    Ok((
-        Machine::new(epoch, names, resolved, arena),
-        resolved,
-        names,
-    ))
+    Ok((Machine::new(epoch, names, resolved, arena), resolved, names))
 }

@@ -11,12 +11,10 @@ use crate::program::ContextUse;
 use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
-use crate::request::{
-    ContextSource, EntitySource, Request, Entity, RequestError, RequestPart,
-};
+use crate::request::{ContextSource, Entity, EntitySource, Request, RequestError, RequestPart};
 use crate::schema::{SchemaModel, check};
-use crate::value::{Bounds, Record};
 use crate::value::arena::{Intern, NameText, TableFull};
+use crate::value::{Bounds, Record};
 
 use super::machine::Resolved;
 
@@ -162,7 +160,12 @@ impl<'a> Resolver<'a, '_> {
         schema: Option<&SchemaModel>,
     ) -> Result<Record<'a>, RequestError> {
         let limits = &self.reading.limits;
-        check_limit(limits, Limit::ContextBytes, text.len(), RequestPart::Context)?;
+        check_limit(
+            limits,
+            Limit::ContextBytes,
+            text.len(),
+            RequestPart::Context,
+        )?;
         // The text is copied so that what is read from it lives as long as the decision.
         let text: &'a str = self.arena.alloc_str(text);
         let json = json::parse(self.arena, text, limits.context_depth())
@@ -179,10 +182,7 @@ impl<'a> Resolver<'a, '_> {
         Ok(context)
     }
 
-    fn entities(
-        &mut self,
-        entities: &[Entity<'_>],
-    ) -> Result<Overlay<'a>, RequestError> {
+    fn entities(&mut self, entities: &[Entity<'_>]) -> Result<Overlay<'a>, RequestError> {
         let part = RequestPart::Entities;
         check_limit(
             &self.reading.limits,
@@ -301,9 +301,7 @@ fn validate_overlay(
             entity.parents.iter().copied(),
             &names,
         )
-        .map_err(|mismatch| {
-            RequestError::new(RequestPart::Entities, mismatch).within(uid)
-        })?;
+        .map_err(|mismatch| RequestError::new(RequestPart::Entities, mismatch).within(uid))?;
     }
     Ok(())
 }
@@ -347,7 +345,10 @@ fn check_limit(
 #[cold]
 fn json_error(error: json::JsonError, text: &str, part: RequestPart) -> RequestError {
     let at = error.position(text);
-    RequestError::new(part, format_args!("{error} at line {}, column {}", at.line, at.column))
+    RequestError::new(
+        part,
+        format_args!("{error} at line {}, column {}", at.line, at.column),
+    )
 }
 
 impl From<TableFull> for RequestError {

@@ -96,7 +96,10 @@ impl Response<'_> {
     pub fn to_owned(&self) -> OwnedResponse {
         OwnedResponse {
             outcome: self.outcome,
-            determining: self.determining().map(|policy| policy.id().clone()).collect(),
+            determining: self
+                .determining()
+                .map(|policy| policy.id().clone())
+                .collect(),
             errors: self
                 .errors()
                 .map(|error| (error.policy().id().clone(), error.kind()))

@@ -304,10 +304,7 @@ impl<'a> RecordedError<'a> {
     /// A link stands where its template stands. `None` for policies that were not loaded from Cedar text.
     pub fn source(&self) -> Option<(Option<&'a str>, std::ops::Range<usize>)> {
         let span = self.policy().body()?.source.as_ref()?;
-        Some((
-            span.file.as_deref(),
-            span.start as usize..span.end as usize,
-        ))
+        Some((span.file.as_deref(), span.start as usize..span.end as usize))
     }
 
     pub(crate) fn node(&self) -> NodeId {

@@ -30,7 +30,10 @@ impl DecisionSink for NoSink {
 /// A decision record that owns what it says: what [`MemorySink`] keeps and what a line of JSON Lines reads
 /// back to. The fields are those of [`DecisionRecord`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented at DecisionRecord's methods of the same names")]
+#[expect(
+    missing_docs,
+    reason = "documented at DecisionRecord's methods of the same names"
+)]
 #[non_exhaustive]
 pub struct OwnedRecord {
     pub format: u32,
@@ -61,7 +64,10 @@ pub struct OwnedRecord {
 
 /// A determining policy of an [`OwnedRecord`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented at RecordedPolicy's methods of the same names")]
+#[expect(
+    missing_docs,
+    reason = "documented at RecordedPolicy's methods of the same names"
+)]
 #[non_exhaustive]
 pub struct OwnedPolicy {
     pub id: PolicyId,
@@ -74,7 +80,10 @@ pub struct OwnedPolicy {
 
 /// An evaluation error of an [`OwnedRecord`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented at RecordedError's methods of the same names")]
+#[expect(
+    missing_docs,
+    reason = "documented at RecordedError's methods of the same names"
+)]
 #[non_exhaustive]
 pub struct OwnedPolicyError {
     pub id: PolicyId,
@@ -84,7 +93,10 @@ pub struct OwnedPolicyError {
 
 /// The trace ids of an [`OwnedRecord`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented at TraceIds' methods of the same names")]
+#[expect(
+    missing_docs,
+    reason = "documented at TraceIds' methods of the same names"
+)]
 #[non_exhaustive]
 pub struct OwnedTraceIds {
     pub trace_id: String,

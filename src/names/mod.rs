@@ -254,10 +254,9 @@ impl<Id: RowIndex> Texts<Id> {
         let id = known(self.rows.len()).ok_or(TableFull)?;
         self.rows.push(text.into());
         let rows = &self.rows;
-        self.index
-            .insert_unique(hash_text(hasher, text), id, |id| {
-                hash_text(hasher, rows.get(id.row()).map_or("", |text| text))
-            });
+        self.index.insert_unique(hash_text(hasher, text), id, |id| {
+            hash_text(hasher, rows.get(id.row()).map_or("", |text| text))
+        });
         Ok(id)
     }
 }

@@ -24,7 +24,9 @@ fn tables_survive_growth() {
     for (i, uid) in uids.iter().enumerate() {
         assert_eq!(names.find_uid("User", &i.to_string()), Some(*uid));
     }
-    let syms: Vec<Sym> = (0..500).map(|i| names.sym(&i.to_string()).unwrap()).collect();
+    let syms: Vec<Sym> = (0..500)
+        .map(|i| names.sym(&i.to_string()).unwrap())
+        .collect();
     for (i, sym) in syms.iter().enumerate() {
         assert_eq!(names.find_sym(&i.to_string()), Some(*sym));
         assert_eq!(names.sym_text(*sym), i.to_string());

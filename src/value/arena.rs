@@ -51,12 +51,10 @@ pub(crate) fn record<'a>(
     mut fields: Vec<'a, (Sym, Value<'a>)>,
 ) -> Result<Record<'a>, Sym> {
     fields.sort_unstable_by_key(|(key, _)| *key);
-    let twice = fields
-        .windows(2)
-        .find_map(|pair| match pair {
-            [(a, _), (b, _)] if a == b => Some(*a),
-            _ => None,
-        });
+    let twice = fields.windows(2).find_map(|pair| match pair {
+        [(a, _), (b, _)] if a == b => Some(*a),
+        _ => None,
+    });
     match twice {
         Some(key) => Err(key),
         None => Ok(Record::Built(arena.alloc(fields.into_bump_slice()))),

@@ -198,9 +198,7 @@ impl<'a> Set<'a> {
                 .items()
                 .binary_search_by(|item| item.view().cmp_total(value))
                 .is_ok(),
-            Set::Built(items) => items
-                .binary_search_by(|item| item.cmp_total(value))
-                .is_ok(),
+            Set::Built(items) => items.binary_search_by(|item| item.cmp_total(value)).is_ok(),
         }
     }
 }
