@@ -7,7 +7,8 @@
 //! action; what it gets is tested in full.
 
 use crate::entity::Snapshot;
-use crate::id::Uid;
+use crate::id::{TypeId, Uid};
+use crate::schema::is_action_type;
 
 use super::link::{ActionTest, Row, ScopeTest};
 
@@ -17,6 +18,8 @@ pub(crate) struct Index {
     pub(crate) principal: Buckets,
     pub(crate) resource: Buckets,
     pub(crate) action: Buckets,
+    /// By type: whether it is one of actions. `action` knows what is above the entities of these types only.
+    action_types: Vec<bool>,
     /// Rows that are filed nowhere: every decision tests them.
     pub(crate) rest: Vec<u32>,
 }
@@ -117,8 +120,23 @@ impl Index {
             principal: Buckets::new(principal),
             resource: Buckets::new(resource),
             action: Buckets::new(action),
+            action_types: snapshot
+                .names
+                .types()
+                .map(|ty| is_action_type(snapshot.names.type_text(ty)))
+                .collect(),
             rest,
         }
+    }
+
+    /// Whether the index finds what is filed under the groups of a request's action. Without a schema a request
+    /// may name any entity as its action, a `User` below an action group for one.
+    #[inline]
+    pub(crate) fn covers_action(&self, type_id: Option<TypeId>, ancestors: &[Uid]) -> bool {
+        ancestors.is_empty()
+            || type_id
+                .and_then(|ty| self.action_types.get(ty.index()))
+                .is_some_and(|is_action| *is_action)
     }
 }
 

@@ -121,11 +121,10 @@ impl<'a> Machine<'a> {
                 })
         };
         // An overlay may put the action below groups that the index does not know it in.
-        let index = self
-            .linked
-            .index
-            .as_ref()
-            .filter(|_| self.request.overlay.is_empty());
+        let index = self.linked.index.as_ref().filter(|index| {
+            self.request.overlay.is_empty()
+                && index.covers_action(self.action.type_id, self.action.ancestors)
+        });
         let Some(index) = index else {
             let mut number = 0;
             rows.iter().all(|_| {
