@@ -9,6 +9,7 @@
 
 mod generate;
 mod language;
+mod loading;
 mod oracle;
 mod properties;
 mod value;
