@@ -12,4 +12,5 @@ mod language;
 mod loading;
 mod oracle;
 mod properties;
+mod requests;
 mod value;
