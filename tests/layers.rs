@@ -316,8 +316,9 @@ fn cedar(module: &str, tokens: &[Token]) -> Vec<usize> {
         "compile" => false,
         "authorizer" => match tokens[at].text.as_str() {
             "cedar_policy" => {
-                !(is(tokens, at + 1, "as") && is(tokens, at + 2, "cedar"))
-                    && !(is(tokens, at + 1, "::") && is(tokens, at + 2, "Schema"))
+                let renamed = is(tokens, at + 1, "as") && is(tokens, at + 2, "cedar");
+                let schema = is(tokens, at + 1, "::") && is(tokens, at + 2, "Schema");
+                !renamed && !schema
             }
             "cedar" => is(tokens, at + 1, "::") && !is(tokens, at + 2, "Schema"),
             _ => false,

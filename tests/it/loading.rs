@@ -1,22 +1,17 @@
-//! Loading: where policies, schemas and entities come from, and what is said about bad ones.
+//! Loading policies and schemas: where they come from, and what is said about bad ones.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cedar_policy as cedar;
-use duramen::{
-    Authorizer, BuildError, Effect, Entities, Entity, EntityError, EntityUid, Limit, Limits,
-    Outcome, Policies, Problem, Request,
-};
-use serde_json::json;
+use duramen::{Authorizer, BuildError, Effect, Outcome, Policies, Problem, Request};
 
 /// A directory that is gone after the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("duramen-test-{}-{number}", std::process::id());
@@ -25,7 +20,7 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -38,7 +33,7 @@ impl Drop for Folder {
     }
 }
 
-const POLICIES: &str = r#"// Who may look.
+pub(crate) const POLICIES: &str = r#"// Who may look.
 @owner("docs")
 permit(principal in Group::"staff", action == Action::"view", resource);
 
@@ -46,7 +41,7 @@ forbid(principal, action, resource) // Blocked users never.
 unless { !(principal has blocked) || principal.blocked == false };
 "#;
 
-const ENTITIES: &str = r#"[
+pub(crate) const ENTITIES: &str = r#"[
     { "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [{ "type": "Group", "id": "eng" }] },
     { "uid": { "type": "User", "id": "bob" }, "attrs": { "blocked": true },
       "parents": [{ "type": "Group", "id": "staff" }] },
@@ -54,35 +49,42 @@ const ENTITIES: &str = r#"[
     { "uid": { "type": "Group", "id": "staff" }, "attrs": {}, "parents": [] }
 ]"#;
 
-fn view(user: &'static str) -> Request<'static> {
+pub(crate) fn view(user: &'static str) -> Request<'static> {
     Request::new(("User", user), ("Action", "view"), ("Doc", "d"))
 }
 
-fn outcome(authorizer: &Authorizer, user: &'static str) -> (Outcome, Vec<String>) {
+pub(crate) fn outcome(authorizer: &Authorizer, user: &'static str) -> (Outcome, Vec<String>) {
     let response = authorizer.is_authorized(&view(user));
     let ids = response.determining().map(|policy| policy.id().to_string());
     (response.outcome(), ids.collect())
 }
 
-fn build(policies: Policies) -> Result<Authorizer, BuildError> {
+pub(crate) fn build(policies: Policies) -> Result<Authorizer, BuildError> {
     Authorizer::builder()
         .policies(policies)
         .entities(ENTITIES)
         .build()
 }
 
-fn problems(built: Result<Authorizer, BuildError>) -> Vec<Problem> {
+pub(crate) fn problems(built: Result<Authorizer, BuildError>) -> Vec<Problem> {
     let error = built.unwrap_err();
     error.compile_error().unwrap().problems().to_vec()
 }
 
-fn ids(authorizer: &Authorizer) -> (usize, Vec<String>) {
+pub(crate) fn ids(authorizer: &Authorizer) -> (usize, Vec<String>) {
     let mut ids = outcome(authorizer, "alice").1;
     ids.extend(outcome(authorizer, "bob").1);
     (authorizer.policy_count(), ids)
 }
 
-// ---- policies ----
+pub(crate) const SCHEMA: &str = r#"
+    entity Group in [Group];
+    entity User in [Group] { level: Long, "nick"?: String };
+    entity Doc { owner: User, labels?: Set<String> } tags String;
+    action read, write;
+    action view in [read] appliesTo { principal: User, resource: Doc, context: { mfa: Bool } };
+    action edit in [read, write] appliesTo { principal: User, resource: Doc, context: { mfa: Bool } };
+"#;
 
 #[test]
 fn policies_are_the_same_wherever_they_come_from() {
@@ -385,16 +387,19 @@ fn all_problems_are_told_together_with_their_places() {
     assert_eq!(gone[0].file(), missing.to_str());
 }
 
-// ---- schemas ----
+#[test]
+fn policies_in_order() {
+    let text = "permit(principal, action, resource);".repeat(12);
+    let authorizer = build(Policies::from(text.as_str())).unwrap();
+    let expected: Vec<String> = (0..12).map(|i| format!("policy{i}")).collect();
+    assert_eq!(outcome(&authorizer, "alice").1, expected);
+    assert_eq!(ids(&authorizer).0, 12);
+    let set = cedar::PolicySet::from_str(&text).unwrap();
+    let authorizer = build(Policies::from(set)).unwrap();
+    assert_eq!(outcome(&authorizer, "alice").1, expected);
+}
 
-const SCHEMA: &str = r#"
-    entity Group in [Group];
-    entity User in [Group] { level: Long, "nick"?: String };
-    entity Doc { owner: User, labels?: Set<String> } tags String;
-    action read, write;
-    action view in [read] appliesTo { principal: User, resource: Doc, context: { mfa: Bool } };
-    action edit in [read, write] appliesTo { principal: User, resource: Doc, context: { mfa: Bool } };
-"#;
+// ---- schemas ----
 
 fn schema_json() -> String {
     let (fragment, _) = cedar::SchemaFragment::from_cedarschema_str(SCHEMA).unwrap();
@@ -526,554 +531,4 @@ fn policies_are_validated_strictly() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].policy().unwrap().as_str(), "policy1");
     assert_eq!(warnings[0].position().unwrap().0, 3);
-}
-
-// ---- entities ----
-
-#[test]
-fn entities_are_the_same_wherever_they_come_from() {
-    #[derive(serde::Serialize)]
-    struct Blocked {
-        blocked: bool,
-    }
-    let folder = Folder::new();
-    let file = folder.file("entities.json", ENTITIES);
-    let typed = Entities::new()
-        .insert(Entity::new(("User", "alice")).parents(&[("Group", "eng").into()]))
-        .insert(
-            Entity::new(("User", "bob"))
-                .attrs(&Blocked { blocked: true })
-                .parents(&[("Group", "staff").into()]),
-        )
-        .insert(Entity::new(("Group", "eng")).parents(&[("Group", "staff").into()]))
-        .insert(Entity::new(("Group", "staff")));
-    let sources = [
-        ("text", Entities::from(ENTITIES)),
-        ("file", Entities::new().json_file(file)),
-        ("typed", typed.clone()),
-        ("typed and JSON", typed.json(ENTITIES)),
-        (
-            "Cedar's",
-            cedar::Entities::from_json_str(ENTITIES, None)
-                .unwrap()
-                .into(),
-        ),
-    ];
-    for (what, entities) in sources {
-        let authorizer = Authorizer::builder()
-            .policies(POLICIES)
-            .entities(entities)
-            .build()
-            .unwrap();
-        assert_eq!(authorizer.entity_count(), 4, "{what}");
-        assert_eq!(outcome(&authorizer, "alice").0, Outcome::Allowed, "{what}");
-        assert_eq!(outcome(&authorizer, "bob").0, Outcome::Forbidden, "{what}");
-        assert_eq!(outcome(&authorizer, "eve").0, Outcome::NoPermit, "{what}");
-        // Alice is among the staff by way of her group, and of nothing else.
-        let moved = [Entity::new(("Group", "eng"))];
-        let request = view("alice").entities(&moved);
-        assert!(!authorizer.is_allowed(&request), "{what}");
-    }
-}
-
-#[test]
-fn tags_survive_the_way_through_cedar() {
-    let json = r#"[{ "uid": { "type": "User", "id": "alice" }, "parents": [], "attrs": {
-        "when": { "__extn": { "fn": "datetime", "arg": "2024-01-01" } }, "esc": { "__entity": { "type": "User", "id": "x" } } },
-        "tags": { "role": "admin", "ip": { "__extn": { "fn": "ip", "arg": "1.2.3.4" } } } }]"#;
-    let entities = cedar::Entities::from_json_str(json, None).unwrap();
-    let authorizer = Authorizer::builder()
-        .policies(
-            r#"permit(principal, action, resource) when {
-                principal.getTag("role") == "admin" && principal.getTag("ip") == ip("1.2.3.4/32") &&
-                principal.when == datetime("2024-01-01") && principal.esc == User::"x" };"#,
-        )
-        .entities(entities)
-        .build()
-        .unwrap();
-    let response = authorizer.is_authorized(&view("alice"));
-    assert!(response.is_allowed(), "{response:?}");
-}
-
-fn load(entities: impl Into<Entities>) -> Result<Authorizer, EntityError> {
-    let built = Authorizer::builder().entities(entities).build();
-    built.map_err(|error| error.entity_error().unwrap().clone())
-}
-
-fn group(id: &str, level: i64, parents: &[&str]) -> serde_json::Value {
-    let parents: Vec<_> = parents
-        .iter()
-        .map(|id| json!({ "type": "Group", "id": id }))
-        .collect();
-    json!({ "uid": { "type": "Group", "id": id }, "attrs": { "level": level }, "parents": parents })
-}
-
-#[test]
-fn duplicates_must_be_equal() {
-    let same = json!([group("a", 1, &["b", "c"]), group("a", 1, &["c", "b", "b"])]).to_string();
-    assert_eq!(load(same.as_str()).unwrap().entity_count(), 1);
-    for other in [group("a", 2, &["b", "c"]), group("a", 1, &["b"])] {
-        let different = json!([group("a", 1, &["b", "c"]), other]).to_string();
-        assert!(cedar::Entities::from_json_str(&different, None).is_err());
-        let error = load(different.as_str()).unwrap_err();
-        let problem = &error.problems()[0];
-        assert_eq!(problem.entity(), Some(&EntityUid::new("Group", "a")));
-    }
-    let across = Entities::new()
-        .json(json!([group("a", 1, &[])]).to_string())
-        .json(json!([group("a", 2, &[])]).to_string());
-    assert!(load(across).is_err());
-}
-
-#[test]
-fn cycles_are_refused() {
-    for cycle in [
-        json!([group("a", 1, &["a"])]),
-        json!([group("a", 1, &["b"]), group("b", 1, &["a"])]),
-        json!([
-            group("x", 1, &["a"]),
-            group("a", 1, &["b"]),
-            group("b", 1, &["y", "c"]),
-            group("c", 1, &["a"])
-        ]),
-    ] {
-        let text = cycle.to_string();
-        assert!(
-            cedar::Entities::from_json_str(&text, None).is_err(),
-            "{text}"
-        );
-        let error = load(text.as_str()).unwrap_err();
-        let named = error.problems()[0].entity().unwrap();
-        assert!(["a", "b", "c"].contains(&named.id()), "{error}");
-    }
-}
-
-#[test]
-fn bad_entities_are_all_named() {
-    let text = r#"[
-        { "uid": { "type": "User", "id": "ok" }, "attrs": {}, "parents": [] },
-        { "uid": { "type": "User", "id": "float" }, "attrs": { "deep": { "x": [1.5] } }, "parents": [] },
-        { "uid": { "type": "no type", "id": "x" }, "attrs": {}, "parents": [] },
-        { "uid": { "type": "User", "id": "null" }, "attrs": { "x": null }, "parents": [] },
-        { "uid": { "type": "User", "id": "fn" }, "attrs": { "x": { "__extn": { "fn": "ip", "arg": "x" } } }, "parents": [] },
-        { "attrs": {}, "parents": [] },
-        17,
-        { "uid": { "type": "User", "id": "twice" }, "attrs": { "x": 1, "x": 1 }, "parents": [] }
-    ]"#;
-    let error = load(text).unwrap_err();
-    // The last one is not well-formed to us: reading ends there, with its place.
-    assert_eq!(error.problems().len(), 7, "{error}");
-    let last = error.problems().last().unwrap();
-    assert_eq!(last.position().unwrap().0, 9, "{error}");
-    for part in ["deep", "no type", "number 6", "ip"] {
-        assert!(error.to_string().contains(part), "{part} in\n{error}");
-    }
-    for (text, line) in [
-        ("[{]", 1),
-        ("[\n{},", 2),
-        ("", 1),
-        ("{}", 1),
-        ("[]\n\n x", 3),
-    ] {
-        let error = load(text).unwrap_err();
-        let problem = error.problems().last().unwrap();
-        assert_eq!(
-            problem.position().map(|at| at.0),
-            Some(line),
-            "{text:?}: {error}"
-        );
-    }
-    #[derive(serde::Serialize)]
-    struct Attrs {
-        ratio: f64,
-    }
-    let typed = Entities::new()
-        .insert(Entity::new(("User", "f")).attrs(&Attrs { ratio: 0.5 }))
-        .insert(Entity::new(("a b", "x")));
-    let error = load(typed).unwrap_err();
-    assert_eq!(error.problems().len(), 2, "{error}");
-    assert_eq!(
-        error.problems()[0].entity(),
-        Some(&EntityUid::new("User", "f"))
-    );
-    assert!(error.to_string().contains("ratio"), "{error}");
-    assert!(load(Entities::new().json_file("/no/such/file")).is_err());
-}
-
-#[test]
-fn entities_are_held_against_the_schema() {
-    let doc = |attrs: serde_json::Value| json!([{ "uid": { "type": "Doc", "id": "d" }, "attrs": attrs, "parents": [] }]);
-    let owner = json!({ "__entity": { "type": "User", "id": "a" } });
-    let cases = [
-        ("fine", true, doc(json!({ "owner": owner }))),
-        (
-            "implicit",
-            true,
-            doc(json!({ "owner": { "type": "User", "id": "a" } })),
-        ),
-        (
-            "labels",
-            true,
-            doc(json!({ "owner": owner, "labels": ["a", "b"] })),
-        ),
-        ("missing", false, doc(json!({}))),
-        ("too many", false, doc(json!({ "owner": owner, "more": 1 }))),
-        ("wrong type", false, doc(json!({ "owner": 1 }))),
-        (
-            "wrong entity",
-            false,
-            doc(json!({ "owner": { "type": "Doc", "id": "a" } })),
-        ),
-        (
-            "wrong element",
-            false,
-            doc(json!({ "owner": owner, "labels": [1] })),
-        ),
-        (
-            "tags",
-            true,
-            json!([{ "uid": { "type": "Doc", "id": "d" }, "attrs": { "owner": owner }, "parents": [], "tags": { "a": "b" } }]),
-        ),
-        (
-            "wrong tags",
-            false,
-            json!([{ "uid": { "type": "Doc", "id": "d" }, "attrs": { "owner": owner }, "parents": [], "tags": { "a": 1 } }]),
-        ),
-        (
-            "no tags here",
-            false,
-            json!([{ "uid": { "type": "User", "id": "d" }, "attrs": { "level": 1 }, "parents": [], "tags": { "a": "b" } }]),
-        ),
-        (
-            "undeclared type",
-            false,
-            json!([{ "uid": { "type": "Nobody", "id": "d" }, "attrs": {}, "parents": [] }]),
-        ),
-        (
-            "parent of a type that may not be one",
-            false,
-            json!([{ "uid": { "type": "User", "id": "a" }, "attrs": { "level": 1 }, "parents": [{ "type": "Doc", "id": "d" }] }]),
-        ),
-        (
-            "an action as the schema has it",
-            true,
-            json!([{ "uid": { "type": "Action", "id": "view" }, "attrs": {}, "parents": [{ "type": "Action", "id": "read" }] }]),
-        ),
-        (
-            "an action with another parent",
-            false,
-            json!([{ "uid": { "type": "Action", "id": "view" }, "attrs": {}, "parents": [{ "type": "Action", "id": "write" }] }]),
-        ),
-        (
-            "an action without its parent",
-            false,
-            json!([{ "uid": { "type": "Action", "id": "view" }, "attrs": {}, "parents": [] }]),
-        ),
-        (
-            "an undeclared action",
-            false,
-            json!([{ "uid": { "type": "Action", "id": "nope" }, "attrs": {}, "parents": [] }]),
-        ),
-    ];
-    let schema = cedar::Schema::from_str(SCHEMA).unwrap();
-    for (what, fine, entities) in cases {
-        let text = entities.to_string();
-        let cedars = cedar::Entities::from_json_str(&text, Some(&schema));
-        assert_eq!(cedars.is_ok(), fine, "Cedar, {what}: {:?}", cedars.err());
-        let built = Authorizer::builder()
-            .schema_str(SCHEMA)
-            .entities(text.as_str())
-            .build();
-        assert_eq!(built.is_ok(), fine, "{what}: {:?}", built.err());
-    }
-}
-
-#[test]
-fn the_action_hierarchy_comes_from_the_schema() {
-    let policies = r#"permit(principal, action in Action::"write", resource);"#;
-    let with_schema = Authorizer::builder()
-        .schema_str(SCHEMA)
-        .policies(policies)
-        .build()
-        .unwrap();
-    let request = |action| Request::new(("User", "a"), ("Action", action), ("Doc", "d"));
-    assert!(with_schema.is_allowed(&request("edit")));
-    assert!(with_schema.is_allowed(&request("write")));
-    assert!(!with_schema.is_allowed(&request("view")));
-    // It stays when entities are replaced.
-    with_schema.replace_entities("[]").unwrap();
-    assert!(with_schema.is_allowed(&request("edit")));
-    // Without a schema, only the data tells.
-    let without = Authorizer::builder().policies(policies).build().unwrap();
-    assert!(!without.is_allowed(&request("edit")));
-    without
-        .replace_entities(
-            r#"[{ "uid": { "type": "Action", "id": "edit" }, "attrs": {}, "parents": [{ "type": "Action", "id": "write" }] }]"#,
-        )
-        .unwrap();
-    assert!(without.is_allowed(&request("edit")));
-}
-
-// ---- limits ----
-
-/// The limit that building meets.
-fn load_limit(built: Result<Authorizer, BuildError>) -> Option<Limit> {
-    let error = built.unwrap_err();
-    let compile = error.compile_error().into_iter().flat_map(|e| e.problems());
-    let entities = error.entity_error().into_iter().flat_map(|e| e.problems());
-    compile
-        .filter_map(Problem::limit)
-        .chain(entities.filter_map(|problem| problem.limit()))
-        .map(|exceeded| exceeded.limit())
-        .next()
-}
-
-#[test]
-fn each_limit_on_loading_is_hit_by_name() {
-    let limits = Limits::default();
-    let build = |limits: Limits, policies: String| {
-        Authorizer::builder()
-            .limits(limits)
-            .policies(policies.as_str())
-            .build()
-    };
-    let when =
-        |condition: String| format!("permit(principal, action, resource) when {{ {condition} }};");
-    let cases = [
-        (
-            Limit::InputBytes,
-            limits.with_input_bytes(20),
-            when("true".into()),
-        ),
-        (
-            Limit::Nesting,
-            limits.with_nesting(10),
-            when(format!("{}true{}", "(".repeat(11), ")".repeat(11))),
-        ),
-        (
-            Limit::OperatorChain,
-            limits.with_operator_chain(20),
-            when(vec!["true"; 30].join(" && ")),
-        ),
-        (
-            Limit::Doubling,
-            limits.with_doubling(2),
-            when(
-                "(((principal is User in principal) is User in principal) is User in principal)"
-                    .into(),
-            ),
-        ),
-        (
-            Limit::Policies,
-            limits.with_policies(2),
-            when("true".into()).repeat(3),
-        ),
-        (
-            Limit::ExpressionDepth,
-            limits.with_expression_depth(5),
-            when("1 + 2 + 3 + 4 + 5 + 6 + principal.n == 1".into()),
-        ),
-    ];
-    for (limit, limits, policies) in cases {
-        assert_eq!(load_limit(build(limits, policies.clone())), Some(limit));
-        assert!(build(Limits::default(), policies).is_ok(), "{limit}");
-    }
-
-    let schema = |limits: Limits| {
-        Authorizer::builder()
-            .limits(limits)
-            .schema_str(SCHEMA)
-            .build()
-    };
-    assert_eq!(
-        load_limit(schema(limits.with_declarations(5))),
-        Some(Limit::Declarations)
-    );
-    assert_eq!(
-        load_limit(schema(limits.with_input_bytes(50))),
-        Some(Limit::InputBytes)
-    );
-
-    let chain: Vec<_> = (0..10)
-        .map(|i| group(&format!("g{i}"), 1, &[&format!("g{}", i + 1)]))
-        .collect();
-    let user = |attrs: serde_json::Value| json!([{ "uid": { "type": "User", "id": "u" }, "attrs": attrs, "parents": [] }]);
-    let cases = [
-        (
-            Limit::InputBytes,
-            limits.with_input_bytes(100),
-            json!(chain),
-        ),
-        (
-            Limit::HierarchyDepth,
-            limits.with_hierarchy_depth(9),
-            json!(chain),
-        ),
-        (Limit::Entities, limits.with_entities(9), json!(chain)),
-        (
-            Limit::AttributeBytes,
-            limits.with_attribute_bytes(500),
-            user(json!({ "a": "x".repeat(600) })),
-        ),
-        (
-            Limit::AttributeDepth,
-            limits.with_attribute_depth(2),
-            user(json!({ "a": [[[1]]] })),
-        ),
-        (
-            Limit::SetElements,
-            limits.with_set_elements(4),
-            user(json!({ "a": [1, 2, 3, 4, 5] })),
-        ),
-    ];
-    for (limit, limits, entities) in cases {
-        let build = |limits: Limits| {
-            Authorizer::builder()
-                .limits(limits)
-                .entities(entities.to_string().as_str())
-                .build()
-        };
-        let built = build(limits);
-        assert_eq!(load_limit(built), Some(limit), "{entities}");
-        assert!(build(Limits::default()).is_ok(), "{limit}");
-    }
-}
-
-#[test]
-fn each_limit_on_requests_is_hit_by_name() {
-    let limits = Limits::default();
-    let policies = "permit(principal, action, resource) when { [context] != [] };";
-    let decide = |limits: Limits, request: &Request<'_>| {
-        let authorizer = Authorizer::builder()
-            .limits(limits)
-            .policies(policies)
-            .build()
-            .unwrap();
-        let response = authorizer.is_authorized(request);
-        let error = response.request_error()?;
-        Some(error.limit().map(|exceeded| exceeded.limit()))
-    };
-    let long = json!({ "a": "x".repeat(3000) });
-    let deep = json!({ "a": [[[[1]]]] });
-    let wide = json!({ "a": [1, 2, 3, 4, 5, 6] });
-    let entity = |attrs: &serde_json::Value| {
-        json!([{ "uid": { "type": "User", "id": "u" }, "attrs": attrs, "parents": [] }]).to_string()
-    };
-    let contexts = [
-        (Limit::ContextBytes, limits.with_context_bytes(2000), &long),
-        (Limit::ContextDepth, limits.with_context_depth(3), &deep),
-        (Limit::SetElements, limits.with_set_elements(5), &wide),
-    ];
-    for (limit, limits, context) in contexts {
-        let text = context.to_string();
-        for request in [view("a").context(context), view("a").context_json(&text)] {
-            let typed = !format!("{request:?}").contains("Json");
-            assert_eq!(
-                decide(limits, &request),
-                Some(Some(limit)),
-                "typed: {typed}, {limit}"
-            );
-            assert_eq!(decide(Limits::default(), &request), None);
-        }
-    }
-    let attributes = [
-        (
-            Limit::AttributeBytes,
-            limits.with_attribute_bytes(2000),
-            &long,
-        ),
-        (Limit::AttributeDepth, limits.with_attribute_depth(3), &deep),
-        (Limit::SetElements, limits.with_set_elements(5), &wide),
-    ];
-    for (limit, limits, attrs) in attributes {
-        let text = entity(attrs);
-        let typed = [Entity::new(("User", "u")).attrs(attrs)];
-        for request in [view("a").entities(&typed), view("a").entities_json(&text)] {
-            assert_eq!(decide(limits, &request), Some(Some(limit)), "{request:?}");
-            assert_eq!(decide(Limits::default(), &request), None);
-        }
-    }
-    let ids: Vec<String> = (0..4).map(|i| format!("u{i}")).collect();
-    let many: Vec<Entity<'_>> = ids
-        .iter()
-        .map(|id| Entity::new(("User", id.as_str())))
-        .collect();
-    let text: Vec<_> = ids
-        .iter()
-        .map(|id| json!({ "uid": { "type": "User", "id": id }, "attrs": {}, "parents": [] }))
-        .collect();
-    let text = json!(text).to_string();
-    for request in [view("a").entities(&many), view("a").entities_json(&text)] {
-        let limits = limits.with_overlay_entities(3);
-        assert_eq!(decide(limits, &request), Some(Some(Limit::OverlayEntities)));
-        assert_eq!(decide(Limits::default(), &request), None);
-    }
-}
-
-/// What is nested too deeply for Cedar's parser ends in an error and not in a stack overflow.
-#[test]
-fn deep_input_is_survived() {
-    let deep = 50_000;
-    let expressions = [
-        format!("{}true{}", "(".repeat(deep), ")".repeat(deep)),
-        format!("{}1{} == []", "[".repeat(deep), "]".repeat(deep)),
-        "!".repeat(deep) + "true",
-        vec!["true"; deep].join(" && "),
-        format!("principal{}", ".a".repeat(deep)),
-        "if true then true else ".repeat(deep) + "true",
-        format!("{}1{}", "{a: ".repeat(deep), "}".repeat(deep)),
-    ];
-    for expression in expressions {
-        let text = format!("permit(principal, action, resource) when {{ {expression} }};");
-        assert!(build(Policies::from(text.as_str())).is_err());
-    }
-    let nested = format!("{}1{}", "[".repeat(deep), "]".repeat(deep));
-    let context = format!(r#"{{ "a": {nested} }}"#);
-    let authorizer = build(Policies::from(POLICIES)).unwrap();
-    let response = authorizer
-        .is_authorized(&view("alice").context_json(&context))
-        .to_owned();
-    assert_eq!(response.outcome, Outcome::InvalidRequest);
-    let entities = format!(
-        r#"[{{ "uid": {{ "type": "A", "id": "a" }}, "attrs": {{ "x": {nested} }}, "parents": [] }}]"#
-    );
-    assert!(load(entities.as_str()).is_err());
-    let response = authorizer
-        .is_authorized(&view("alice").entities_json(&entities))
-        .to_owned();
-    assert_eq!(response.outcome, Outcome::InvalidRequest);
-    assert!(
-        Authorizer::builder()
-            .schema_json(nested.as_str())
-            .build()
-            .is_err()
-    );
-    assert!(build(Policies::new().json(nested)).is_err());
-    let types = format!(
-        "entity A {{ a: {}Long{} }};",
-        "Set<".repeat(deep),
-        ">".repeat(deep)
-    );
-    assert!(Authorizer::builder().schema_str(types).build().is_err());
-    let mut typed = json!(1);
-    for _ in 0..100 {
-        typed = json!([typed]);
-    }
-    let context = BTreeMap::from([("a", typed)]);
-    let response = authorizer
-        .is_authorized(&view("alice").context(&context))
-        .to_owned();
-    assert_eq!(response.outcome, Outcome::InvalidRequest);
-}
-
-#[test]
-fn policies_in_order() {
-    let text = "permit(principal, action, resource);".repeat(12);
-    let authorizer = build(Policies::from(text.as_str())).unwrap();
-    let expected: Vec<String> = (0..12).map(|i| format!("policy{i}")).collect();
-    assert_eq!(outcome(&authorizer, "alice").1, expected);
-    assert_eq!(ids(&authorizer).0, 12);
-    let set = cedar::PolicySet::from_str(&text).unwrap();
-    let authorizer = build(Policies::from(set)).unwrap();
-    assert_eq!(outcome(&authorizer, "alice").1, expected);
 }

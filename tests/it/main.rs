@@ -9,13 +9,16 @@
     reason = "a failed assumption must fail the test"
 )]
 
+mod entities;
 mod garbage;
 mod generate;
 mod language;
+mod limits;
 mod loading;
 mod oracle;
 mod properties;
 mod requests;
 mod sinks;
 mod swap;
+mod validation;
 mod value;
