@@ -52,7 +52,8 @@ pub struct Authorizer {
 struct Inner {
     published: Published,
     settings: Settings,
-    /// The schema as `cedar_policy` has it, for validating policies that come later.
+    /// The schema as `cedar_policy` has it, for validating policies that come later; `None` also where policies
+    /// are not validated.
     schema: Option<cedar::Schema>,
     warnings: Vec<Problem>,
     sink: Box<dyn DecisionSink>,
@@ -280,7 +281,7 @@ impl Authorizer {
                         })
                     }
                 };
-                (outcome, Some(Box::new(error)))
+                (outcome, Some(error))
             }
         };
         let (outcome, request_error) = decided;
@@ -307,7 +308,7 @@ impl Authorizer {
             scratch.arena.bump(),
             &mut scratch.locals,
         )
-        .is_ok_and(|(machine, ..)| eval::evaluate_decision(epoch, &machine, settings.error_mode))
+        .is_ok_and(|(machine, ..)| eval::evaluate_decision(&machine, settings.error_mode))
     }
 
     fn decide_prepared<'s>(
@@ -352,7 +353,7 @@ impl Authorizer {
             outcome,
             pin,
             lease,
-            request_error: request_error.map(Box::new),
+            request_error,
         }
     }
 

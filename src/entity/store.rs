@@ -57,17 +57,6 @@ impl EntityData {
         self.ancestors = ancestors;
     }
 
-    /// Whether `uid` is a proper ancestor.
-    #[inline]
-    pub(crate) fn has_ancestor(&self, uid: Uid) -> bool {
-        // Short lists are walked: no branch to mispredict, one or two cache lines.
-        if self.ancestors.len() <= 16 {
-            self.ancestors.contains(&uid)
-        } else {
-            self.ancestors.binary_search(&uid).is_ok()
-        }
-    }
-
     fn same(&self, other: &Self) -> bool {
         let same = |a, b| Value::Record(Record::Stored(a)).same(Value::Record(Record::Stored(b)));
         same(&self.attrs, &other.attrs)

@@ -20,6 +20,7 @@ use crate::program::Program;
 use crate::schema::SchemaModel;
 use crate::value::arena::TableFull;
 
+pub(crate) use index::Index;
 pub(crate) use link::{ActionTest, Linked, Row, ScopeTest};
 
 /// Policies, schema and entities that are in force together. Immutable.
@@ -163,11 +164,8 @@ impl Epoch {
     /// Whether a policy permits or forbids.
     #[inline]
     pub(crate) fn effect(&self, policy: u32) -> Effect {
-        self.linked
-            .effects
-            .get(policy as usize)
-            .copied()
-            .unwrap_or(Effect::Forbid)
+        let row = self.linked.rows.get(policy as usize);
+        row.map_or(Effect::Forbid, |row| row.effect)
     }
 }
 
