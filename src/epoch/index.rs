@@ -6,6 +6,8 @@
 //! decision asks for its principal and all of the principal's ancestors, likewise for the resource, and for its
 //! action; what it gets is tested in full.
 
+use std::num::NonZero;
+
 use crate::entity::Snapshot;
 use crate::id::Uid;
 
@@ -64,10 +66,21 @@ impl Buckets {
         if uid.is_local() {
             return &[];
         }
-        let bucket = match self.bucket_of.get(uid.index()) {
-            None | Some(0) => return &[],
-            Some(bucket) => *bucket as usize,
-        };
+        self.bucket(uid)
+            .map_or(&[], |bucket| self.rows_in(bucket))
+    }
+
+    /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
+    #[inline]
+    pub(crate) fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
+        self.bucket_of
+            .get(uid.index())
+            .and_then(|bucket| NonZero::new(*bucket))
+    }
+
+    #[inline]
+    pub(crate) fn rows_in(&self, bucket: NonZero<u32>) -> &[u32] {
+        let bucket = bucket.get() as usize;
         match (self.starts.get(bucket - 1), self.starts.get(bucket)) {
             (Some(start), Some(end)) => self
                 .rows

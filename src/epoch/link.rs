@@ -34,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) resource: ScopeTest,
     pub(crate) action: ActionTest,
     /// A run of the program's children.
-    pub(crate) conditions: Span,
+    pub(crate) conjuncts: Span,
     pub(crate) effect: Effect,
 }
 
@@ -159,7 +159,7 @@ pub(super) fn link(
         let body = program.bodies.get(policy.body as usize);
         let body = body.ok_or(TableFull)?;
         rows.push(Row {
-            conditions: body.conditions,
+            conjuncts: body.conjuncts,
             effect: body.effect,
             principal: translation.scope(policy.principal)?,
             resource: translation.scope(policy.resource)?,

@@ -185,7 +185,8 @@ impl<'a> Machine<'a> {
                 return;
             }
             for above in side.ancestors {
-                if !offer(buckets.rows(*above)) {
+                let found = buckets.bucket(*above);
+                if found.is_some_and(|bucket| !offer(buckets.rows_in(bucket))) {
                     return;
                 }
             }
@@ -227,7 +228,7 @@ impl<'a> Machine<'a> {
     /// Whether the conditions of a policy hold.
     #[inline]
     pub(crate) fn holds(&self, row: &Row) -> Result<bool> {
-        for condition in self.program.children(row.conditions) {
+        for condition in self.program.children(row.conjuncts) {
             if !self.boolean(*condition)? {
                 return Ok(false);
             }
@@ -237,16 +238,24 @@ impl<'a> Machine<'a> {
 
     /// Evaluates a node that must be boolean.
     ///
-    /// Apart from `eval`, so that conditions, which are boolean nodes for the most part, pass a `bool` from
-    /// level to level and not a 24-byte value through memory.
+    /// Connectives here, predicates in [`Self::test`], everything else in [`Self::eval`]: a `bool` is passed
+    /// from level to level and not a 24-byte value through memory, and the frame that every level of a
+    /// condition pays for stays small.
     fn boolean(&self, id: NodeId) -> Result<bool> {
         // In range: nodes are made by `compile` alone, children before parents.
-        let at = |kind| raise(id, kind);
         match self.nodes[id.index()] {
-            Node::Bool(b) => Ok(b),
             Node::And(a, b) => Ok(self.boolean(a)? && self.boolean(b)?),
             Node::Or(a, b) => Ok(self.boolean(a)? || self.boolean(b)?),
             Node::Not(a) => Ok(!self.boolean(a)?),
+            Node::Bool(b) => Ok(b),
+            _ => self.test(id),
+        }
+    }
+
+    /// Evaluates a predicate, or any other node that must be boolean and is no connective.
+    fn test(&self, id: NodeId) -> Result<bool> {
+        let at = |kind| raise(id, kind);
+        match self.nodes[id.index()] {
             Node::Equal(a, b) => {
                 let (a, b) = self.both(a, b)?;
                 Ok(a.same(b))
@@ -259,10 +268,46 @@ impl<'a> Machine<'a> {
                 let (a, b) = self.both(a, b)?;
                 self.is_in(a, b).map_err(at)
             }
+            Node::Less(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::less(a, b).map_err(at)
+            }
+            Node::LessEq(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::less_eq(a, b).map_err(at)
+            }
+            Node::Greater(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::less_eq(a, b).map(|less| !less).map_err(at)
+            }
+            Node::GreaterEq(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::less(a, b).map(|less| !less).map_err(at)
+            }
+            Node::Contains(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::contains(a, b).map_err(at)
+            }
+            Node::ContainsAll(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::contains_all(a, b).map_err(at)
+            }
+            Node::ContainsAny(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                ops::contains_any(a, b).map_err(at)
+            }
             Node::HasAttr(a, key) => {
                 let value = self.operand(a)?;
                 let found = self.attribute(value, self.sym(key)).map_err(at)?;
                 Ok(found.is_some())
+            }
+            Node::HasPath(a, keys) => {
+                let value = self.operand(a)?;
+                self.has_path(value, keys).map_err(at)
+            }
+            Node::HasTag(a, b) => {
+                let (a, b) = self.both(a, b)?;
+                self.has_tag(a, b).map_err(at)
             }
             Node::Is(a, ty) => {
                 let uid = self.operand(a)?.as_entity().map_err(at)?;
@@ -276,18 +321,11 @@ impl<'a> Machine<'a> {
                 let above = self.operand(above)?;
                 self.is_in(value, above).map_err(at)
             }
-            Node::HasPath(a, keys) => {
-                let value = self.operand(a)?;
-                self.has_path(value, keys).map_err(at)
-            }
-            Node::HasTag(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                self.has_tag(a, b).map_err(at)
-            }
             Node::Like(a, pattern) => {
                 let text = self.operand(a)?.as_string().map_err(at)?;
                 Ok(self.program.patterns[pattern as usize].matches(text))
             }
+            Node::IsEmpty(a) => ops::is_empty(self.operand(a)?).map_err(at),
             _ => match self.eval(id)? {
                 Value::Bool(b) => Ok(b),
                 _ => Err(raise(id, ErrorKind::TypeError)),
@@ -352,23 +390,6 @@ impl<'a> Machine<'a> {
                 }
             }
             Node::Neg(a) => op(ops::neg(self.operand(a)?)),
-            Node::IsEmpty(a) => op(ops::is_empty(self.operand(a)?)),
-            Node::Less(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::less(a, b))
-            }
-            Node::LessEq(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::less_eq(a, b))
-            }
-            Node::Greater(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::less_eq(a, b).and_then(ops::not))
-            }
-            Node::GreaterEq(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::less(a, b).and_then(ops::not))
-            }
             Node::Add(a, b) => {
                 let (a, b) = self.both(a, b)?;
                 op(ops::add(a, b))
@@ -380,18 +401,6 @@ impl<'a> Machine<'a> {
             Node::Mul(a, b) => {
                 let (a, b) = self.both(a, b)?;
                 op(ops::mul(a, b))
-            }
-            Node::Contains(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::contains(a, b))
-            }
-            Node::ContainsAll(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::contains_all(a, b))
-            }
-            Node::ContainsAny(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::contains_any(a, b))
             }
             Node::GetTag(a, b) => {
                 let (a, b) = self.both(a, b)?;
@@ -408,11 +417,10 @@ impl<'a> Machine<'a> {
             Node::Set(items) => self.set(items),
             Node::Record(values, keys) => self.record(id, values, keys),
             Node::CallAny(function, args) => self.call_any(id, function, args),
-            Node::Bool(_)
-            | Node::And(..)
-            | Node::Or(..)
-            | Node::Not(_)
-            | Node::Equal(..)
+            Node::Bool(_) | Node::And(..) | Node::Or(..) | Node::Not(_) => {
+                self.boolean(id).map(Value::Bool)
+            }
+            Node::Equal(..)
             | Node::NotEqual(..)
             | Node::In(..)
             | Node::HasAttr(..)
@@ -420,7 +428,15 @@ impl<'a> Machine<'a> {
             | Node::HasTag(..)
             | Node::Is(..)
             | Node::IsIn(..)
-            | Node::Like(..) => self.boolean(id).map(Value::Bool),
+            | Node::Less(..)
+            | Node::LessEq(..)
+            | Node::Greater(..)
+            | Node::GreaterEq(..)
+            | Node::Contains(..)
+            | Node::ContainsAll(..)
+            | Node::ContainsAny(..)
+            | Node::IsEmpty(_)
+            | Node::Like(..) => self.test(id).map(Value::Bool),
         }
     }
 
