@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::answer::{Answer, AsRecorded};
 use crate::case::{Case, Recorded, Uid};
-use crate::oracle::{self, Oracle};
+use crate::oracle::{self, Oracle, Validity};
 use crate::typed::{self, CedarJson, TypedEntity, mentions_unknown};
 use crate::worlds::{ContextForm, Overlay, Query, Setting, World};
 
@@ -142,13 +142,16 @@ impl Checking<'_> {
     /// Strict validation: Cedar's result, the recorded one, and whether Duramen builds.
     fn validation(&mut self) -> bool {
         let name = |valid: bool| if valid { "valid" } else { "not valid" };
-        let validates = oracle::validates(&self.policies, &self.schema);
-        if let Some(recorded) = self.case.should_validate
-            && recorded != validates
-        {
-            let (expected, got) = (name(recorded).into(), name(validates).into());
-            self.verdict
-                .mismatch(None, "validation, recorded against Cedar", expected, got);
+        let validity = oracle::validate(&self.policies, &self.schema);
+        let validates = validity != Validity::Invalid;
+        match self.case.should_validate {
+            Some(false) if validity == Validity::ValidOfLate => self.verdict.valid_of_late += 1,
+            Some(recorded) if recorded != validates => {
+                let (expected, got) = (name(recorded).into(), name(validates).into());
+                self.verdict
+                    .mismatch(None, "validation, recorded against Cedar", expected, got);
+            }
+            _ => {}
         }
         let built = self
             .texts
@@ -315,7 +318,7 @@ impl Checking<'_> {
         World {
             name: "no schema",
             builder: &builder,
-            settings: Setting::without_schema(),
+            settings: Setting::extremes(),
             store: self.texts.entities().cedar(missing.clone()),
             again: None,
             actions: Entities::new()
@@ -394,8 +397,10 @@ pub(crate) struct Verdict {
     pub(crate) answers: usize,
     /// Requests that Cedar had no stack for.
     pub(crate) recursion_limits: usize,
-    /// Requests that Duramen refuses because of `unknown`, which Cedar accepts.
+    /// Answers that Duramen refuses because of `unknown`, which Cedar accepts.
     pub(crate) deviations: usize,
+    /// 1 where the record is of a Cedar that did not accept the policies yet.
+    pub(crate) valid_of_late: usize,
 }
 
 struct Mismatch {

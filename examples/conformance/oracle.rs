@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use cedar_policy as cedar;
-use cedar_policy::{Context, Entities, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    Context, Entities, PolicySet, Schema, ValidationMode, ValidationWarning, Validator,
+};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -24,11 +26,28 @@ pub(crate) fn policies(text: &str) -> Result<PolicySet, String> {
     PolicySet::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Whether policies pass strict validation.
-pub(crate) fn validates(policies: &PolicySet, schema: &Schema) -> bool {
-    Validator::new(schema.clone())
-        .validate(policies, ValidationMode::Strict)
-        .validation_passed()
+/// The result of strict validation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validity {
+    Valid,
+    /// Valid, with a warning that was an error before cedar-policy/cedar#2545: a policy whose scope no action
+    /// applies to.
+    ValidOfLate,
+    Invalid,
+}
+
+pub(crate) fn validate(policies: &PolicySet, schema: &Schema) -> Validity {
+    let result = Validator::new(schema.clone()).validate(policies, ValidationMode::Strict);
+    let is_late = |warning: &ValidationWarning| {
+        matches!(warning, ValidationWarning::InvalidActionApplication(_))
+    };
+    if !result.validation_passed() {
+        Validity::Invalid
+    } else if result.validation_warnings().any(is_late) {
+        Validity::ValidOfLate
+    } else {
+        Validity::Valid
+    }
 }
 
 /// Entities read by a schema, with its actions.

@@ -104,6 +104,13 @@ impl Setting {
         }
     }
 
+    /// All optimisations and none.
+    pub(crate) fn extremes() -> Vec<Self> {
+        Self::tunings()
+            .filter(|setting| setting.fold == setting.index)
+            .collect()
+    }
+
     /// Records want the whole context, not only what the policies can observe.
     fn recording() -> Self {
         Self {
