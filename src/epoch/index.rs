@@ -9,7 +9,8 @@
 use std::num::NonZero;
 
 use crate::entity::Snapshot;
-use crate::id::Uid;
+use crate::id::{TypeId, Uid};
+use crate::schema::is_action_type;
 
 use super::link::{ActionTest, Row, ScopeTest};
 
@@ -19,6 +20,8 @@ pub(crate) struct Index {
     pub(crate) principal: Buckets,
     pub(crate) resource: Buckets,
     pub(crate) action: Buckets,
+    /// By type: whether it is one of actions. `action` knows what is above the entities of these types only.
+    action_types: Vec<bool>,
     /// Rows that are filed nowhere: every decision tests them.
     pub(crate) rest: Vec<u32>,
 }
@@ -66,8 +69,7 @@ impl Buckets {
         if uid.is_local() {
             return &[];
         }
-        self.bucket(uid)
-            .map_or(&[], |bucket| self.rows_in(bucket))
+        self.bucket(uid).map_or(&[], |bucket| self.rows_in(bucket))
     }
 
     /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
@@ -130,8 +132,21 @@ impl Index {
             principal: Buckets::new(principal),
             resource: Buckets::new(resource),
             action: Buckets::new(action),
+            action_types: snapshot
+                .names
+                .types()
+                .map(|ty| is_action_type(snapshot.names.type_text(ty)))
+                .collect(),
             rest,
         }
+    }
+
+    /// Whether the index finds what is filed under the groups that an action of this type is in.
+    #[inline]
+    pub(crate) fn covers_actions_of(&self, type_id: Option<TypeId>) -> bool {
+        type_id
+            .and_then(|ty| self.action_types.get(ty.index()))
+            .is_some_and(|is_action| *is_action)
     }
 }
 

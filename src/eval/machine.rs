@@ -149,7 +149,9 @@ impl<'a> Machine<'a> {
     pub(crate) fn matching(&self, mut visit: impl FnMut(u32, &'a Row) -> bool) {
         // An overlay may put the action below groups that the index does not know it in.
         match &self.linked.index {
-            Some(index) if self.overlay.is_empty() => self.matching_indexed(index, visit),
+            Some(index) if self.overlay.is_empty() && self.action_is_indexed(index) => {
+                self.matching_indexed(index, visit);
+            }
             _ => {
                 for (row, number) in self.linked.rows.iter().zip(0..) {
                     if self.row_matches(row) && !visit(number, row) {
@@ -158,6 +160,13 @@ impl<'a> Machine<'a> {
                 }
             }
         }
+    }
+
+    /// Without a schema a request may name any entity as its action; the index knows what is above actions only.
+    #[inline]
+    fn action_is_indexed(&self, index: &Index) -> bool {
+        self.action.ancestors.is_empty()
+            || index.covers_actions_of(self.names.type_of(self.action.uid))
     }
 
     #[inline]
@@ -207,9 +216,7 @@ impl<'a> Machine<'a> {
             ScopeTest::Eq(uid) => side.uid == uid,
             ScopeTest::In(uid) => side.is_in(uid),
             ScopeTest::Is(ty) => self.names.type_of(side.uid) == Some(ty),
-            ScopeTest::IsIn(ty, uid) => {
-                self.names.type_of(side.uid) == Some(ty) && side.is_in(uid)
-            }
+            ScopeTest::IsIn(ty, uid) => self.names.type_of(side.uid) == Some(ty) && side.is_in(uid),
         }
     }
 
@@ -633,9 +640,7 @@ impl<'a> Machine<'a> {
         {
             return Data::Overlaid(entity);
         }
-        self.snapshot
-            .entity(uid)
-            .map_or(Data::Absent, Data::Stored)
+        self.snapshot.entity(uid).map_or(Data::Absent, Data::Stored)
     }
 }
 

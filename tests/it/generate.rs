@@ -1,0 +1,785 @@
+//! Worlds and requests made from a tape of numbers.
+//!
+//! Every choice takes the next number of the tape; 0 is always the simplest choice, and a tape that has run out
+//! gives zeros. So proptest, which shrinks the tape, shrinks the world.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::oracle::{Ask, Link, World};
+use super::value::{EntityData, Record, Uid, Val, uid};
+
+/// How many worlds a property is tried on: `DURAMEN_WORLDS`, or else `default`.
+pub(crate) fn config(default: u32) -> ProptestConfig {
+    let cases = std::env::var("DURAMEN_WORLDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default);
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 1_500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+pub(crate) fn tape() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(any::<u32>(), 500..4_000)
+}
+
+pub(crate) struct Tape<'t> {
+    numbers: &'t [u32],
+    at: usize,
+}
+
+impl<'t> Tape<'t> {
+    pub(crate) fn new(numbers: &'t [u32]) -> Self {
+        Self { numbers, at: 0 }
+    }
+
+    fn next(&mut self) -> u32 {
+        let number = self.numbers.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        number
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.next() as usize % n
+    }
+
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[self.below(choices.len())]
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) >= 100 - percent
+    }
+}
+
+/// A kind of value that an expression is meant to have. It may turn out otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Bool,
+    Long,
+    Str,
+    Entity,
+    Set,
+    Record,
+    Decimal,
+    Ip,
+    Datetime,
+    Duration,
+}
+
+use Kind::{Bool, Datetime, Decimal, Duration, Ip, Long, Set, Str};
+
+const KINDS: [Kind; 10] = [
+    Bool,
+    Long,
+    Str,
+    Kind::Entity,
+    Set,
+    Kind::Record,
+    Decimal,
+    Ip,
+    Datetime,
+    Duration,
+];
+
+/// Attributes have names by which an expression can guess their kind.
+fn attribute(kind: Kind) -> &'static str {
+    match kind {
+        Bool => "flag",
+        Long => "n",
+        Str => "s",
+        Kind::Entity => "e",
+        Set => "set",
+        Kind::Record => "rec",
+        Decimal => "dec",
+        Ip => "ip",
+        Datetime => "dt",
+        Duration => "dur",
+    }
+}
+
+const LONGS: [i64; 12] = [
+    0,
+    1,
+    -1,
+    2,
+    7,
+    i64::MAX,
+    i64::MIN,
+    i64::MAX - 1,
+    i64::MIN + 1,
+    3_037_000_500,
+    -4_294_967_296,
+    86_400_000,
+];
+
+const STRINGS: [&str; 12] = [
+    "",
+    "a",
+    "ab",
+    "a*b",
+    "*",
+    "aXb",
+    "é",
+    "日本",
+    "\u{1F600}b",
+    "n",
+    "1.5",
+    "10.0.0.1",
+];
+
+/// As they stand between quotes in a policy.
+const PATTERNS: [&str; 13] = [
+    "",
+    "*",
+    "a",
+    "a*",
+    "*b",
+    "a*b",
+    r"a\*b",
+    r"\*",
+    r"*\**",
+    "é*",
+    "**",
+    "*本",
+    r"\u{1F600}?",
+];
+
+const DECIMALS: [&str; 10] = [
+    "0.0",
+    "1.5",
+    "-1.5",
+    "1.50",
+    "922337203685477.5807",
+    "-922337203685477.5808",
+    "0.0001",
+    "-0.0",
+    "1.23456",
+    "1",
+];
+
+const IPS: [&str; 15] = [
+    "10.0.0.1",
+    "10.0.0.0/8",
+    "10.0.0.1/8",
+    "10.0.0.1/32",
+    "127.0.0.1",
+    "224.0.0.1",
+    "0.0.0.0/0",
+    "::1",
+    "::/0",
+    "fe80::1/10",
+    "ff02::1",
+    "::ffff:a00:1",
+    "::ffff:10.0.0.1",
+    "10.0.0.01",
+    "10.0.0.0/08",
+];
+
+const DATETIMES: [&str; 11] = [
+    "2024-01-01",
+    "2024-01-01T12:30:00Z",
+    "2024-02-29T23:59:59.999Z",
+    "1970-01-01",
+    "0000-01-01",
+    "9999-12-31T23:59:59Z",
+    "2024-01-01T00:00:00+0530",
+    "1969-12-31T23:59:59.999-2359",
+    "2023-02-29",
+    "2024-01-01T00:00:60Z",
+    "2024-01-01T00:00:00",
+];
+
+const DURATIONS: [&str; 10] = [
+    "1d",
+    "0ms",
+    "-1h30m",
+    "1d2h3m4s5ms",
+    "106751991167d",
+    "-106751991167d7h12m55s808ms",
+    "86400000ms",
+    "-0ms",
+    "",
+    "1h1d",
+];
+
+/// Of each pool of texts, how many are well-formed: data with others is refused.
+const GOOD: [(Kind, usize); 4] = [(Decimal, 8), (Ip, 12), (Datetime, 8), (Duration, 8)];
+
+fn texts(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Decimal => &DECIMALS,
+        Ip => &IPS,
+        Datetime => &DATETIMES,
+        Duration => &DURATIONS,
+        _ => &STRINGS,
+    }
+}
+
+/// Entities that a world may have; later ones may be above earlier ones.
+const UIDS: [(&str, &str); 14] = [
+    ("User", "u0"),
+    ("User", "u1"),
+    ("User", "u2"),
+    ("Doc", "d0"),
+    ("Doc", "d1"),
+    ("NS::Thing", "t"),
+    ("Group", "g0"),
+    ("Group", "g1"),
+    ("Group", "g2"),
+    ("Folder", "f\"0\\"),
+    ("Action", "view"),
+    ("Action", "edit"),
+    ("NS::Action", "x"),
+    ("Action", "all"),
+];
+
+/// Entities that no world has.
+const STRANGERS: [(&str, &str); 5] = [
+    ("User", "ghost"),
+    ("Group", "ghost"),
+    ("Ghost::Town", ""),
+    ("Action", "ghost"),
+    ("User", "u0 "),
+];
+
+const TYPES: [&str; 7] = [
+    "User",
+    "Group",
+    "Doc",
+    "Folder",
+    "NS::Thing",
+    "Action",
+    "Ghost",
+];
+
+fn is_action((type_name, _): &(&str, &str)) -> bool {
+    type_name.ends_with("Action")
+}
+
+/// As it stands between quotes in a policy.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
+}
+
+fn entity_text((type_name, id): (&str, &str)) -> String {
+    format!("{type_name}::{}", quoted(id))
+}
+
+impl Tape<'_> {
+    /// Policies, entities and requests that go with them.
+    pub(crate) fn world(&mut self) -> (World, Vec<Ask>) {
+        let entities = self.entities();
+        let mut world = World {
+            entities,
+            ..World::default()
+        };
+        let mut templates = Vec::new();
+        for number in 0..1 + self.below(7) {
+            if let Some(slots) = self.policy(&mut world.policies) {
+                templates.push((format!("policy{number}"), slots));
+            }
+        }
+        for (template, (principal, resource)) in templates {
+            for number in 0..self.below(4) {
+                world.links.push(Link {
+                    id: format!("{template}-link{number}"),
+                    template: template.clone(),
+                    principal: principal.then(|| self.uid()),
+                    resource: resource.then(|| self.uid()),
+                });
+            }
+        }
+        let asks = (0..3 + self.below(3)).map(|_| self.ask()).collect();
+        (world, asks)
+    }
+
+    fn known(&mut self) -> (&'static str, &'static str) {
+        UIDS[self.below(UIDS.len())]
+    }
+
+    fn uid_pair(&mut self) -> (&'static str, &'static str) {
+        if self.chance(10) {
+            STRANGERS[self.below(STRANGERS.len())]
+        } else {
+            self.known()
+        }
+    }
+
+    fn uid(&mut self) -> Uid {
+        let (type_name, id) = self.uid_pair();
+        uid(type_name, id)
+    }
+
+    fn action_pair(&mut self) -> (&'static str, &'static str) {
+        let actions: Vec<_> = UIDS
+            .iter()
+            .chain(&STRANGERS)
+            .filter(|u| is_action(u))
+            .collect();
+        *actions[self.below(actions.len())]
+    }
+
+    // ---- data ----
+
+    fn entities(&mut self) -> Vec<EntityData> {
+        let mut entities = Vec::new();
+        for (rank, (type_name, id)) in UIDS.into_iter().enumerate() {
+            if self.chance(20) {
+                continue;
+            }
+            let mut parents = Vec::new();
+            for _ in 0..self.below(4) {
+                // Upwards only: no cycles. A parent need not exist.
+                let above = &UIDS[rank + 1..];
+                let stranger = self.chance(5);
+                let parent = match above.len() {
+                    0 => continue,
+                    _ if stranger => STRANGERS[self.below(STRANGERS.len())],
+                    n => above[self.below(n)],
+                };
+                // Cedar refuses an action below what is no action; here such a world would only be noise.
+                if is_action(&parent) == is_action(&(type_name, id)) || self.chance(3) {
+                    parents.push(uid(parent.0, parent.1));
+                }
+            }
+            entities.push(EntityData {
+                uid: uid(type_name, id),
+                attrs: self.record(2),
+                tags: if self.chance(40) {
+                    self.record(1)
+                } else {
+                    Record::new()
+                },
+                parents,
+            });
+        }
+        entities
+    }
+
+    fn overlay(&mut self) -> Vec<EntityData> {
+        let mut entities: Vec<EntityData> = Vec::new();
+        for _ in 0..self.below(4) {
+            let of = self.uid();
+            if entities.iter().any(|entity| entity.uid == of) {
+                continue;
+            }
+            // Anything may be above anything: cycles are part of the game.
+            let action = of.0.ends_with("Action");
+            let parents = (0..self.below(3)).map(|_| self.uid());
+            let parents = parents
+                .filter(|parent| parent.0.ends_with("Action") == action)
+                .collect();
+            entities.push(EntityData {
+                uid: of,
+                attrs: self.record(2),
+                tags: if self.chance(40) {
+                    self.record(1)
+                } else {
+                    Record::new()
+                },
+                parents,
+            });
+        }
+        entities
+    }
+
+    fn record(&mut self, depth: usize) -> Record {
+        let mut record = Record::new();
+        for _ in 0..self.below(9) {
+            let kind = KINDS[self.below(KINDS.len())];
+            let key = match self.below(12) {
+                0 => self.pick(&["a", "b", "weird key", "", "if"]),
+                _ => attribute(kind),
+            };
+            let kind = if self.chance(5) {
+                KINDS[self.below(KINDS.len())]
+            } else {
+                kind
+            };
+            record.insert(key.to_owned(), self.val(kind, depth));
+        }
+        record
+    }
+
+    fn val(&mut self, kind: Kind, depth: usize) -> Val {
+        let mut text = |pool: &[&str]| {
+            let good = GOOD
+                .iter()
+                .find(|(k, _)| *k == kind)
+                .map_or(pool.len(), |(_, n)| *n);
+            // Malformed text is rare: it spoils the whole world.
+            let among = if self.below(400) == 399 {
+                pool.len()
+            } else {
+                good
+            };
+            pool[self.below(among)].to_owned()
+        };
+        match kind {
+            Bool => Val::Bool(self.below(2) == 0),
+            Long => Val::Long(LONGS[self.below(LONGS.len())]),
+            Str => Val::Str(text(&STRINGS)),
+            Kind::Entity => Val::Entity(self.uid()),
+            Decimal => Val::Decimal(text(&DECIMALS)),
+            Ip => Val::Ip(text(&IPS)),
+            Datetime => Val::Datetime(text(&DATETIMES)),
+            Duration => Val::Duration(text(&DURATIONS)),
+            Set if depth == 0 => Val::Set(Vec::new()),
+            Kind::Record if depth == 0 => Val::Record(Record::new()),
+            Set => {
+                let kind = KINDS[self.below(KINDS.len())];
+                let items = (0..self.below(5)).map(|_| {
+                    let kind = if self.chance(10) {
+                        KINDS[self.below(KINDS.len())]
+                    } else {
+                        kind
+                    };
+                    self.val(kind, depth - 1)
+                });
+                Val::Set(items.collect())
+            }
+            Kind::Record => Val::Record(self.record(depth - 1)),
+        }
+    }
+
+    pub(crate) fn ask(&mut self) -> Ask {
+        let principal = self.uid();
+        let (action_type, action) = if self.chance(4) {
+            self.known()
+        } else {
+            self.action_pair()
+        };
+        let resource = self.uid();
+        Ask {
+            context: self.record(2),
+            overlay: self.chance(40).then(|| self.overlay()),
+            typed: self.chance(50),
+            ..Ask::new(principal, uid(action_type, action), resource)
+        }
+    }
+
+    // ---- policies ----
+
+    /// Appends a policy. For a template, whether it has a principal's and a resource's slot.
+    pub(crate) fn policy(&mut self, out: &mut String) -> Option<(bool, bool)> {
+        let template = self.chance(20);
+        let effect = if self.chance(35) { "forbid" } else { "permit" };
+        if self.chance(10) {
+            let _ = write!(out, "@id({}) ", quoted(STRINGS[self.below(STRINGS.len())]));
+        }
+        let (principal, principal_slot) = self.side("principal", template);
+        let (resource, resource_slot) = self.side("resource", template);
+        let action = match self.below(6) {
+            0..3 => "action".to_owned(),
+            3 => format!("action == {}", entity_text(self.action_pair())),
+            4 => format!("action in {}", entity_text(self.action_pair())),
+            _ => {
+                let list = (0..self.below(4)).map(|_| entity_text(self.action_pair()));
+                let list: Vec<_> = list.collect();
+                format!("action in [{}]", list.join(", "))
+            }
+        };
+        let _ = write!(out, "{effect}({principal}, {action}, {resource})");
+        for _ in 0..self.below(3) {
+            let clause = if self.chance(30) { "unless" } else { "when" };
+            let depth = 1 + self.below(4);
+            let condition = self.expr(Bool, depth);
+            let _ = write!(out, "\n{clause} {{ {condition} }}");
+        }
+        out.push_str(";\n\n");
+        (principal_slot || resource_slot).then_some((principal_slot, resource_slot))
+    }
+
+    fn side(&mut self, side: &str, template: bool) -> (String, bool) {
+        let slot = template && self.chance(60);
+        let target = if slot {
+            format!("?{side}")
+        } else {
+            entity_text(self.uid_pair())
+        };
+        let type_name = self.pick(&TYPES);
+        if !slot && self.chance(50) {
+            return (side.to_owned(), false);
+        }
+        match self.below(5) {
+            0 if !slot => (side.to_owned(), false),
+            1 if !slot => (format!("{side} is {type_name}"), false),
+            2 => (format!("{side} is {type_name} in {target}"), slot),
+            3 => (format!("{side} == {target}"), slot),
+            _ => (format!("{side} in {target}"), slot),
+        }
+    }
+
+    // ---- expressions ----
+
+    fn expr(&mut self, kind: Kind, depth: usize) -> String {
+        let kind = if self.chance(4) {
+            KINDS[self.below(KINDS.len())]
+        } else {
+            kind
+        };
+        if depth == 0 || self.chance(8) {
+            return self.leaf(kind);
+        }
+        if self.chance(3) {
+            return self.wrong_arity(depth - 1);
+        }
+        if self.chance(6) {
+            let (c, a, b) = (
+                self.expr(Bool, depth - 1),
+                self.expr(kind, depth - 1),
+                self.expr(kind, depth - 1),
+            );
+            return format!("(if {c} then {a} else {b})");
+        }
+        let depth = depth - 1;
+        match kind {
+            Bool => self.bool_expr(depth),
+            Long => self.long_expr(depth),
+            Str | Kind::Entity => self.leaf(kind),
+            Set => {
+                let kind = KINDS[self.below(KINDS.len())];
+                let items = (0..self.below(4)).map(|_| self.expr(kind, depth));
+                format!("[{}]", items.collect::<Vec<_>>().join(", "))
+            }
+            Kind::Record => {
+                let mut fields = std::collections::BTreeMap::new();
+                for _ in 0..self.below(4) {
+                    let kind = KINDS[self.below(KINDS.len())];
+                    fields.insert(attribute(kind), self.expr(kind, depth));
+                }
+                let fields = fields
+                    .iter()
+                    .map(|(key, value)| format!("\"{key}\": {value}"));
+                // The parser takes out the order; write it the other way round.
+                let fields: Vec<_> = fields.rev().collect();
+                format!("{{{}}}", fields.join(", "))
+            }
+            Decimal | Ip => self.constructor(kind, depth),
+            Datetime => match self.below(4) {
+                0 => self.constructor(kind, depth),
+                1 | 2 => {
+                    let (a, b) = (self.expr(Datetime, depth), self.expr(Duration, depth));
+                    format!("{a}.offset({b})")
+                }
+                _ => format!("{}.toDate()", self.expr(Datetime, depth)),
+            },
+            Duration => match self.below(4) {
+                0 => self.constructor(kind, depth),
+                1 | 2 => {
+                    let (a, b) = (self.expr(Datetime, depth), self.expr(Datetime, depth));
+                    format!("{a}.durationSince({b})")
+                }
+                _ => format!("{}.toTime()", self.expr(Datetime, depth)),
+            },
+        }
+    }
+
+    fn constructor(&mut self, kind: Kind, depth: usize) -> String {
+        let name = match kind {
+            Decimal => "decimal",
+            Ip => "ip",
+            Datetime => "datetime",
+            _ => "duration",
+        };
+        if self.chance(15) {
+            return format!("{name}({})", self.expr(Str, depth));
+        }
+        let pool = texts(kind);
+        format!("{name}({})", quoted(pool[self.below(pool.len())]))
+    }
+
+    fn bool_expr(&mut self, depth: usize) -> String {
+        let any = KINDS[self.below(KINDS.len())];
+        match self.below(24) {
+            0 | 1 => self.binary("==", any, any, depth),
+            2 => self.binary("!=", any, any, depth),
+            3 | 4 => {
+                let op = self.pick(&["<", "<=", ">", ">="]);
+                let kind = [Long, Long, Datetime, Duration][self.below(4)];
+                self.binary(op, kind, kind, depth)
+            }
+            5 | 6 => self.binary("&&", Bool, Bool, depth),
+            7 | 8 => self.binary("||", Bool, Bool, depth),
+            9 => format!("(!{})", self.expr(Bool, depth)),
+            10 | 11 => {
+                let right = if self.chance(40) { Set } else { Kind::Entity };
+                let right = if right == Set && self.chance(70) {
+                    let items = (0..self.below(4)).map(|_| self.expr(Kind::Entity, depth));
+                    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+                } else {
+                    self.expr(right, depth)
+                };
+                format!("({} in {right})", self.expr(Kind::Entity, depth))
+            }
+            12 => {
+                let (base, key) = (self.base(depth), attribute(any));
+                match self.below(4) {
+                    0 => format!("({base} has \"weird key\")"),
+                    1 => format!("({base} has rec.{key})"),
+                    2 => format!("({base} has e.rec.{key})"),
+                    _ => format!("({base} has {key})"),
+                }
+            }
+            13 => {
+                // A guard, as people write them.
+                let (base, key) = (self.base(depth), attribute(any));
+                let value = self.expr(any, depth);
+                format!("({base} has {key} && {base}.{key} == {value})")
+            }
+            14 => {
+                let (base, tag) = (self.expr(Kind::Entity, depth), self.expr(Str, 0));
+                format!("{base}.hasTag({tag})")
+            }
+            15 => {
+                let pattern = PATTERNS[self.below(PATTERNS.len())];
+                format!("({} like \"{pattern}\")", self.expr(Str, depth))
+            }
+            16 => format!(
+                "({} is {})",
+                self.expr(Kind::Entity, depth),
+                self.pick(&TYPES)
+            ),
+            17 => {
+                let (base, above) = (
+                    self.expr(Kind::Entity, depth),
+                    self.expr(Kind::Entity, depth),
+                );
+                format!("({base} is {} in {above})", self.pick(&TYPES))
+            }
+            18 => format!(
+                "{}.contains({})",
+                self.expr(Set, depth),
+                self.expr(any, depth)
+            ),
+            19 => {
+                let op = self.pick(&["containsAll", "containsAny"]);
+                format!("{}.{op}({})", self.expr(Set, depth), self.expr(Set, depth))
+            }
+            20 => format!("{}.isEmpty()", self.expr(Set, depth)),
+            21 => {
+                let op = self.pick(&[
+                    "lessThan",
+                    "lessThanOrEqual",
+                    "greaterThan",
+                    "greaterThanOrEqual",
+                ]);
+                format!(
+                    "{}.{op}({})",
+                    self.expr(Decimal, depth),
+                    self.expr(Decimal, depth)
+                )
+            }
+            22 => {
+                let op = self.pick(&["isIpv4", "isIpv6", "isLoopback", "isMulticast"]);
+                format!("{}.{op}()", self.expr(Ip, depth))
+            }
+            _ => format!(
+                "{}.isInRange({})",
+                self.expr(Ip, depth),
+                self.expr(Ip, depth)
+            ),
+        }
+    }
+
+    fn binary(&mut self, op: &str, left: Kind, right: Kind, depth: usize) -> String {
+        format!(
+            "({} {op} {})",
+            self.expr(left, depth),
+            self.expr(right, depth)
+        )
+    }
+
+    fn long_expr(&mut self, depth: usize) -> String {
+        match self.below(5) {
+            0 => self.binary("+", Long, Long, depth),
+            1 => self.binary("-", Long, Long, depth),
+            2 => self.binary("*", Long, Long, depth),
+            3 => format!("(-{})", self.expr(Long, depth)),
+            _ => {
+                let op = self.pick(&[
+                    "toMilliseconds",
+                    "toSeconds",
+                    "toMinutes",
+                    "toHours",
+                    "toDays",
+                ]);
+                format!("{}.{op}()", self.expr(Duration, depth))
+            }
+        }
+    }
+
+    /// Something that may have attributes.
+    fn base(&mut self, depth: usize) -> String {
+        match self.below(7) {
+            0 => "context".to_owned(),
+            1 => "principal".to_owned(),
+            2 => "resource".to_owned(),
+            3 => "context.rec".to_owned(),
+            4 => "principal.e".to_owned(),
+            5 => self.expr(Kind::Record, depth),
+            _ => self.expr(Kind::Entity, depth),
+        }
+    }
+
+    fn leaf(&mut self, kind: Kind) -> String {
+        if self.chance(45) {
+            let base = self.pick(&[
+                "context",
+                "principal",
+                "resource",
+                "context.rec",
+                "principal.e",
+                "action",
+                "resource[\"rec\"]",
+            ]);
+            let key = attribute(kind);
+            return match self.below(8) {
+                0 => format!("{base}[\"{key}\"]"),
+                1 => format!("{base}.getTag(\"{key}\")"),
+                2 => format!("{base}[\"weird key\"]"),
+                _ => format!("{base}.{key}"),
+            };
+        }
+        match kind {
+            Bool => self.pick(&["true", "false"]).to_owned(),
+            Long => match LONGS[self.below(LONGS.len())] {
+                negative if negative < 0 => format!("({negative})"),
+                long => long.to_string(),
+            },
+            Str => quoted(STRINGS[self.below(STRINGS.len())]),
+            Kind::Entity => match self.below(5) {
+                0 => "principal".to_owned(),
+                1 => "resource".to_owned(),
+                2 => "action".to_owned(),
+                _ => entity_text(self.uid_pair()),
+            },
+            Set => self
+                .pick(&["[]", "[1, 2]", "[2, 1, 2]", "[\"a\", 1]", "[principal]"])
+                .to_owned(),
+            Kind::Record => self
+                .pick(&["{}", "context", "{\"n\": 1}", "{s: \"a\", n: 1}"])
+                .to_owned(),
+            Decimal | Ip | Datetime | Duration => self.constructor(kind, 0),
+        }
+    }
+
+    /// An extension function with too few or too many arguments.
+    fn wrong_arity(&mut self, depth: usize) -> String {
+        let (a, b) = (self.expr(Str, depth), self.expr(Ip, depth));
+        match self.below(6) {
+            0 => format!("ip({a}, {b})"),
+            1 => "decimal()".to_owned(),
+            2 => format!("{b}.isInRange()"),
+            3 => format!("{b}.isIpv4({a})"),
+            4 => format!("{b}.lessThan({a}, {b})"),
+            _ => format!("datetime({a}, {a}, {a}).offset()"),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Stock `cedar-policy` and Duramen on the same input, and the comparison of their answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::str::FromStr;
+
+use cedar_policy as cedar;
+use cedar_policy::{AuthorizationError, EvaluationError};
+use duramen::{
+    Authorizer, Builder, Entity, EntityUidRef, ErrorKind, Outcome, Policies, Request, Response,
+    Tuning,
+};
+
+use super::value::{EntityData, Record, Uid, entities_json, record_json};
+
+/// Policies and entities.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) policies: String,
+    pub(crate) links: Vec<Link>,
+    pub(crate) entities: Vec<EntityData>,
+}
+
+/// A template link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) template: String,
+    pub(crate) id: String,
+    pub(crate) principal: Option<Uid>,
+    pub(crate) resource: Option<Uid>,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) principal: Uid,
+    pub(crate) action: Uid,
+    pub(crate) resource: Uid,
+    pub(crate) context: Record,
+    /// Request-scoped entities; none is not the same as an empty list only to the code that reads them.
+    pub(crate) overlay: Option<Vec<EntityData>>,
+    /// Whether Duramen gets context and overlay through serde rather than as JSON.
+    pub(crate) typed: bool,
+}
+
+/// What is compared: the decision, which policies determine it, which fail and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// The request was refused.
+    Invalid,
+    Decided {
+        allowed: bool,
+        determining: BTreeSet<String>,
+        errors: BTreeMap<String, ErrorKind>,
+    },
+}
+
+/// Stock Cedar with a world.
+pub(crate) struct Oracle {
+    pub(crate) set: cedar::PolicySet,
+    pub(crate) entities: cedar::Entities,
+}
+
+pub(crate) fn cedar_uid((type_name, id): &Uid) -> cedar::EntityUid {
+    cedar::EntityUid::from_type_name_and_id(
+        cedar::EntityTypeName::from_str(type_name).unwrap(),
+        cedar::EntityId::new(id),
+    )
+}
+
+impl World {
+    pub(crate) fn oracle(&self) -> Result<Oracle, String> {
+        let mut set = cedar::PolicySet::from_str(&self.policies).map_err(|e| e.to_string())?;
+        for link in &self.links {
+            let values = [
+                (cedar::SlotId::principal(), &link.principal),
+                (cedar::SlotId::resource(), &link.resource),
+            ];
+            let values = values
+                .into_iter()
+                .filter_map(|(slot, uid)| Some((slot, cedar_uid(uid.as_ref()?))))
+                .collect();
+            let id = |id: &str| cedar::PolicyId::new(id);
+            set.link(id(&link.template), id(&link.id), values)
+                .map_err(|e| e.to_string())?;
+        }
+        let entities = cedar::Entities::from_json_str(&entities_json(&self.entities), None)
+            .map_err(|e| format!("{:?}", chain(&e)))?;
+        Ok(Oracle { set, entities })
+    }
+
+    pub(crate) fn policies(&self) -> Policies {
+        let mut policies = Policies::new().text(self.policies.as_str());
+        for link in &self.links {
+            policies = policies.link(
+                link.template.as_str(),
+                link.id.as_str(),
+                link.principal.as_ref().map(uid_ref),
+                link.resource.as_ref().map(uid_ref),
+            );
+        }
+        policies
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
+        Authorizer::builder()
+            .policies(self.policies())
+            .entities(entities_json(&self.entities).as_str())
+    }
+}
+
+/// All combinations of switches.
+pub(crate) fn tunings() -> [Tuning; 4] {
+    [(true, true), (true, false), (false, true), (false, false)].map(|(fold, index)| {
+        Tuning::default()
+            .with_constant_folding(fold)
+            .with_scope_index(index)
+    })
+}
+
+impl Oracle {
+    pub(crate) fn decide(&self, ask: &Ask) -> Answer {
+        match self.try_decide(ask) {
+            Ok(response) => answer(&response),
+            Err(_) => Answer::Invalid,
+        }
+    }
+
+    fn try_decide(&self, ask: &Ask) -> Result<cedar::Response, String> {
+        let context = cedar::Context::from_json_value(record_json(&ask.context), None)
+            .map_err(|e| e.to_string())?;
+        let request = cedar::Request::new(
+            cedar_uid(&ask.principal),
+            cedar_uid(&ask.action),
+            cedar_uid(&ask.resource),
+            context,
+            None,
+        )
+        .map_err(|e| e.to_string())?;
+        let authorizer = cedar::Authorizer::new();
+        let Some(overlay) = &ask.overlay else {
+            return Ok(authorizer.is_authorized(&request, &self.set, &self.entities));
+        };
+        let mut upserts = Vec::new();
+        for entity in overlay {
+            let parsed = cedar::Entity::from_json_value(entity.to_json(), None);
+            upserts.push(parsed.map_err(|e| e.to_string())?);
+        }
+        let entities = self.entities.clone();
+        let entities = entities
+            .upsert_entities(upserts, None)
+            .map_err(|e| e.to_string())?;
+        Ok(authorizer.is_authorized(&request, &self.set, &entities))
+    }
+
+    pub(crate) fn is_forbid(&self, policy: &str) -> bool {
+        let policy = self.set.policy(&cedar::PolicyId::new(policy)).unwrap();
+        policy.effect() == cedar::Effect::Forbid
+    }
+}
+
+/// Cedar's answer in the form that is compared.
+pub(crate) fn answer(response: &cedar::Response) -> Answer {
+    let diagnostics = response.diagnostics();
+    Answer::Decided {
+        allowed: response.decision() == cedar::Decision::Allow,
+        determining: diagnostics.reason().map(ToString::to_string).collect(),
+        errors: diagnostics
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(error)| {
+                (error.policy_id().to_string(), kind(error.inner()))
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn kind(error: &EvaluationError) -> ErrorKind {
+    match error {
+        EvaluationError::EntityDoesNotExist(_) => ErrorKind::EntityDoesNotExist,
+        EvaluationError::EntityAttrDoesNotExist(_) => ErrorKind::EntityAttrDoesNotExist,
+        EvaluationError::RecordAttrDoesNotExist(_) => ErrorKind::RecordAttrDoesNotExist,
+        EvaluationError::TypeError(_) => ErrorKind::TypeError,
+        EvaluationError::WrongNumArguments(_) => ErrorKind::WrongNumArguments,
+        EvaluationError::IntegerOverflow(_) => ErrorKind::IntegerOverflow,
+        EvaluationError::FailedExtensionFunctionExecution(_) => {
+            ErrorKind::FailedExtensionFunctionExecution
+        }
+        other => panic!("the oracle reports {other}, for which there is no kind"),
+    }
+}
+
+/// Duramen's answer in the form that is compared.
+pub(crate) fn ours(response: &Response<'_>) -> Answer {
+    if response.outcome() == Outcome::InvalidRequest {
+        assert!(response.request_error().is_some());
+        return Answer::Invalid;
+    }
+    assert!(response.request_error().is_none());
+    let determining: Vec<String> = response
+        .determining()
+        .map(|policy| policy.id().to_string())
+        .collect();
+    let errors: Vec<(String, ErrorKind)> = response
+        .errors()
+        .map(|error| (error.policy().id().to_string(), error.kind()))
+        .collect();
+    let (reasons, failures) = (determining.len(), errors.len());
+    let (determining, errors): (BTreeSet<_>, BTreeMap<_, _>) = (
+        determining.into_iter().collect(),
+        errors.into_iter().collect(),
+    );
+    assert_eq!(determining.len(), reasons, "a policy determines twice");
+    assert_eq!(errors.len(), failures, "a policy fails twice");
+    Answer::Decided {
+        allowed: response.is_allowed(),
+        determining,
+        errors,
+    }
+}
+
+pub(crate) fn uid_ref((type_name, id): &Uid) -> EntityUidRef<'_> {
+    EntityUidRef::new(type_name, id)
+}
+
+impl Ask {
+    pub(crate) fn new(principal: Uid, action: Uid, resource: Uid) -> Self {
+        Self {
+            principal,
+            action,
+            resource,
+            context: Record::new(),
+            overlay: None,
+            typed: false,
+        }
+    }
+
+    /// Calls `f` with the request in Duramen's form.
+    pub(crate) fn with_request<R>(&self, f: impl FnOnce(&Request<'_>) -> R) -> R {
+        let request = Request::new(
+            uid_ref(&self.principal),
+            uid_ref(&self.action),
+            uid_ref(&self.resource),
+        );
+        if self.typed {
+            let request = request.context(&self.context);
+            let Some(overlay) = &self.overlay else {
+                return f(&request);
+            };
+            let parents: Vec<Vec<EntityUidRef<'_>>> = overlay
+                .iter()
+                .map(|entity| entity.parents.iter().map(uid_ref).collect())
+                .collect();
+            let entities: Vec<Entity<'_>> = overlay
+                .iter()
+                .zip(&parents)
+                .map(|(entity, parents)| {
+                    Entity::new(uid_ref(&entity.uid))
+                        .attrs(&entity.attrs)
+                        .tags(&entity.tags)
+                        .parents(parents)
+                })
+                .collect();
+            return f(&request.entities(&entities));
+        }
+        let context = record_json(&self.context).to_string();
+        let request = request.context_json(&context);
+        let Some(overlay) = &self.overlay else {
+            return f(&request);
+        };
+        let entities = entities_json(overlay);
+        f(&request.entities_json(&entities))
+    }
+}
+
+/// A program that shows a difference.
+pub(crate) fn reproduction(world: &World, ask: Option<&Ask>, what: &str) -> String {
+    let mut text = format!("{what}\n\n// ---- reproduction ----\n");
+    let out = &mut text;
+    let _ = writeln!(
+        out,
+        "let policies = r##\"\n{}\n\"##;",
+        world.policies.trim()
+    );
+    for link in &world.links {
+        let _ = writeln!(out, "// {link:?}");
+    }
+    let entities = entities_json(&world.entities);
+    let _ = writeln!(out, "let entities = r##\"{entities}\"##;");
+    let _ = writeln!(
+        out,
+        "let authorizer = Authorizer::builder().policies(policies).entities(entities).build().unwrap();"
+    );
+    if let Some(ask) = ask {
+        let (p, a, r) = (&ask.principal, &ask.action, &ask.resource);
+        let _ = writeln!(out, "let request = Request::new({p:?}, {a:?}, {r:?})");
+        let context = record_json(&ask.context);
+        let _ = writeln!(
+            out,
+            "    .context_json(r##\"{context}\"##) // typed: {}",
+            ask.typed
+        );
+        if let Some(overlay) = &ask.overlay {
+            let _ = writeln!(
+                out,
+                "    .entities_json(r##\"{}\"##)",
+                entities_json(overlay)
+            );
+        }
+    }
+    text
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect()
+}
