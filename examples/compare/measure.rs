@@ -65,14 +65,18 @@ pub fn mismatches(scenario: &Scenario) -> usize {
         ));
         let request = ours(case);
         let duramen = Answer::of_duramen(&session.is_authorized(&request));
-        let prepared = scenario.authorizer.prepare(&request).map(|mut prepared| {
-            Answer::of_duramen(&session.is_authorized_prepared(&mut prepared))
-        });
+        let prepared = scenario
+            .authorizer
+            .prepare(&request)
+            .map(|mut prepared| Answer::of_duramen(&session.is_authorized_prepared(&mut prepared)));
         let decision_only = session.is_allowed(&request);
         let agree = duramen == cedar
             && prepared.is_ok_and(|prepared| prepared == cedar)
             && decision_only == cedar.allowed
-            && case.recorded.as_ref().is_none_or(|recorded| *recorded == cedar);
+            && case
+                .recorded
+                .as_ref()
+                .is_none_or(|recorded| *recorded == cedar);
         if !agree {
             count += 1;
             eprintln!(
@@ -95,11 +99,7 @@ pub fn measure(scenario: &Scenario, mode: Mode) -> Figures {
 
     let mut cedar = |case: &Case| match mode {
         Mode::Eval => {
-            black_box(engine.is_authorized(
-                &case.cedar,
-                &scenario.policies,
-                &scenario.entities,
-            ));
+            black_box(engine.is_authorized(&case.cedar, &scenario.policies, &scenario.entities));
         }
         Mode::EndToEnd => {
             let request = cedar_request(scenario, case);
@@ -147,7 +147,11 @@ fn decide(session: &mut Session<'_>, case: &Case) {
 }
 
 fn decide_prepared(session: &mut Session<'_>, request: &mut PreparedRequest) {
-    black_box(session.is_authorized_prepared(black_box(request)).is_allowed());
+    black_box(
+        session
+            .is_authorized_prepared(black_box(request))
+            .is_allowed(),
+    );
 }
 
 /// What an application does to ask Cedar: uids and context from its own data.

@@ -119,7 +119,13 @@ impl Scenario {
             let path = directory.join(name);
             std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
         };
-        let optional = |name: &str| directory.join(name).exists().then(|| read(name)).transpose();
+        let optional = |name: &str| {
+            directory
+                .join(name)
+                .exists()
+                .then(|| read(name))
+                .transpose()
+        };
         let policy_text = read("policies.cedar")?;
         let entity_text = read("entities.json")?;
         let schema_text = optional("schema.cedarschema")?;

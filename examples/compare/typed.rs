@@ -69,11 +69,11 @@ impl Typed {
     /// Cedar's way from typed values to a context.
     pub fn to_cedar_context(&self) -> Result<Context, Box<dyn Error>> {
         match self {
-            Self::Record(fields) => Ok(Context::from_pairs(
-                fields
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.to_cedar())),
-            )?),
+            Self::Record(fields) => {
+                Ok(Context::from_pairs(fields.iter().map(|(name, value)| {
+                    ((*name).to_owned(), value.to_cedar())
+                }))?)
+            }
             _ => Err("a context is a record".into()),
         }
     }
@@ -83,12 +83,9 @@ impl Typed {
             Self::Bool(b) => RestrictedExpression::new_bool(*b),
             Self::Long(i) => RestrictedExpression::new_long(*i),
             Self::String(s) => RestrictedExpression::new_string(s.clone()),
-            Self::Entity(type_name, _, id) => {
-                RestrictedExpression::new_entity_uid(EntityUid::from_type_name_and_id(
-                    type_name.clone(),
-                    EntityId::new(id),
-                ))
-            }
+            Self::Entity(type_name, _, id) => RestrictedExpression::new_entity_uid(
+                EntityUid::from_type_name_and_id(type_name.clone(), EntityId::new(id)),
+            ),
             Self::Ip(text) => RestrictedExpression::new_ip(text),
             Self::Decimal(text) => RestrictedExpression::new_decimal(text),
             Self::Datetime(text) => RestrictedExpression::new_datetime(text),
