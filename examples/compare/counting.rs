@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// How often this thread has allocated or reallocated while `f` ran.
-pub fn allocations<R>(f: impl FnOnce() -> R) -> u64 {
+pub(crate) fn allocations<R>(f: impl FnOnce() -> R) -> u64 {
     let before = CALLS.with(Cell::get);
     std::hint::black_box(f());
     CALLS.with(Cell::get) - before
