@@ -115,6 +115,7 @@ mod json;
 mod limits;
 mod names;
 mod program;
+mod replay;
 mod request;
 mod schema;
 mod value;
@@ -127,6 +128,7 @@ pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};
 pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
+pub use replay::ErrorLocation;
 pub use request::{Entity, Request, RequestError, RequestPart, TraceIds, values};
 pub use value::ErrorKind;
 

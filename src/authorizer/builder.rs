@@ -230,6 +230,10 @@ impl Builder {
     /// [`BuildError`] with every problem that was found.
     pub fn build(self) -> Result<Authorizer, BuildError> {
         let schema = self.compile_schema()?;
+        let mut warnings: Vec<Problem> = schema
+            .iter()
+            .flat_map(|schema| schema.warnings.iter().cloned())
+            .collect();
         let compiled = compile_policies(
             &self.policies,
             schema
@@ -253,6 +257,7 @@ impl Builder {
             1,
         )
         .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))?;
+        warnings.extend(compiled.warnings);
         let wants = self.sink.wants();
         Ok(Authorizer {
             inner: Arc::new(Inner {
@@ -272,7 +277,7 @@ impl Builder {
                 schema: schema
                     .map(|schema| schema.cedar)
                     .filter(|_| self.validate_policies),
-                warnings: compiled.warnings,
+                warnings,
                 sink: self.sink,
                 instance: random_id(),
                 sequence: Sequence::default(),
@@ -307,6 +312,7 @@ impl Builder {
         Ok(Some(BuiltSchema {
             cedar: compiled.schema,
             model: Arc::new(compiled.model),
+            warnings: compiled.warnings.iter().map(Problem::new).collect(),
         }))
     }
 }

@@ -225,7 +225,7 @@ impl Authorizer {
         self.inner.published.pin().version
     }
 
-    /// What the validator warned about when the authorizer was built.
+    /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built.
     pub fn warnings(&self) -> &[Problem] {
         &self.inner.warnings
     }
@@ -460,4 +460,5 @@ impl<'r> Made<'r> {
 struct BuiltSchema {
     cedar: cedar::Schema,
     model: Arc<SchemaModel>,
+    warnings: Vec<Problem>,
 }

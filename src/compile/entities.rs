@@ -128,7 +128,7 @@ impl Entities {
         schema: Option<&SchemaModel>,
         limits: &Limits,
     ) -> Result<Snapshot, EntityError> {
-        let mut loader = EntityLoader::new(limits.clone());
+        let mut loader = EntityLoader::new(*limits);
         loader.problems.extend(self.problems.iter().cloned());
         for entity in &self.typed {
             if let Err(full) = entity.load(&mut loader) {
@@ -322,7 +322,7 @@ fn load_json(
     file: Option<&str>,
     schema: Option<&SchemaModel>,
 ) {
-    let limits = loader.limits().clone();
+    let limits = *loader.limits();
     let in_file = |problem: EntityProblem| match file {
         Some(file) => EntityProblem {
             message: format!("{}: {}", file, problem.message),

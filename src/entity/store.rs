@@ -106,14 +106,6 @@ impl Snapshot {
                 .is_some_and(|is_action| *is_action)
         })
     }
-
-    /// The same entities under a table of names that has grown.
-    pub(crate) fn with_names(&self, names: Arc<Names>) -> Self {
-        Self {
-            names,
-            entities: Arc::clone(&self.entities),
-        }
-    }
 }
 
 /// Collects entities, then closes the hierarchy.

@@ -603,8 +603,14 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// An entity's attributes and tags, if it exists.
+    pub(crate) fn entity(&self, uid: Uid) -> Option<(Record<'a>, Record<'a>)> {
+        let data = self.data(uid);
+        Some((data.attrs()?, data.tags()?))
+    }
+
     /// An entity's ancestors with the overlay in force, sorted.
-    fn ancestors(&self, uid: Uid) -> &'a [Uid] {
+    pub(crate) fn ancestors(&self, uid: Uid) -> &'a [Uid] {
         let overlay = &self.overlay;
         let stored = self.snapshot.entity(uid);
         if overlay.is_empty() {
