@@ -16,8 +16,8 @@ use crate::oracle::{self, Oracle, Validity};
 use crate::typed::{self, CedarJson, TypedEntity, mentions_unknown};
 use crate::worlds::{ContextForm, Overlay, Query, Setting, World};
 
-/// No more mismatches of one case than this are kept to be printed.
-const SHOWN: usize = 20;
+/// No more mismatches of one request than this are kept to be printed.
+const SHOWN: usize = 5;
 
 /// Checks a case whose paths are relative to `dir`.
 pub(crate) fn check(dir: &Path, case: &Case) -> Verdict {
@@ -123,7 +123,7 @@ impl Checking<'_> {
                 } else {
                     self.schema_without_policies(&entities);
                 }
-                self.from_cedar_values(&entities);
+                self.with_cedar_values(&entities);
             }
             Err(why) => {
                 let built = self
@@ -251,7 +251,7 @@ impl Checking<'_> {
     }
 
     /// No schema on Duramen's side; Cedar has read policies, entities and contexts, and hands them over.
-    fn from_cedar_values(&mut self, entities: &cedar::Entities) {
+    fn with_cedar_values(&mut self, entities: &cedar::Entities) {
         let oracle = self.oracle(entities);
         let queries = self.queries(&oracle, |_, explicit| {
             let json = explicit.as_ref().map(ContextForm::json);
@@ -430,12 +430,17 @@ impl Verdict {
         expected: String,
         got: String,
     ) {
-        if self.mismatches.len() == SHOWN {
+        let request = request.map(|recorded| recorded.description.clone());
+        let same = self
+            .mismatches
+            .iter()
+            .filter(|kept| kept.request == request);
+        if same.count() >= SHOWN {
             self.not_shown += 1;
             return;
         }
         self.mismatches.push(Mismatch {
-            request: request.map(|recorded| recorded.description.clone()),
+            request,
             mode: mode.to_owned(),
             expected,
             got,

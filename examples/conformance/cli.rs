@@ -70,7 +70,7 @@ fn check_all(dir: &Path, files: &[PathBuf]) -> Result<Vec<(String, Verdict)>, St
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return };
-            if index > 0 && index % PROGRESS == 0 {
+            if index > 0 && index.is_multiple_of(PROGRESS) {
                 eprintln!("{index} of {} JSON files", files.len());
             }
             if let Some(verdict) = check_file(dir, file) {
