@@ -167,6 +167,14 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// For readers that stop one step beyond the limit.
+    pub(crate) const fn exceeded(&self, limit: Limit) -> LimitExceeded {
+        let allowed = self.allowed(limit);
+        LimitExceeded::new(limit, allowed, allowed.saturating_add(1))
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -10,7 +10,7 @@ use cedar_policy as cedar;
 
 use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
 use crate::id::{EntityUidRef, Sym, Uid};
-use crate::json::{self, ArrayReader};
+use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::request::context::{Fields, WriteError};
@@ -344,7 +344,11 @@ fn load_json(
             Err(error) => {
                 let at = error.position(text);
                 let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                let problem = EntityProblem::new(error).at(number(at.line), number(at.column));
+                let problem = match error.kind {
+                    JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
+                    _ => EntityProblem::new(error),
+                };
+                let problem = problem.at(number(at.line), number(at.column));
                 loader.problems.push(in_file(problem));
                 return;
             }

@@ -5,7 +5,7 @@ use bumpalo::collections::Vec;
 
 use crate::epoch::Epoch;
 use crate::id::{EntityUidRef, Uid};
-use crate::json::{self, ArrayReader};
+use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
 use crate::request::context::{Fields, WriteError};
@@ -169,7 +169,7 @@ impl<'a> Resolver<'a, '_> {
         // The text is copied so that what is read from it lives as long as the decision.
         let text: &'a str = self.arena.alloc_str(text);
         let json = json::parse(self.arena, text, limits.context_depth())
-            .map_err(|error| json_error(error, text, RequestPart::Context))?;
+            .map_err(|error| json_error(error, text, RequestPart::Context, limits))?;
         let json = self.arena.alloc(json);
         let expected = schema
             .and_then(|schema| schema.action(action))
@@ -227,7 +227,7 @@ impl<'a> Resolver<'a, '_> {
         let mut overlay = Vec::new_in(self.arena);
         while let Some(json) = reader
             .next(self.arena)
-            .map_err(|error| json_error(error, text, part))?
+            .map_err(|error| json_error(error, text, part, limits))?
         {
             check_limit(limits, Limit::OverlayEntities, overlay.len() + 1, part)?;
             let json = self.arena.alloc(json);
@@ -343,7 +343,19 @@ fn check_limit(
 }
 
 #[cold]
-fn json_error(error: json::JsonError, text: &str, part: RequestPart) -> RequestError {
+fn json_error(
+    error: json::JsonError,
+    text: &str,
+    part: RequestPart,
+    limits: &Limits,
+) -> RequestError {
+    if error.kind == JsonErrorKind::TooDeep {
+        let limit = match part {
+            RequestPart::Entities => Limit::AttributeDepth,
+            _ => Limit::ContextDepth,
+        };
+        return RequestError::limit_of(part, limits.exceeded(limit));
+    }
     let at = error.position(text);
     RequestError::new(
         part,

@@ -9,6 +9,8 @@
 
 mod generate;
 mod language;
+mod loading;
 mod oracle;
 mod properties;
+mod requests;
 mod value;
