@@ -205,12 +205,7 @@ impl TypedEntity {
             // The authorizer's own limits are checked on what it stores.
             record
                 .0
-                .write(
-                    &arena,
-                    &mut interner,
-                    Fields::All,
-                    Bounds::attributes(&Limits::default()),
-                )
+                .write(&arena, &mut interner, Fields::All, Bounds::unchecked())
                 .map_err(|WriteError { limit, message }| match limit {
                     Some(limit) => limit.into(),
                     None => EntityProblem::new(message),

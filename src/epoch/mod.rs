@@ -1,7 +1,7 @@
 //! Epochs: the policies and entities that are in force together.
 //!
 //! A decision pins one epoch at its start and reads nothing else; publishing swaps the whole epoch at once.
-//! This is the only module with atomics.
+//! All that threads share while they decide is here; the authorizer adds one counter, of lost records.
 
 mod index;
 mod link;

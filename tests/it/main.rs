@@ -11,6 +11,7 @@ mod generate;
 mod language;
 mod loading;
 mod oracle;
+mod positions;
 mod properties;
 mod requests;
 mod value;

@@ -388,10 +388,7 @@ fn context_json_is_read_as_cedar_reads_it() {
         );
     }
     // A known deviation: Cedar takes the last of two keys.
-    for text in [
-        r#"{ "a": 1, "a": 2 }"#,
-        r#"{ "a": { "b": 1, "b": 1 } }"#,
-    ] {
+    for text in [r#"{ "a": 1, "a": 2 }"#, r#"{ "a": { "b": 1, "b": 1 } }"#] {
         let cedars = cedar::Context::from_json_str(text, None);
         assert!(cedars.is_ok(), "{text}: {:?}", cedars.err());
         assert_eq!(
