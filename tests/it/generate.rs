@@ -24,8 +24,23 @@ pub(crate) fn config(default: u32) -> ProptestConfig {
     }
 }
 
-pub(crate) fn tape() -> impl Strategy<Value = Vec<u32>> {
-    prop::collection::vec(any::<u32>(), 500..4_000)
+/// The numbers of a tape. A failure prints the world, not these.
+#[derive(Clone)]
+pub(crate) struct Numbers(Vec<u32>);
+
+impl std::fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} numbers", self.0.len())
+    }
+}
+
+pub(crate) fn tape() -> impl Strategy<Value = Numbers> {
+    prop::collection::vec(any::<u32>(), 500..4_000).prop_map(Numbers)
+}
+
+/// Enough for a policy.
+pub(crate) fn short_tape() -> impl Strategy<Value = Numbers> {
+    prop::collection::vec(any::<u32>(), 0..200).prop_map(Numbers)
 }
 
 pub(crate) struct Tape<'t> {
@@ -34,8 +49,11 @@ pub(crate) struct Tape<'t> {
 }
 
 impl<'t> Tape<'t> {
-    pub(crate) fn new(numbers: &'t [u32]) -> Self {
-        Self { numbers, at: 0 }
+    pub(crate) fn new(numbers: &'t Numbers) -> Self {
+        Self {
+            numbers: &numbers.0,
+            at: 0,
+        }
     }
 
     fn next(&mut self) -> u32 {

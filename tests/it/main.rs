@@ -1,4 +1,6 @@
 //! The integration tests: one binary, a file per topic. Stock `cedar-policy` is the oracle.
+//!
+//! `DURAMEN_WORLDS` sets how many cases each property is tried on.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +9,7 @@
     reason = "a failed assumption must fail the test"
 )]
 
+mod garbage;
 mod generate;
 mod language;
 mod loading;
@@ -14,4 +17,6 @@ mod oracle;
 mod positions;
 mod properties;
 mod requests;
+mod sinks;
+mod swap;
 mod value;

@@ -1,0 +1,366 @@
+//! Garbage in: an error out, never a panic, and never an answer that Cedar would not give.
+
+use std::str::FromStr;
+
+use cedar_policy as cedar;
+use duramen::{Authorizer, Entities, EntityUidRef, Outcome, Policies, Request};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::generate::{Tape, config, tape};
+use super::value::{entities_json, record_json};
+
+/// Words of Cedar's languages and of JSON, some of them broken.
+const TOKENS: &[&str] = &[
+    "permit",
+    "forbid",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ";",
+    ":",
+    "::",
+    ".",
+    "@",
+    "principal",
+    "action",
+    "resource",
+    "context",
+    "when",
+    "unless",
+    "if",
+    "then",
+    "else",
+    "in",
+    "is",
+    "has",
+    "like",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    "&&",
+    "||",
+    "!",
+    "-",
+    "+",
+    "*",
+    "true",
+    "false",
+    "0",
+    "1",
+    "9223372036854775807",
+    "9223372036854775808",
+    "\"a\"",
+    "\"\\u{41}\"",
+    "\"\\x\"",
+    "\"",
+    "User",
+    "Action",
+    "User::\"a\"",
+    "?principal",
+    "?resource",
+    "ip",
+    "decimal",
+    "datetime",
+    "getTag",
+    "contains",
+    "//",
+    "/*",
+    "\n",
+    "\0",
+    "é",
+    "\u{1F600}",
+    "\u{feff}",
+    "entity",
+    "type",
+    "namespace",
+    "appliesTo",
+    "enum",
+    "Set",
+    "Long",
+    "String",
+    "tags",
+    "=",
+    "attributes",
+    "__cedar",
+    "null",
+    "1.5",
+    "1e9",
+    "-0",
+    "\\",
+    "'",
+    "{\"uid\":",
+    "{\"type\":\"A\",\"id\":\"b\"}",
+    "\"attrs\":{}",
+    "\"parents\":[]",
+    "\"__entity\":",
+    "\"__extn\":",
+    "\"fn\":",
+    "\"arg\":",
+];
+
+fn bytes() -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<u8>(), 0..200)
+        .prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn tokens() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(TOKENS), 0..40).prop_map(|tokens| tokens.join(" "))
+}
+
+/// One edit of a valid text.
+#[derive(Clone, Debug)]
+enum Edit {
+    Delete(Index, usize),
+    Insert(Index, &'static str),
+    Replace(Index, usize, &'static str),
+    Double(Index, usize),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let token = || prop::sample::select(TOKENS);
+    let edit = prop_oneof![
+        (any::<Index>(), 1..20_usize).prop_map(|(at, n)| Edit::Delete(at, n)),
+        (any::<Index>(), token()).prop_map(|(at, token)| Edit::Insert(at, token)),
+        (any::<Index>(), 1..5_usize, token())
+            .prop_map(|(at, n, token)| Edit::Replace(at, n, token)),
+        (any::<Index>(), 1..40_usize).prop_map(|(at, n)| Edit::Double(at, n)),
+    ];
+    prop::collection::vec(edit, 0..4)
+}
+
+fn edited(text: &str, edits: &[Edit]) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for edit in edits {
+        let end = |at: usize, n: usize, len: usize| (at + n).min(len);
+        let len = chars.len();
+        match edit {
+            Edit::Delete(at, n) => {
+                let at = at.index(len + 1);
+                chars.drain(at..end(at, *n, len));
+            }
+            Edit::Insert(at, token) => {
+                let at = at.index(len + 1);
+                chars.splice(at..at, token.chars());
+            }
+            Edit::Replace(at, n, token) => {
+                let at = at.index(len + 1);
+                chars.splice(at..end(at, *n, len), token.chars());
+            }
+            Edit::Double(at, n) => {
+                let at = at.index(len + 1);
+                let again: Vec<char> = chars[at..end(at, *n, len)].to_vec();
+                chars.splice(at..at, again);
+            }
+        }
+    }
+    chars.into_iter().collect()
+}
+
+fn view() -> Request<'static> {
+    Request::new(("User", "u0"), ("Action", "view"), ("Doc", "d0"))
+}
+
+/// Both take it or both refuse it.
+fn policies_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::PolicySet::from_str(text);
+    let ours = Authorizer::builder().policies(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    if let Ok(authorizer) = ours {
+        let _ = authorizer.is_authorized(&view());
+    }
+    Ok(())
+}
+
+fn policies_json_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::PolicySet::from_json_str(text);
+    let ours = Authorizer::builder()
+        .policies(Policies::new().json(text))
+        .build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    Ok(())
+}
+
+fn schemas_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Schema::from_cedarschema_str(text);
+    let ours = Authorizer::builder().schema_str(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err().map(|e| e.to_string())
+    );
+    let cedars = cedar::Schema::from_json_str(text);
+    let ours = Authorizer::builder().schema_json(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err().map(|e| e.to_string())
+    );
+    Ok(())
+}
+
+fn entities_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Entities::from_json_str(text, None);
+    let ours = Authorizer::builder()
+        .entities(Entities::new().json(text))
+        .build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    let response = empty(|authorizer| {
+        authorizer
+            .is_authorized(&view().entities_json(text))
+            .to_owned()
+    });
+    // What an upsert refuses is refused; duplicates are, too.
+    prop_assert!(
+        cedars.is_ok() || response.request_error.is_some(),
+        "{}",
+        text
+    );
+    Ok(())
+}
+
+/// Where Cedar refuses a context, so do we. The other way round there are duplicate keys, so that our refusal
+/// needs to be for one.
+fn contexts_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Context::from_json_str(text, None);
+    let response = empty(|authorizer| {
+        authorizer
+            .is_authorized(&view().context_json(text))
+            .to_owned()
+    });
+    match (&response.request_error, cedars) {
+        (None, Err(error)) => prop_assert!(false, "{}\n{}", text, error),
+        (Some(error), Ok(_)) => {
+            prop_assert!(error.message().contains("key"), "{}\n{}", text, error);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn empty<R>(f: impl FnOnce(&Authorizer) -> R) -> R {
+    thread_local! {
+        static EMPTY: Authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource) when { [context] != [] };").build().unwrap();
+    }
+    EMPTY.with(f)
+}
+
+fn all_agree(text: &str) -> Result<(), TestCaseError> {
+    policies_agree(text)?;
+    policies_json_agree(text)?;
+    schemas_agree(text)?;
+    entities_agree(text)?;
+    contexts_agree(text)
+}
+
+proptest! {
+    #![proptest_config(config(100))]
+
+    #[test]
+    fn random_bytes(text in bytes()) {
+        all_agree(&text)?;
+    }
+
+    #[test]
+    fn random_tokens(text in tokens()) {
+        all_agree(&text)?;
+        policies_agree(&format!("permit(principal, action, resource) when {{ {text} }};"))?;
+        entities_agree(&format!("[{text}]"))?;
+        contexts_agree(&format!("{{\"a\": {text}}}"))?;
+    }
+
+    #[test]
+    fn uids(type_name in prop_oneof![bytes(), tokens(), "[A-Za-z_:0-9 ]{0,8}"], id in bytes()) {
+        let cedars = cedar::EntityTypeName::from_str(&type_name).is_ok_and(|name| name.to_string() == type_name);
+        let uid = EntityUidRef::new(&type_name, &id);
+        for request in [
+            Request::new(uid, ("Action", "a"), ("R", "r")),
+            Request::new(("P", "p"), uid, ("R", "r")),
+            Request::new(("P", "p"), ("Action", "a"), uid),
+        ] {
+            let outcome = empty(|authorizer| authorizer.is_authorized(&request).outcome());
+            prop_assert_eq!(outcome == Outcome::Allowed, cedars, "{:?}", type_name);
+        }
+        let _ = uid.to_string();
+    }
+}
+
+const SCHEMA: &str = r#"
+namespace NS { entity Device tags Long; type T = { a: Long, "b"?: Set<String> }; }
+entity Group in [Group];
+entity User in [Group] { level: Long, t?: NS::T, at?: datetime } tags String;
+entity Color enum ["red", "green"];
+@doc("x")
+action read, "write it";
+action view in [read] appliesTo { principal: [User], resource: [NS::Device, Color], context: { mfa: Bool } };
+"#;
+
+proptest! {
+    #![proptest_config(config(80))]
+
+    #[test]
+    fn mutated_policies(tape in tape(), edits in edits()) {
+        let (world, _) = Tape::new(&tape).world();
+        policies_agree(&edited(&world.policies, &edits))?;
+    }
+
+    #[test]
+    fn mutated_json_policies(tape in tape(), edits in edits()) {
+        let (world, _) = Tape::new(&tape).world();
+        let Ok(set) = cedar::PolicySet::from_str(&world.policies) else { return Ok(()) };
+        let Ok(json) = set.to_json() else { return Ok(()) };
+        policies_json_agree(&edited(&json.to_string(), &edits))?;
+    }
+
+    #[test]
+    fn mutated_schemas(edits in edits()) {
+        schemas_agree(&edited(SCHEMA, &edits))?;
+        let (fragment, _) = cedar::SchemaFragment::from_cedarschema_str(SCHEMA).unwrap();
+        schemas_agree(&edited(&fragment.to_json_string().unwrap(), &edits))?;
+    }
+
+    #[test]
+    fn mutated_entities(tape in tape(), edits in edits()) {
+        let (world, _) = Tape::new(&tape).world();
+        entities_agree(&edited(&entities_json(&world.entities), &edits))?;
+    }
+
+    #[test]
+    fn mutated_contexts(tape in tape(), edits in edits()) {
+        let ask = Tape::new(&tape).ask();
+        contexts_agree(&edited(&record_json(&ask.context).to_string(), &edits))?;
+    }
+}

@@ -1,0 +1,633 @@
+//! Decision records and the sinks that take them.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use cedar_policy as cedar;
+use duramen::evidence::{
+    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, MemorySink, NoSink, OwnedRecord,
+    SinkError, Wants,
+};
+use duramen::{
+    Authorizer, Builder, Decision, Effect, EntityUid, ErrorKind, Outcome, Request, Scratch,
+};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::generate::{Tape, config, tape};
+use super::oracle::{Answer, reproduction, tunings};
+use super::value::record_json;
+
+const POLICIES: &str = r#"
+    @reason("open") @ticket("T-1")
+    permit(principal, action == Action::"view", resource) when { context.n > 0 };
+    forbid(principal == User::"eve", action, resource);
+    forbid(principal, action == Action::"fail", resource)
+    when { true }
+    unless { true && [1, principal.nope] == [] };
+"#;
+
+fn builder() -> Builder {
+    Authorizer::builder().policies(POLICIES)
+}
+
+fn request(user: &'static str, action: &'static str) -> Request<'static> {
+    Request::new(("User", user), ("Action", action), ("Doc", "d"))
+        .context_json(r#"{ "n": 1, "more": [true] }"#)
+}
+
+// ---- what is recorded ----
+
+#[test]
+fn records_say_what_was_decided() {
+    let sink = Arc::new(MemorySink::new(100));
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let authorizer = builder()
+        .sink(Arc::clone(&sink))
+        .clock(move || time)
+        .build()
+        .unwrap();
+    let traced = request("alice", "view")
+        .request_id("r-1")
+        .trace("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    assert!(authorizer.is_allowed(&traced));
+    let _ = authorizer.is_authorized(&request("eve", "view"));
+    let _ = authorizer.session().is_authorized(&request("bob", "fail"));
+    let bad = request("bob", "view").context_json("{");
+    let _ = authorizer.is_authorized_with(&mut Scratch::new(), &bad);
+    let mut prepared = authorizer.prepare(&traced).unwrap();
+    let _ = authorizer.is_authorized_prepared(&mut Scratch::new(), &mut prepared);
+    let records = sink.records();
+    let [allowed, forbidden, failed, invalid, prepared] = records.as_slice() else {
+        panic!("{records:#?}");
+    };
+    assert_eq!(allowed.format, 1);
+    assert_eq!(allowed.instance.len(), 32);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.instance == allowed.instance)
+    );
+    let sequence: Vec<u64> = records.iter().map(|record| record.sequence).collect();
+    assert_eq!(sequence, [1, 2, 3, 4, 5]);
+    assert!(records.iter().all(|record| record.lost_before == 0));
+    assert_eq!(allowed.time, "2023-11-14T22:13:20.123Z");
+    assert!(allowed.engine.starts_with("duramen "));
+    assert_eq!(allowed.version, authorizer.version());
+    assert_eq!(allowed.request_id.as_deref(), Some("r-1"));
+    let trace = allowed.trace.as_ref().unwrap();
+    assert_eq!(trace.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(trace.span_id, "b7ad6b7169203331");
+    assert_eq!(allowed.principal, EntityUid::new("User", "alice"));
+    assert_eq!(allowed.action, EntityUid::new("Action", "view"));
+    assert_eq!(allowed.resource, EntityUid::new("Doc", "d"));
+    assert_eq!(allowed.context, Some(json!({ "n": 1, "more": [true] })));
+    assert_eq!(
+        (allowed.decision, allowed.outcome),
+        (Decision::Allow, Outcome::Allowed)
+    );
+    assert_eq!(allowed.determining.len(), 1);
+    assert_eq!(allowed.determining[0].id.as_str(), "policy0");
+    assert_eq!(allowed.determining[0].effect, Effect::Permit);
+    assert_eq!(allowed.determining[0].annotations["ticket"], "T-1");
+    assert!(allowed.errors.is_empty());
+
+    assert_eq!(forbidden.outcome, Outcome::Forbidden);
+    assert_eq!(forbidden.determining[0].effect, Effect::Forbid);
+    assert_eq!(forbidden.request_id, None);
+
+    assert_eq!(failed.outcome, Outcome::NoPermit);
+    assert_eq!(failed.errors.len(), 1);
+    assert_eq!(failed.errors[0].id.as_str(), "policy2");
+    assert_eq!(failed.errors[0].kind, ErrorKind::EntityDoesNotExist);
+    // The second condition, there the right side, there the left side, there the second element.
+    assert_eq!(failed.errors[0].path, "1.1.0.1");
+
+    assert_eq!(invalid.outcome, Outcome::InvalidRequest);
+    assert_eq!(invalid.context, None);
+    assert!(invalid.request_error.as_ref().unwrap().contains("context"));
+
+    let strip = |record: &OwnedRecord| {
+        let mut record = record.clone();
+        (record.sequence, record.duration_ns) = (0, 0);
+        record
+    };
+    assert_eq!(strip(prepared), strip(allowed));
+}
+
+#[test]
+fn a_sink_gets_what_it_wants() {
+    struct Spy(Wants, Mutex<Vec<bool>>);
+    impl DecisionSink for Spy {
+        fn wants(&self) -> Wants {
+            self.0
+        }
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            self.1.lock().unwrap().push(record.context().is_some());
+            Ok(())
+        }
+    }
+    for (wants, expected) in [
+        (Wants::Nothing, vec![]),
+        (Wants::Decisions, vec![false; 3]),
+        (Wants::DecisionsWithInputs, vec![true; 3]),
+    ] {
+        let spy = Arc::new(Spy(wants, Mutex::default()));
+        let authorizer = builder().sink(Arc::clone(&spy)).build().unwrap();
+        let request = request("alice", "view");
+        assert!(authorizer.is_allowed(&request));
+        assert!(authorizer.session().is_authorized(&request).is_allowed());
+        let mut prepared = authorizer.prepare(&request).unwrap();
+        assert!(
+            authorizer
+                .session()
+                .is_authorized_prepared(&mut prepared)
+                .is_allowed()
+        );
+        assert_eq!(*spy.1.lock().unwrap(), expected, "{wants:?}");
+    }
+    let silent = builder().sink(NoSink).build().unwrap();
+    assert!(silent.is_allowed(&request("alice", "view")));
+}
+
+#[test]
+fn the_clock_is_asked_only_for_records() {
+    let asked = Arc::new(AtomicU64::new(0));
+    for (sink, expected) in [
+        (Box::new(NoSink) as Box<dyn DecisionSink>, 0),
+        (Box::new(MemorySink::new(1)), 2),
+    ] {
+        let counter = Arc::clone(&asked);
+        counter.store(0, Ordering::Relaxed);
+        let clock = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH
+        };
+        let authorizer = builder()
+            .sink(Arc::<dyn DecisionSink>::from(sink))
+            .clock(clock)
+            .build()
+            .unwrap();
+        let _ = authorizer.is_authorized(&request("alice", "view"));
+        let _ = authorizer.is_allowed(&request("alice", "view"));
+        assert_eq!(asked.load(Ordering::Relaxed), expected);
+    }
+}
+
+#[test]
+fn a_memory_sink_keeps_the_last() {
+    for (capacity, expected) in [(0, vec![]), (2, vec![4, 5]), (9, vec![1, 2, 3, 4, 5])] {
+        let sink = Arc::new(MemorySink::new(capacity));
+        let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+        for _ in 0..5 {
+            assert!(authorizer.is_allowed(&request("alice", "view")));
+        }
+        let kept: Vec<u64> = sink
+            .records()
+            .iter()
+            .map(|record| record.sequence)
+            .collect();
+        assert_eq!(kept, expected);
+    }
+}
+
+/// A writer that tests can look into.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn records(&self) -> Vec<OwnedRecord> {
+        let bytes = self.0.lock().unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+#[test]
+fn lines_read_back() {
+    let writer = Shared::default();
+    let lines = Arc::new(JsonLinesSink::new(writer.clone()));
+    let memory = Arc::new(MemorySink::new(10));
+    let (to_lines, to_memory) = (
+        builder().sink(Arc::clone(&lines)).build().unwrap(),
+        builder().sink(Arc::clone(&memory)).build().unwrap(),
+    );
+    let requests = [
+        request("alice\n\"\u{1F600}\u{0}", "view").request_id("a\nb"),
+        request("eve", "view").trace("t", "s"),
+        request("bob", "fail"),
+        request("bob", "view").context_json("[1\n]"),
+    ];
+    for request in &requests {
+        let _ = to_lines.is_authorized(request);
+        let _ = to_memory.is_authorized(request);
+    }
+    lines.flush().unwrap();
+    let same = |record: &OwnedRecord| {
+        let mut record = record.clone();
+        record.instance.clear();
+        record.time.clear();
+        record.duration_ns = 0;
+        record
+    };
+    let read: Vec<_> = writer.records().iter().map(same).collect();
+    let kept: Vec<_> = memory.records().iter().map(same).collect();
+    assert_eq!(read, kept);
+    assert_eq!(read.len(), 4);
+    // And once more through serde.
+    for record in &read {
+        let text = serde_json::to_string(record).unwrap();
+        assert_eq!(serde_json::from_str::<OwnedRecord>(&text).unwrap(), *record);
+    }
+
+    let writer = Shared::default();
+    let sink = JsonLinesSink::new(writer.clone()).without_inputs();
+    let authorizer = builder().sink(sink).build().unwrap();
+    assert!(authorizer.is_allowed(&requests[0]));
+    assert_eq!(writer.records()[0].context, None);
+}
+
+#[test]
+fn lines_of_many_threads_do_not_mix() {
+    let writer = Shared::default();
+    let authorizer = builder()
+        .sink(JsonLinesSink::new(writer.clone()))
+        .build()
+        .unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut session = authorizer.session();
+                for _ in 0..50 {
+                    assert!(session.is_allowed(&request("alice", "view")));
+                }
+            });
+        }
+    });
+    let mut sequence: Vec<u64> = writer
+        .records()
+        .iter()
+        .map(|record| record.sequence)
+        .collect();
+    sequence.sort_unstable();
+    assert_eq!(sequence, (1..=200).collect::<Vec<u64>>());
+}
+
+/// Whether two contexts in Cedar's JSON mean the same: texts of extension values may differ.
+fn cedar_says_equal(a: &Json, b: &Json) -> bool {
+    let context = cedar::Context::from_json_value(json!({ "a": a, "b": b }), None).unwrap();
+    let anyone: cedar::EntityUid = r#"User::"x""#.parse().unwrap();
+    let request =
+        cedar::Request::new(anyone.clone(), anyone.clone(), anyone, context, None).unwrap();
+    let equal = "context.a == context.b".parse().unwrap();
+    let entities = cedar::Entities::empty();
+    cedar::eval_expression(&request, &entities, &equal).unwrap() == cedar::EvalResult::Bool(true)
+}
+
+proptest! {
+    #![proptest_config(config(40))]
+
+    /// A record's inputs are the request's: stock Cedar decides the same on them.
+    #[test]
+    fn recorded_contexts_are_the_requests(tape in tape()) {
+        let (world, asks) = Tape::new(&tape).world();
+        let Ok(oracle) = world.oracle() else { return Ok(()) };
+        let sink = Arc::new(MemorySink::new(2));
+        let authorizer = world.builder().sink(Arc::clone(&sink)).build().unwrap();
+        for ask in &asks {
+            let expected = oracle.decide(ask);
+            ask.with_request(|request| drop(authorizer.is_authorized(request)));
+            let record = sink.records().pop().unwrap();
+            prop_assert_eq!(record.decision == Decision::Allow, matches!(expected, Answer::Decided { allowed: true, .. }));
+            if expected == Answer::Invalid {
+                prop_assert_eq!(record.outcome, Outcome::InvalidRequest);
+                continue;
+            }
+            let recorded = record.context.unwrap();
+            prop_assert!(
+                cedar_says_equal(&recorded, &record_json(&ask.context)),
+                "{}", reproduction(&world, Some(ask), &format!("recorded: {recorded}"))
+            );
+            if ask.overlay.is_none() {
+                let mut prepared = ask.with_request(|request| authorizer.prepare(request)).unwrap();
+                drop(authorizer.is_authorized_prepared(&mut Scratch::new(), &mut prepared));
+                let record = sink.records().pop().unwrap();
+                prop_assert_eq!(record.context.unwrap(), recorded);
+            }
+        }
+    }
+
+    /// Where an error stands does not depend on optimisations.
+    #[test]
+    fn error_paths_do_not_depend_on_tuning(tape in tape()) {
+        let (world, asks) = Tape::new(&tape).world();
+        if world.oracle().is_err() {
+            return Ok(());
+        }
+        let mut paths: Vec<Vec<(String, String)>> = Vec::new();
+        for tuning in tunings() {
+            let sink = Arc::new(MemorySink::new(100));
+            let authorizer = world.builder().tuning(tuning).sink(Arc::clone(&sink)).build().unwrap();
+            for ask in &asks {
+                ask.with_request(|request| drop(authorizer.is_authorized(request)));
+            }
+            let records = sink.records();
+            let errors = records.iter().flat_map(|record| &record.errors);
+            paths.push(errors.map(|error| (error.id.to_string(), error.path.clone())).collect());
+        }
+        for other in &paths {
+            prop_assert_eq!(other, &paths[0], "{}", reproduction(&world, None, "paths of errors"));
+        }
+    }
+}
+
+// ---- when a record is not kept ----
+
+/// Keeps or fails as it is told.
+struct Moody {
+    delivery: Delivery,
+    fails: AtomicBool,
+    kept: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Moody {
+    fn new(delivery: Delivery) -> Arc<Self> {
+        Arc::new(Self {
+            delivery,
+            fails: AtomicBool::new(false),
+            kept: Mutex::default(),
+        })
+    }
+}
+
+impl DecisionSink for Moody {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+    fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(SinkError::new("the disk is full"));
+        }
+        let kept = (record.sequence(), record.lost_before());
+        self.kept.lock().unwrap().push(kept);
+        Ok(())
+    }
+}
+
+#[test]
+fn losses_are_counted() {
+    let sink = Moody::new(Delivery::CountLoss);
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    let decide = |times: usize| {
+        for _ in 0..times {
+            // The decision stands.
+            assert!(authorizer.is_allowed(&request("alice", "view")));
+        }
+    };
+    decide(2);
+    sink.fails.store(true, Ordering::Relaxed);
+    decide(3);
+    sink.fails.store(false, Ordering::Relaxed);
+    decide(2);
+    sink.fails.store(true, Ordering::Relaxed);
+    decide(1);
+    sink.fails.store(false, Ordering::Relaxed);
+    decide(1);
+    let kept = sink.kept.lock().unwrap().clone();
+    assert_eq!(kept, [(1, 0), (2, 0), (6, 3), (7, 0), (9, 1)]);
+}
+
+#[test]
+fn nothing_is_allowed_without_evidence_where_that_is_demanded() {
+    let sink = Moody::new(Delivery::DenyIfNotKept);
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    let mut session = authorizer.session();
+    let mut prepared = authorizer.prepare(&request("alice", "view")).unwrap();
+    let mut expect = |alice: Outcome| {
+        let outcome = |user, action| authorizer.is_authorized(&request(user, action)).outcome();
+        assert_eq!(outcome("alice", "view"), alice);
+        // What is denied anyway keeps its reason.
+        assert_eq!(outcome("eve", "view"), Outcome::Forbidden);
+        assert_eq!(outcome("bob", "edit"), Outcome::NoPermit);
+        let bad = request("alice", "view").context_json("{");
+        assert_eq!(
+            authorizer.is_authorized(&bad).outcome(),
+            Outcome::InvalidRequest
+        );
+        let allowed = alice == Outcome::Allowed;
+        assert_eq!(authorizer.is_allowed(&request("alice", "view")), allowed);
+        assert_eq!(session.is_allowed(&request("alice", "view")), allowed);
+        assert_eq!(
+            session.is_authorized_prepared(&mut prepared).outcome(),
+            alice
+        );
+    };
+    expect(Outcome::Allowed);
+    sink.fails.store(true, Ordering::Relaxed);
+    expect(Outcome::EvidenceNotKept);
+    sink.fails.store(false, Ordering::Relaxed);
+    expect(Outcome::Allowed);
+    assert_eq!(sink.kept.lock().unwrap()[7], (15, 7));
+}
+
+#[test]
+fn a_panicking_sink_is_a_failing_one() {
+    struct Panics(Delivery);
+    impl DecisionSink for Panics {
+        fn wants(&self) -> Wants {
+            Wants::DecisionsWithInputs
+        }
+        fn delivery(&self) -> Delivery {
+            self.0
+        }
+        fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            panic!("a sink that panics, on purpose");
+        }
+    }
+    for (delivery, expected) in [
+        (Delivery::CountLoss, Outcome::Allowed),
+        (Delivery::DenyIfNotKept, Outcome::EvidenceNotKept),
+    ] {
+        let authorizer = builder().sink(Panics(delivery)).build().unwrap();
+        for _ in 0..3 {
+            let response = authorizer.is_authorized(&request("alice", "view"));
+            assert_eq!(response.outcome(), expected);
+        }
+    }
+    // A writer that panics once leaves the sink usable, and its record counts as lost.
+    struct Once(Shared, bool);
+    impl Write for Once {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(
+                std::mem::replace(&mut self.1, true),
+                "a writer that panics, on purpose"
+            );
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let writer = Shared::default();
+    let sink = JsonLinesSink::new(Once(writer.clone(), false));
+    let authorizer = builder().sink(sink).build().unwrap();
+    assert!(authorizer.is_allowed(&request("alice", "view")));
+    assert!(authorizer.is_allowed(&request("alice", "view")));
+    let records = writer.records();
+    assert_eq!(
+        (records.len(), records[0].sequence, records[0].lost_before),
+        (1, 2, 1)
+    );
+}
+
+#[test]
+fn a_writer_that_fails_is_a_loss() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+    struct Deny<S>(S);
+    impl<S: DecisionSink> DecisionSink for Deny<S> {
+        fn wants(&self) -> Wants {
+            self.0.wants()
+        }
+        fn delivery(&self) -> Delivery {
+            Delivery::DenyIfNotKept
+        }
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            self.0.record(record)
+        }
+    }
+    let authorizer = builder().sink(JsonLinesSink::new(Full)).build().unwrap();
+    assert!(authorizer.is_allowed(&request("alice", "view")));
+    let authorizer = builder()
+        .sink(Deny(JsonLinesSink::new(Full)))
+        .build()
+        .unwrap();
+    assert!(!authorizer.is_allowed(&request("alice", "view")));
+}
+
+/// Every record is either kept or told as lost by a later one, whatever the threads do.
+#[test]
+fn losses_add_up_under_contention() {
+    struct Sometimes {
+        calls: AtomicUsize,
+        accounted: AtomicU64,
+    }
+    impl DecisionSink for Sometimes {
+        fn wants(&self) -> Wants {
+            Wants::Decisions
+        }
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) % 3 != 0 {
+                return Err(SinkError::new("not this time"));
+            }
+            self.accounted
+                .fetch_add(1 + record.lost_before(), Ordering::Relaxed);
+            Ok(())
+        }
+    }
+    let sink = Arc::new(Sometimes {
+        calls: AtomicUsize::new(0),
+        accounted: AtomicU64::new(0),
+    });
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    assert!(authorizer.is_allowed(&request("alice", "view")));
+                }
+            });
+        }
+    });
+    // The last one is kept, and tells what is missing.
+    sink.calls.store(0, Ordering::Relaxed);
+    assert!(authorizer.is_allowed(&request("alice", "view")));
+    assert_eq!(sink.accounted.load(Ordering::Relaxed), 1001);
+}
+
+// ---- a sink that decides ----
+
+#[test]
+fn a_sink_may_decide_in_its_turn() {
+    #[derive(Default)]
+    struct Decides {
+        authorizer: OnceLock<Authorizer>,
+        depth: AtomicUsize,
+        inner: Mutex<Vec<Outcome>>,
+    }
+    impl DecisionSink for Decides {
+        fn wants(&self) -> Wants {
+            Wants::DecisionsWithInputs
+        }
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            if self.depth.fetch_add(1, Ordering::Relaxed) < 3 {
+                let authorizer = self.authorizer.get().unwrap();
+                let inner = authorizer.is_authorized(&request("eve", "view"));
+                self.inner.lock().unwrap().push(inner.outcome());
+                // What is being recorded is untouched.
+                let seen = serde_json::to_value(record).unwrap();
+                assert_eq!(seen["context"], json!({ "n": 1, "more": [true] }));
+                assert_eq!(record.determining().len(), 1);
+            }
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+    let sink = Arc::new(Decides::default());
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    assert!(sink.authorizer.set(authorizer.clone()).is_ok());
+    for _ in 0..3 {
+        let response = authorizer.is_authorized(&request("alice", "view"));
+        assert_eq!(response.outcome(), Outcome::Allowed);
+        assert_eq!(response.determining().len(), 1);
+    }
+    assert_eq!(*sink.inner.lock().unwrap(), vec![Outcome::Forbidden; 9]);
+    // It may also replace what is decided on: the decision that is being recorded stays what it is.
+    struct Swaps(OnceLock<Authorizer>);
+    impl DecisionSink for Swaps {
+        fn wants(&self) -> Wants {
+            Wants::Decisions
+        }
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            let version = self.0.get().unwrap().replace_policies("").unwrap();
+            assert_eq!(version.epoch(), record.version().epoch() + 1);
+            Ok(())
+        }
+    }
+    let sink = Arc::new(Swaps(OnceLock::new()));
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    assert!(sink.0.set(authorizer.clone()).is_ok());
+    let response = authorizer.is_authorized(&request("alice", "view"));
+    assert!(response.is_allowed());
+    assert_eq!(response.version().epoch(), 1);
+    assert_eq!(
+        response.determining().next().unwrap().id().as_str(),
+        "policy0"
+    );
+    drop(response);
+    assert!(!authorizer.is_allowed(&request("alice", "view")));
+}
