@@ -131,8 +131,3 @@ pub use limits::{Limit, LimitExceeded, Limits};
 pub use replay::ErrorLocation;
 pub use request::{Entity, Request, RequestError, RequestPart, TraceIds, values};
 pub use value::ErrorKind;
-
-/// The README's code is compiled and run with the documentation tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

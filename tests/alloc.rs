@@ -658,7 +658,7 @@ fn across_swaps() {
     let swap = |round: usize| {
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     authorizer.replace_policies(POLICIES).unwrap();
                 } else {
                     authorizer.replace_entities(ENTITIES).unwrap();

@@ -11,13 +11,13 @@ use crate::scenario::{Answer, Case, Scenario};
 
 /// How much of the work is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Eval,
     EndToEnd,
 }
 
 impl Mode {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Eval => "eval",
             Self::EndToEnd => "e2e",
@@ -26,11 +26,11 @@ impl Mode {
 }
 
 /// What was measured: nanoseconds and allocations per decision.
-pub struct Figures {
-    pub cedar_ns: f64,
-    pub duramen_ns: f64,
-    pub cedar_allocs: f64,
-    pub duramen_allocs: f64,
+pub(crate) struct Figures {
+    pub(crate) cedar_ns: f64,
+    pub(crate) duramen_ns: f64,
+    pub(crate) cedar_allocs: f64,
+    pub(crate) duramen_allocs: f64,
     pub duramen_p99_ns: f64,
 }
 
@@ -53,7 +53,7 @@ fn ours<'c>(case: &'c Case) -> Request<'c> {
 }
 
 /// How many requests are answered differently by the two engines, or differently from the record.
-pub fn mismatches(scenario: &Scenario) -> usize {
+pub(crate) fn mismatches(scenario: &Scenario) -> usize {
     let engine = cedar::Authorizer::new();
     let mut session = scenario.authorizer.session();
     let mut count = 0;
@@ -88,7 +88,7 @@ pub fn mismatches(scenario: &Scenario) -> usize {
     count
 }
 
-pub fn measure(scenario: &Scenario, mode: Mode) -> Figures {
+pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
     let engine = cedar::Authorizer::new();
     let mut session = scenario.authorizer.session();
     let mut prepared: Vec<PreparedRequest> = scenario
@@ -97,7 +97,7 @@ pub fn measure(scenario: &Scenario, mode: Mode) -> Figures {
         .filter_map(|case| scenario.authorizer.prepare(&ours(case)).ok())
         .collect();
 
-    let mut cedar = |case: &Case| match mode {
+    let cedar = |case: &Case| match mode {
         Mode::Eval => {
             black_box(engine.is_authorized(&case.cedar, &scenario.policies, &scenario.entities));
         }

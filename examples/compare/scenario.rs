@@ -12,18 +12,18 @@ use crate::typed::Typed;
 
 /// A uid as the files have it.
 #[derive(Deserialize, Clone)]
-pub struct Uid {
+pub(crate) struct Uid {
     #[serde(rename = "type")]
-    pub type_name: String,
-    pub id: String,
+    pub(crate) type_name: String,
+    pub(crate) id: String,
 }
 
 impl Uid {
-    pub fn pair(&self) -> (&str, &str) {
+    pub(crate) fn pair(&self) -> (&str, &str) {
         (&self.type_name, &self.id)
     }
 
-    pub fn to_cedar(&self) -> Result<cedar::EntityUid, Box<dyn Error>> {
+    pub(crate) fn to_cedar(&self) -> Result<cedar::EntityUid, Box<dyn Error>> {
         Ok(cedar::EntityUid::from_type_name_and_id(
             cedar::EntityTypeName::from_str(&self.type_name)?,
             cedar::EntityId::new(&self.id),
@@ -53,25 +53,25 @@ struct RequestFile {
 }
 
 /// One request, in the forms that both engines take.
-pub struct Case {
-    pub principal: Uid,
-    pub action: Uid,
-    pub resource: Uid,
-    pub context: Typed,
-    pub recorded: Option<Answer>,
-    pub cedar: cedar::Request,
+pub(crate) struct Case {
+    pub(crate) principal: Uid,
+    pub(crate) action: Uid,
+    pub(crate) resource: Uid,
+    pub(crate) context: Typed,
+    pub(crate) recorded: Option<Answer>,
+    pub(crate) cedar: cedar::Request,
 }
 
 /// A full answer: what the two engines must agree on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    pub allowed: bool,
-    pub reasons: BTreeSet<String>,
-    pub errors: BTreeSet<String>,
+pub(crate) struct Answer {
+    pub(crate) allowed: bool,
+    pub(crate) reasons: BTreeSet<String>,
+    pub(crate) errors: BTreeSet<String>,
 }
 
 impl Answer {
-    pub fn of_cedar(response: &cedar::Response) -> Self {
+    pub(crate) fn of_cedar(response: &cedar::Response) -> Self {
         let diagnostics = response.diagnostics();
         Self {
             allowed: response.decision() == cedar::Decision::Allow,
@@ -87,7 +87,7 @@ impl Answer {
         }
     }
 
-    pub fn of_duramen(response: &duramen::Response<'_>) -> Self {
+    pub(crate) fn of_duramen(response: &duramen::Response<'_>) -> Self {
         Self {
             allowed: response.is_allowed(),
             reasons: response
@@ -103,18 +103,18 @@ impl Answer {
 }
 
 /// A scenario, loaded into both engines.
-pub struct Scenario {
-    pub name: String,
-    pub policies: cedar::PolicySet,
-    pub entities: cedar::Entities,
-    pub authorizer: duramen::Authorizer,
-    pub cases: Vec<Case>,
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) policies: cedar::PolicySet,
+    pub(crate) entities: cedar::Entities,
+    pub(crate) authorizer: duramen::Authorizer,
+    pub(crate) cases: Vec<Case>,
     /// Entity type names, parsed once: what an application that calls Cedar would keep.
-    pub types: HashMap<String, cedar::EntityTypeName>,
+    pub(crate) types: HashMap<String, cedar::EntityTypeName>,
 }
 
 impl Scenario {
-    pub fn load(directory: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn load(directory: &Path) -> Result<Self, Box<dyn Error>> {
         let read = |name: &str| {
             let path = directory.join(name);
             std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
@@ -135,10 +135,10 @@ impl Scenario {
         };
         let requests: Vec<RequestFile> = serde_json::from_str(&read("requests.json")?)?;
 
-        let schema = schema_text
-            .as_deref()
-            .map(|text| cedar::Schema::from_cedarschema_str(text).map(|(schema, _)| schema))
-            .transpose()?;
+        let schema = match &schema_text {
+            Some(text) => Some(cedar::Schema::from_cedarschema_str(text)?.0),
+            None => None,
+        };
         let mut policies = cedar::PolicySet::from_str(&policy_text)?;
         let mut ours = duramen::Policies::new().text(policy_text);
         for link in &links {

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
 /// A typed value. Serializes as a derived struct of these types would.
-pub enum Typed {
+pub(crate) enum Typed {
     Bool(bool),
     Long(i64),
     String(String),
@@ -24,7 +24,7 @@ pub enum Typed {
 }
 
 impl Typed {
-    pub fn record(fields: &Map<String, Json>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn record(fields: &Map<String, Json>) -> Result<Self, Box<dyn Error>> {
         let fields = fields
             .iter()
             .map(|(name, value)| {
@@ -67,7 +67,7 @@ impl Typed {
     }
 
     /// Cedar's way from typed values to a context.
-    pub fn to_cedar_context(&self) -> Result<Context, Box<dyn Error>> {
+    pub(crate) fn to_cedar_context(&self) -> Result<Context, Box<dyn Error>> {
         match self {
             Self::Record(fields) => {
                 Ok(Context::from_pairs(fields.iter().map(|(name, value)| {

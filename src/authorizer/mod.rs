@@ -462,3 +462,8 @@ struct BuiltSchema {
     model: Arc<SchemaModel>,
     warnings: Vec<Problem>,
 }
+
+/// The README's code is compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

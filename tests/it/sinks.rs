@@ -541,7 +541,7 @@ fn losses_add_up_under_contention() {
             Wants::Decisions
         }
         fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-            if self.calls.fetch_add(1, Ordering::Relaxed) % 3 != 0 {
+            if !self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
                 return Err(SinkError::new("not this time"));
             }
             self.accounted
