@@ -25,11 +25,6 @@ macro_rules! index_type {
                 u32::try_from(index).ok().filter(|i| *i < LOCAL).map(Self)
             }
 
-            /// The id of row `index` of a request's own table; `None` when that table is full.
-            pub(crate) fn local(index: usize) -> Option<Self> {
-                Self::known(index).map(|id| Self(id.0 | LOCAL))
-            }
-
             /// Whether the id belongs to one request only.
             pub(crate) fn is_local(self) -> bool {
                 self.0 & LOCAL != 0
@@ -66,6 +61,20 @@ index_type! {
     /// A node of a compiled expression.
     NodeId
 }
+
+macro_rules! local_index {
+    ($name:ident) => {
+        impl $name {
+            /// The id of row `index` of a request's own table; `None` when that table is full.
+            pub(crate) fn local(index: usize) -> Option<Self> {
+                Self::known(index).map(|id| Self(id.0 | LOCAL))
+            }
+        }
+    };
+}
+
+local_index!(Uid);
+local_index!(Sym);
 
 /// The id of a policy or of a template-linked policy, as `cedar-policy` has it: `policy0`, `policy1`, …
 /// by position in the source, or what the loader was told to use.

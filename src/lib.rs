@@ -1,4 +1,105 @@
-//! Embeddable runtime authorization.
+//! Embeddable runtime authorization: [Cedar](https://www.cedarpolicy.com) policies, compiled once and decided
+//! inside the calling process.
+//!
+//! An [`Authorizer`] answers "may this principal do this action on this resource, now?". It gives the answer that
+//! `cedar-policy` 4.14.1 gives: the same decision, the same determining policies, the same policies that could not be
+//! evaluated, each with the same kind of error. Once warm, a decision allocates nothing. It looks at the policies
+//! whose scope can match, not at all of them. And it can leave a record of itself.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use duramen::evidence::MemorySink;
+//! use duramen::values::Ip;
+//! use duramen::{Authorizer, Outcome, Request};
+//!
+//! let sink = Arc::new(MemorySink::new(100));
+//! let authorizer = Authorizer::builder()
+//!     .schema_str(r#"
+//!         entity Team;
+//!         entity User in [Team];
+//!         entity Document { owner: User };
+//!         action read appliesTo {
+//!             principal: User,
+//!             resource: Document,
+//!             context: { mfa: Bool, sourceIp: ipaddr },
+//!         };
+//!     "#)
+//!     .policies(r#"
+//!         @reason("The owner reads.")
+//!         permit (principal, action == Action::"read", resource) when { resource.owner == principal };
+//!
+//!         @reason("From outside, a second factor is needed.")
+//!         forbid (principal, action, resource)
+//!         unless { context.mfa || context.sourceIp.isInRange(ip("10.0.0.0/8")) };
+//!     "#)
+//!     .entities(r#"[{ "uid": { "type": "Document", "id": "plan" },
+//!                     "attrs": { "owner": { "type": "User", "id": "alice" } }, "parents": [] }]"#)
+//!     .validate_requests(true)
+//!     .sink(Arc::clone(&sink))
+//!     .build()?;
+//!
+//! // The context is any type that serde can serialize.
+//! #[derive(serde::Serialize)]
+//! #[serde(rename_all = "camelCase")]
+//! struct Context<'a> {
+//!     mfa: bool,
+//!     source_ip: Ip<'a>,
+//! }
+//! let at_home = Context { mfa: false, source_ip: Ip::new("192.0.2.7") };
+//! let in_office = Context { source_ip: Ip::new("10.1.2.3"), ..at_home };
+//!
+//! let request = Request::new(("User", "alice"), ("Action", "read"), ("Document", "plan"));
+//! assert!(authorizer.is_authorized(&request.context(&in_office)).is_allowed());
+//!
+//! let response = authorizer.is_authorized(&request.context(&at_home));
+//! assert_eq!(response.outcome(), Outcome::Forbidden);
+//! for policy in response.determining() {
+//!     assert_eq!(policy.annotation("reason"), Some("From outside, a second factor is needed."));
+//! }
+//!
+//! // Both decisions left a record.
+//! let records = sink.records();
+//! assert_eq!(records.len(), 2);
+//! assert_eq!(records[1].outcome, Outcome::Forbidden);
+//! # Ok::<(), duramen::BuildError>(())
+//! ```
+//!
+//! # Where to find what
+//!
+//! | to | see |
+//! |---|---|
+//! | build an authorizer | [`Authorizer::builder`], [`Builder`] |
+//! | load policies: text, JSON, files, a directory, template links | [`Policies`] |
+//! | load entities: JSON, typed values, `cedar_policy::Entities` | [`Entities`], [`Entity`] |
+//! | say what is asked | [`Request`], [`EntityUidRef`] |
+//! | put entity references, addresses, decimals and times into a context | [`values`] |
+//! | bring entities along for one request | [`Request::entities`] |
+//! | decide | [`Authorizer::is_authorized`], or [`Authorizer::is_allowed`] for the bare answer |
+//! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
+//! | decide one request again and again | [`Authorizer::prepare`] |
+//! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
+//! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
+//! | keep evidence of decisions | [`evidence`] |
+//! | make evaluation errors deny | [`ErrorMode`] |
+//! | bound what is accepted | [`Limits`] |
+//!
+//! # What to know before relying on it
+//!
+//! * **Fail closed.** A request that cannot be understood is a deny with [`Outcome::InvalidRequest`], not an error
+//!   that a caller could forget.
+//! * **Cedar skips policies that fail to evaluate**, forbids too, and so does this crate unless [`ErrorMode`] says
+//!   otherwise. The ones skipped are in [`Response::errors`].
+//! * **Building is the place for errors.** [`Builder::build`] reports all problems of schema, policies and entities
+//!   at once; replacing reports them the same way and leaves in force what was.
+//! * **The first decisions of a thread allocate** their working memory, and so does one that is larger than any
+//!   before it. An invalid request allocates its error.
+//!
+//! The repository has the rest: `docs/design.md` says what was built and why, `docs/semantics.md` how each rule of
+//! Cedar is met and where this crate deviates on purpose, and
+//! `cargo run --release --example quickstart` shows a small world at work.
+//!
+//! There is no `unsafe` in this crate.
 #![forbid(unsafe_code)]
 
 mod authorizer;
@@ -14,6 +115,7 @@ mod json;
 mod limits;
 mod names;
 mod program;
+mod replay;
 mod request;
 mod schema;
 mod value;
@@ -26,5 +128,6 @@ pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};
 pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
+pub use replay::ErrorLocation;
 pub use request::{Entity, Request, RequestError, RequestPart, TraceIds, values};
 pub use value::ErrorKind;

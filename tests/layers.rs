@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 10] = [
     &["epoch"],
     &["evidence", "compile"],
     &["eval"],
-    &["authorizer"],
+    &["authorizer", "replay"],
 ];
 
 /// A rule that a file breaks.
@@ -309,11 +309,11 @@ fn roots(tokens: &[Token], at: usize, found: &mut Vec<(usize, String)>) {
     }
 }
 
-/// Lines that mention `cedar_policy` where it has no place: anywhere but in `compile`, and in `authorizer` for
+/// Lines that mention `cedar_policy` where it has no place: anywhere but in `compile` and `replay`, and in `authorizer` for
 /// more than the name of the schema's type.
 fn cedar(module: &str, tokens: &[Token]) -> Vec<usize> {
     let mentions = |at: usize| match module {
-        "compile" => false,
+        "compile" | "replay" => false,
         "authorizer" => match tokens[at].text.as_str() {
             "cedar_policy" => {
                 let renamed = is(tokens, at + 1, "as") && is(tokens, at + 2, "cedar");

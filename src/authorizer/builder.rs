@@ -51,6 +51,7 @@ pub struct Builder {
     problems: Vec<Problem>,
     limits: Limits,
     error_mode: ErrorMode,
+    validate_policies: bool,
     validate_requests: bool,
     sink: Box<dyn DecisionSink>,
     clock: Clock,
@@ -114,6 +115,7 @@ impl Builder {
             problems: Vec::new(),
             limits: Limits::default(),
             error_mode: ErrorMode::default(),
+            validate_policies: true,
             validate_requests: false,
             sink: Box::new(NoSink),
             clock: Box::new(SystemTime::now),
@@ -192,6 +194,15 @@ impl Builder {
         self
     }
 
+    /// Whether policies are validated strictly where there is a schema. The default is yes.
+    ///
+    /// Cedar itself decides on policies that its validator would refuse. Switched off, so does Duramen: for
+    /// moving a policy set over as it is, with the schema still giving the actions and checking entities.
+    pub fn validate_policies(mut self, validate: bool) -> Self {
+        self.validate_policies = validate;
+        self
+    }
+
     /// Whether each request is validated against the schema, as `cedar_policy::Request::new` does when it is
     /// given one; a request that fails is denied with
     /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest). Without a schema there is nothing to
@@ -219,9 +230,16 @@ impl Builder {
     /// [`BuildError`] with every problem that was found.
     pub fn build(self) -> Result<Authorizer, BuildError> {
         let schema = self.compile_schema()?;
+        let mut warnings: Vec<Problem> = schema
+            .iter()
+            .flat_map(|schema| schema.warnings.iter().cloned())
+            .collect();
         let compiled = compile_policies(
             &self.policies,
-            schema.as_ref().map(|schema| &schema.cedar),
+            schema
+                .as_ref()
+                .map(|schema| &schema.cedar)
+                .filter(|_| self.validate_policies),
             &self.limits,
             &self.tuning,
         );
@@ -239,6 +257,7 @@ impl Builder {
             1,
         )
         .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))?;
+        warnings.extend(compiled.warnings);
         let wants = self.sink.wants();
         Ok(Authorizer {
             inner: Arc::new(Inner {
@@ -255,8 +274,10 @@ impl Builder {
                     clock: self.clock,
                     tuning: self.tuning,
                 },
-                schema: schema.map(|schema| schema.cedar),
-                warnings: compiled.warnings,
+                schema: schema
+                    .map(|schema| schema.cedar)
+                    .filter(|_| self.validate_policies),
+                warnings,
                 sink: self.sink,
                 instance: random_id(),
                 sequence: Sequence::default(),
@@ -291,6 +312,7 @@ impl Builder {
         Ok(Some(BuiltSchema {
             cedar: compiled.schema,
             model: Arc::new(compiled.model),
+            warnings: compiled.warnings.iter().map(Problem::new).collect(),
         }))
     }
 }

@@ -52,7 +52,8 @@ pub struct Authorizer {
 struct Inner {
     published: Published,
     settings: Settings,
-    /// The schema as `cedar_policy` has it, for validating policies that come later.
+    /// The schema as `cedar_policy` has it, for validating policies that come later; `None` also where policies
+    /// are not validated.
     schema: Option<cedar::Schema>,
     warnings: Vec<Problem>,
     sink: Box<dyn DecisionSink>,
@@ -224,7 +225,7 @@ impl Authorizer {
         self.inner.published.pin().version
     }
 
-    /// What the validator warned about when the authorizer was built.
+    /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built.
     pub fn warnings(&self) -> &[Problem] {
         &self.inner.warnings
     }
@@ -280,7 +281,7 @@ impl Authorizer {
                         })
                     }
                 };
-                (outcome, Some(Box::new(error)))
+                (outcome, Some(error))
             }
         };
         let (outcome, request_error) = decided;
@@ -307,7 +308,7 @@ impl Authorizer {
             scratch.arena.bump(),
             &mut scratch.locals,
         )
-        .is_ok_and(|(machine, ..)| eval::evaluate_decision(epoch, &machine, settings.error_mode))
+        .is_ok_and(|(machine, ..)| eval::evaluate_decision(&machine, settings.error_mode))
     }
 
     fn decide_prepared<'s>(
@@ -352,7 +353,7 @@ impl Authorizer {
             outcome,
             pin,
             lease,
-            request_error: request_error.map(Box::new),
+            request_error,
         }
     }
 
@@ -459,4 +460,10 @@ impl<'r> Made<'r> {
 struct BuiltSchema {
     cedar: cedar::Schema,
     model: Arc<SchemaModel>,
+    warnings: Vec<Problem>,
 }
+
+/// The README's code is compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -128,7 +128,7 @@ impl Entities {
         schema: Option<&SchemaModel>,
         limits: &Limits,
     ) -> Result<Snapshot, EntityError> {
-        let mut loader = EntityLoader::new(limits.clone());
+        let mut loader = EntityLoader::new(*limits);
         loader.problems.extend(self.problems.iter().cloned());
         for entity in &self.typed {
             if let Err(full) = entity.load(&mut loader) {
@@ -205,12 +205,7 @@ impl TypedEntity {
             // The authorizer's own limits are checked on what it stores.
             record
                 .0
-                .write(
-                    &arena,
-                    &mut interner,
-                    Fields::All,
-                    Bounds::attributes(&Limits::default()),
-                )
+                .write(&arena, &mut interner, Fields::All, Bounds::unchecked())
                 .map_err(|WriteError { limit, message }| match limit {
                     Some(limit) => limit.into(),
                     None => EntityProblem::new(message),
@@ -322,7 +317,7 @@ fn load_json(
     file: Option<&str>,
     schema: Option<&SchemaModel>,
 ) {
-    let limits = loader.limits().clone();
+    let limits = *loader.limits();
     let in_file = |problem: EntityProblem| match file {
         Some(file) => EntityProblem {
             message: format!("{}: {}", file, problem.message),

@@ -21,9 +21,9 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
     let value = |id: NodeId| constant(program, id);
     let arena = Bump::new();
     let result = match node {
-        Node::Not(a) => ops::not(value(a)?),
+        Node::Not(a) => ops::not(value(a)?).map(Value::Bool),
         Node::Neg(a) => ops::neg(value(a)?),
-        Node::IsEmpty(a) => ops::is_empty(value(a)?),
+        Node::IsEmpty(a) => ops::is_empty(value(a)?).map(Value::Bool),
         Node::And(a, b) => match value(a)? {
             Value::Bool(false) => Ok(Value::Bool(false)),
             Value::Bool(true) => value(b)?.as_bool().map(Value::Bool),
@@ -41,16 +41,16 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         },
         Node::Equal(a, b) => Ok(Value::Bool(value(a)?.same(value(b)?))),
         Node::NotEqual(a, b) => Ok(Value::Bool(!value(a)?.same(value(b)?))),
-        Node::Less(a, b) => ops::less(value(a)?, value(b)?),
-        Node::LessEq(a, b) => ops::less_eq(value(a)?, value(b)?),
-        Node::Greater(a, b) => ops::less_eq(value(a)?, value(b)?).and_then(ops::not),
-        Node::GreaterEq(a, b) => ops::less(value(a)?, value(b)?).and_then(ops::not),
+        Node::Less(a, b) => ops::less(value(a)?, value(b)?).map(Value::Bool),
+        Node::LessEq(a, b) => ops::less_eq(value(a)?, value(b)?).map(Value::Bool),
+        Node::Greater(a, b) => ops::less_eq(value(a)?, value(b)?).map(|less| Value::Bool(!less)),
+        Node::GreaterEq(a, b) => ops::less(value(a)?, value(b)?).map(|less| Value::Bool(!less)),
         Node::Add(a, b) => ops::add(value(a)?, value(b)?),
         Node::Sub(a, b) => ops::sub(value(a)?, value(b)?),
         Node::Mul(a, b) => ops::mul(value(a)?, value(b)?),
-        Node::Contains(a, b) => ops::contains(value(a)?, value(b)?),
-        Node::ContainsAll(a, b) => ops::contains_all(value(a)?, value(b)?),
-        Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?),
+        Node::Contains(a, b) => ops::contains(value(a)?, value(b)?).map(Value::Bool),
+        Node::ContainsAll(a, b) => ops::contains_all(value(a)?, value(b)?).map(Value::Bool),
+        Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?).map(Value::Bool),
         Node::Like(a, pattern) => like(program, value(a)?, pattern),
         Node::Is(a, ty) => match value(a)? {
             Value::Entity(uid) => Ok(Value::Bool(program.type_of(uid) == Some(ty))),

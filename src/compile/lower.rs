@@ -126,11 +126,17 @@ impl Lowering {
             conditions.push(condition);
             unless.push(negated);
         }
+        let mut conjuncts = Vec::new();
+        for condition in &conditions {
+            self.conjuncts(*condition, &mut conjuncts);
+        }
         let conditions = self.list(conditions)?;
+        let conjuncts = self.list(conjuncts)?;
         let index = u32::try_from(self.bodies.len()).map_err(|_| TableFull)?;
         self.bodies.push(Body {
             effect,
             conditions,
+            conjuncts,
             annotations,
             source,
             template: id,
@@ -139,6 +145,17 @@ impl Lowering {
         self.body_digests
             .push(std::mem::take(&mut self.hash).finalize().into());
         Ok(BodyId(index))
+    }
+
+    /// The parts of a conjunction, left to right. As deep as the expression, which is bounded.
+    fn conjuncts(&self, id: NodeId, parts: &mut Vec<NodeId>) {
+        match self.nodes.get(id.index()) {
+            Some(Node::And(a, b)) => {
+                self.conjuncts(*a, parts);
+                self.conjuncts(*b, parts);
+            }
+            _ => parts.push(id),
+        }
     }
 
     /// Adds a policy: a body with an id and a scope whose slots, if any, are filled.

@@ -30,6 +30,7 @@ pub(crate) struct ProbeError {
 
 impl ProbeError {
     /// The cargo feature of `cedar-policy`.
+    #[cfg(test)]
     pub(crate) const fn feature(&self) -> &'static str {
         self.feature
     }

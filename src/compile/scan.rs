@@ -124,6 +124,7 @@ pub(crate) fn scan_cedar_schema(text: &str, limits: &Limits) -> Result<(), ScanE
 ///
 /// # Errors
 /// At the first place that goes beyond one of `limits`.
+#[cfg(test)]
 pub(crate) fn scan_json(text: &str, limits: &Limits) -> Result<(), ScanError> {
     JsonScan::new(text, limits, JsonKind::Data).run()
 }
@@ -496,6 +497,7 @@ fn skip_string(bytes: &[u8], at: &mut usize) -> bool {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JsonKind {
+    #[cfg(test)]
     Data,
     Policies,
     Schema,

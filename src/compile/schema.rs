@@ -51,6 +51,7 @@ pub(crate) enum SchemaSource<'a> {
     /// Cedar's JSON schema syntax, as text.
     JsonText(&'a str),
     /// Cedar's JSON schema syntax, parsed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the builder takes text"))]
     Json(&'a serde_json::Value),
 }
 

@@ -356,7 +356,7 @@ impl Loader<'_> {
     }
 
     fn lower(&mut self, fold: bool) -> Program {
-        let mut lowering = Lowering::new(self.limits.clone(), fold);
+        let mut lowering = Lowering::new(*self.limits, fold);
         let mut templates = HashMap::new();
         for item in std::mem::take(&mut self.items) {
             let Item { id, kind, source } = item;

@@ -57,17 +57,6 @@ impl EntityData {
         self.ancestors = ancestors;
     }
 
-    /// Whether `uid` is a proper ancestor.
-    #[inline]
-    pub(crate) fn has_ancestor(&self, uid: Uid) -> bool {
-        // Short lists are walked: no branch to mispredict, one or two cache lines.
-        if self.ancestors.len() <= 16 {
-            self.ancestors.contains(&uid)
-        } else {
-            self.ancestors.binary_search(&uid).is_ok()
-        }
-    }
-
     fn same(&self, other: &Self) -> bool {
         let same = |a, b| Value::Record(Record::Stored(a)).same(Value::Record(Record::Stored(b)));
         same(&self.attrs, &other.attrs)
@@ -116,14 +105,6 @@ impl Snapshot {
                 .and_then(|ty| is_action.get(ty.index()))
                 .is_some_and(|is_action| *is_action)
         })
-    }
-
-    /// The same entities under a table of names that has grown.
-    pub(crate) fn with_names(&self, names: Arc<Names>) -> Self {
-        Self {
-            names,
-            entities: Arc::clone(&self.entities),
-        }
     }
 }
 

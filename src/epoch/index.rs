@@ -6,6 +6,8 @@
 //! decision asks for its principal and all of the principal's ancestors, likewise for the resource, and for its
 //! action; what it gets is tested in full.
 
+use std::num::NonZero;
+
 use crate::entity::Snapshot;
 use crate::id::{TypeId, Uid};
 use crate::schema::is_action_type;
@@ -67,10 +69,20 @@ impl Buckets {
         if uid.is_local() {
             return &[];
         }
-        let bucket = match self.bucket_of.get(uid.index()) {
-            None | Some(0) => return &[],
-            Some(bucket) => *bucket as usize,
-        };
+        self.bucket(uid).map_or(&[], |bucket| self.rows_in(bucket))
+    }
+
+    /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
+    #[inline]
+    pub(crate) fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
+        self.bucket_of
+            .get(uid.index())
+            .and_then(|bucket| NonZero::new(*bucket))
+    }
+
+    #[inline]
+    pub(crate) fn rows_in(&self, bucket: NonZero<u32>) -> &[u32] {
+        let bucket = bucket.get() as usize;
         match (self.starts.get(bucket - 1), self.starts.get(bucket)) {
             (Some(start), Some(end)) => self
                 .rows
@@ -129,14 +141,12 @@ impl Index {
         }
     }
 
-    /// Whether the index finds what is filed under the groups of a request's action. Without a schema a request
-    /// may name any entity as its action, a `User` below an action group for one.
+    /// Whether the index finds what is filed under the groups that an action of this type is in.
     #[inline]
-    pub(crate) fn covers_action(&self, type_id: Option<TypeId>, ancestors: &[Uid]) -> bool {
-        ancestors.is_empty()
-            || type_id
-                .and_then(|ty| self.action_types.get(ty.index()))
-                .is_some_and(|is_action| *is_action)
+    pub(crate) fn covers_actions_of(&self, type_id: Option<TypeId>) -> bool {
+        type_id
+            .and_then(|ty| self.action_types.get(ty.index()))
+            .is_some_and(|is_action| *is_action)
     }
 }
 

@@ -21,19 +21,21 @@ pub(crate) struct Linked {
     pub(crate) constants: Vec<Stored>,
     /// The policies' scopes, by the same number as the program's policies.
     pub(crate) rows: Vec<Row>,
-    /// What each policy does when it applies.
-    pub(crate) effects: Vec<Effect>,
     pub(crate) action_lists: Vec<Uid>,
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
 }
 
-/// A policy's scope in the snapshot's numbers.
+/// What a decision reads of a policy: the scope in the snapshot's numbers, and what is at hand in one load
+/// instead of three (policy, body, conditions).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) principal: ScopeTest,
     pub(crate) resource: ScopeTest,
     pub(crate) action: ActionTest,
+    /// A run of the program's children.
+    pub(crate) conjuncts: Span,
+    pub(crate) effect: Effect,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,27 +156,22 @@ pub(super) fn link(
                 })
             }
         };
+        let body = program.bodies.get(policy.body as usize);
+        let body = body.ok_or(TableFull)?;
         rows.push(Row {
+            conjuncts: body.conjuncts,
+            effect: body.effect,
             principal: translation.scope(policy.principal)?,
             resource: translation.scope(policy.resource)?,
             action,
         });
     }
-    let effects = program
-        .policies
-        .iter()
-        .map(|policy| {
-            let body = program.bodies.get(policy.body as usize);
-            body.map_or(Effect::Forbid, |body| body.effect)
-        })
-        .collect();
     let index = indexed.then(|| Index::new(&rows, &action_lists, snapshot));
     Ok(Linked {
         syms: translation.syms,
         types: translation.types,
         constants,
         rows,
-        effects,
         action_lists,
         index,
     })

@@ -1,7 +1,7 @@
 //! Epochs: the policies and entities that are in force together.
 //!
 //! A decision pins one epoch at its start and reads nothing else; publishing swaps the whole epoch at once.
-//! This is the only module with atomics.
+//! All that threads share while they decide is here; the authorizer adds one counter, of lost records.
 
 mod index;
 mod link;
@@ -20,6 +20,7 @@ use crate::program::Program;
 use crate::schema::SchemaModel;
 use crate::value::arena::TableFull;
 
+pub(crate) use index::Index;
 pub(crate) use link::{ActionTest, Linked, Row, ScopeTest};
 
 /// Policies, schema and entities that are in force together. Immutable.
@@ -163,11 +164,8 @@ impl Epoch {
     /// Whether a policy permits or forbids.
     #[inline]
     pub(crate) fn effect(&self, policy: u32) -> Effect {
-        self.linked
-            .effects
-            .get(policy as usize)
-            .copied()
-            .unwrap_or(Effect::Forbid)
+        let row = self.linked.rows.get(policy as usize);
+        row.map_or(Effect::Forbid, |row| row.effect)
     }
 }
 

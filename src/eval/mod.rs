@@ -32,10 +32,10 @@ pub(crate) fn evaluate(
         forbids,
         errors,
     } = findings;
-    machine.matching(|policy| {
-        match machine.holds(policy) {
+    machine.matching(|policy, row| {
+        match machine.holds(row) {
             Ok(false) => {}
-            Ok(true) => match epoch.effect(policy) {
+            Ok(true) => match row.effect {
                 Effect::Permit => permits.push(policy),
                 Effect::Forbid => forbids.push(policy),
             },
@@ -45,11 +45,11 @@ pub(crate) fn evaluate(
     });
     // The index finds policies bucket by bucket; answers come in the order of the policies.
     for list in [permits, forbids] {
-        if !list.is_sorted() {
+        if list.len() > 1 && !list.is_sorted() {
             list.sort_unstable();
         }
     }
-    if !errors.is_sorted_by_key(|(policy, _)| *policy) {
+    if errors.len() > 1 && !errors.is_sorted_by_key(|(policy, _)| *policy) {
         errors.sort_unstable_by_key(|(policy, _)| *policy);
     }
     outcome(epoch, mode, findings)
@@ -79,16 +79,16 @@ fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
 
 /// Whether the request is allowed, and nothing else: stops at the first forbid, and evaluates no permit after
 /// the first that applies.
-pub(crate) fn evaluate_decision(epoch: &Epoch, machine: &Machine<'_>, mode: ErrorMode) -> bool {
+pub(crate) fn evaluate_decision(machine: &Machine<'_>, mode: ErrorMode) -> bool {
     let mut permitted = false;
     let mut denied = false;
-    machine.matching(|policy| {
-        let effect = epoch.effect(policy);
+    machine.matching(|_, row| {
+        let effect = row.effect;
         // In the strictest mode a permit that errors spoils an allow, so every permit has to be asked.
         if permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
             return true;
         }
-        match (machine.holds(policy), effect) {
+        match (machine.holds(row), effect) {
             (Ok(false), _) => {}
             (Ok(true), Effect::Permit) => permitted = true,
             (Ok(true), Effect::Forbid) => denied = true,
@@ -106,6 +106,7 @@ pub(crate) fn evaluate_decision(epoch: &Epoch, machine: &Machine<'_>, mode: Erro
 }
 
 /// Resolves a request and makes the machine that evaluates it.
+#[inline]
 pub(crate) fn prepare<'a>(
     epoch: &'a Epoch,
     request: &Request<'_>,

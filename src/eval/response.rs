@@ -37,7 +37,7 @@ pub struct Response<'a> {
     pub(crate) outcome: Outcome,
     pub(crate) pin: Pin<'a>,
     pub(crate) lease: Lease<'a>,
-    pub(crate) request_error: Option<Box<RequestError>>,
+    pub(crate) request_error: Option<RequestError>,
 }
 
 impl Response<'_> {
@@ -84,7 +84,7 @@ impl Response<'_> {
 
     /// What was wrong with the request, when the outcome is [`Outcome::InvalidRequest`].
     pub fn request_error(&self) -> Option<&RequestError> {
-        self.request_error.as_deref()
+        self.request_error.as_ref()
     }
 
     /// The policies, schema and entities that were decided on.
@@ -104,7 +104,7 @@ impl Response<'_> {
                 .errors()
                 .map(|error| (error.policy().id().clone(), error.kind()))
                 .collect(),
-            request_error: self.request_error.as_deref().cloned(),
+            request_error: self.request_error.clone(),
             version: self.version(),
         }
     }

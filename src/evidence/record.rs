@@ -10,7 +10,7 @@ use crate::decision::{Decision, Effect, Outcome};
 use crate::epoch::{Epoch, Version};
 use crate::ext::Datetime;
 use crate::id::{EntityUidRef, NodeId, PolicyId};
-use crate::program::Program;
+use crate::program::{Body, Policy, Program};
 use crate::request::locals::RequestNames;
 use crate::request::{Request, RequestError, TraceIds};
 use crate::value::arena::NameText;
@@ -204,18 +204,18 @@ impl<'a> RecordedPolicy<'a> {
         Self { program, policy }
     }
 
-    fn policy(&self) -> Option<&'a crate::program::Policy> {
-        self.program.policies.get(self.policy as usize)
+    /// Numbers come from the program itself.
+    pub(crate) fn program_policy(&self) -> &'a Policy {
+        &self.program.policies[self.policy as usize]
     }
 
-    fn body(&self) -> Option<&'a crate::program::Body> {
-        self.program.bodies.get(self.policy()?.body as usize)
+    fn body(&self) -> Option<&'a Body> {
+        self.program.bodies.get(self.program_policy().body as usize)
     }
 
     /// The policy's id.
     pub fn id(&self) -> &'a PolicyId {
-        // Numbers come from the program itself; the first policy stands in for what cannot happen.
-        &self.program.policies[self.policy as usize].id
+        &self.program_policy().id
     }
 
     /// Whether it permits or forbids.
@@ -305,10 +305,6 @@ impl<'a> RecordedError<'a> {
     pub fn source(&self) -> Option<(Option<&'a str>, std::ops::Range<usize>)> {
         let span = self.policy().body()?.source.as_ref()?;
         Some((span.file.as_deref(), span.start as usize..span.end as usize))
-    }
-
-    pub(crate) fn node(&self) -> NodeId {
-        self.raise.node
     }
 }
 

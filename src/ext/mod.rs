@@ -17,9 +17,9 @@ mod ipaddr;
 )]
 mod tests;
 
-pub use datetime::{Datetime, Duration};
-pub use decimal::Decimal;
-pub use ipaddr::IpAddr;
+pub(crate) use datetime::{Datetime, Duration};
+pub(crate) use decimal::Decimal;
+pub(crate) use ipaddr::IpAddr;
 
 /// Why a constructor refused its text, or why an operation has no result.
 ///

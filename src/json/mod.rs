@@ -24,7 +24,9 @@ pub(crate) mod tests;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
-pub(crate) use cursor::{JsonError, JsonErrorKind, Position};
+#[cfg(test)]
+pub(crate) use cursor::Position;
+pub(crate) use cursor::{JsonError, JsonErrorKind};
 pub(crate) use entity::read_entity;
 pub(crate) use error::{ReadError, ReadErrorKind};
 pub(crate) use name::is_normalized_type_name;

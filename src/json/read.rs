@@ -20,6 +20,7 @@ use super::{Json, Member, ReadError, ReadErrorKind, Step, is_normalized_type_nam
 type Outcome<'a, T = Value<'a>> = Result<T, ReadError<'a>>;
 
 /// Reads one value: an attribute, a tag, or anything else that stands alone. `expected` is its declared type.
+#[cfg(test)]
 pub(crate) fn read_value<'a>(
     arena: &'a Bump,
     json: &'a Json<'a>,

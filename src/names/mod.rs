@@ -55,11 +55,6 @@ impl Names {
         }
     }
 
-    /// How many uids there are; ids of uids are below this.
-    pub(crate) fn uid_count(&self) -> usize {
-        self.uids.len()
-    }
-
     /// All uids, by number.
     pub(crate) fn uids(&self) -> impl Iterator<Item = Uid> + use<> {
         (0..self.uids.len()).map_while(Uid::known)

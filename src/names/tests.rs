@@ -31,5 +31,5 @@ fn tables_survive_growth() {
         assert_eq!(names.find_sym(&i.to_string()), Some(*sym));
         assert_eq!(names.sym_text(*sym), i.to_string());
     }
-    assert_eq!(names.uid_count(), 5000);
+    assert_eq!(names.uids().count(), 5000);
 }

@@ -42,6 +42,9 @@ pub(crate) struct Body {
     pub(crate) effect: Effect,
     /// `when` conditions as they are, `unless` conditions negated, in source order.
     pub(crate) conditions: Span,
+    /// The same with `a && b` taken apart, also within: what is evaluated, one after the other. Equal to the
+    /// conjunctions because each part must be boolean in both, and the first that is false or fails decides.
+    pub(crate) conjuncts: Span,
     /// Sorted by name.
     pub(crate) annotations: Box<[(Box<str>, Box<str>)]>,
     pub(crate) source: Option<SourceSpan>,

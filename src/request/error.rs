@@ -8,7 +8,13 @@ use crate::limits::LimitExceeded;
 /// A request that could not be decided; it is denied with
 /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RequestError {
+pub struct RequestError(
+    /// Boxed, so that the hot path, where there is no error, passes on a pointer's width.
+    Box<Parts>,
+);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Parts {
     part: RequestPart,
     entity: Option<EntityUid>,
     limit: Option<LimitExceeded>,
@@ -34,51 +40,52 @@ pub enum RequestPart {
 }
 
 impl RequestError {
+    #[cold]
     pub(crate) fn new(part: RequestPart, message: impl fmt::Display) -> Self {
-        Self {
+        Self(Box::new(Parts {
             part,
             entity: None,
             limit: None,
             message: message.to_string(),
-        }
+        }))
     }
 
+    #[cold]
     pub(crate) fn limit_of(part: RequestPart, limit: LimitExceeded) -> Self {
-        Self {
-            limit: Some(limit),
-            ..Self::new(part, limit)
-        }
+        let mut error = Self::new(part, limit);
+        error.0.limit = Some(limit);
+        error
     }
 
     pub(crate) fn within(mut self, entity: EntityUidRef<'_>) -> Self {
-        self.entity = Some(entity.to_owned());
+        self.0.entity = Some(entity.to_owned());
         self
     }
 
     /// The request-scoped entity that is wrong, when it is one.
     pub fn entity(&self) -> Option<&EntityUid> {
-        self.entity.as_ref()
+        self.0.entity.as_ref()
     }
 
     /// Which part of the request is wrong.
     pub fn part(&self) -> RequestPart {
-        self.part
+        self.0.part
     }
 
     /// The limit that was exceeded, when that is the problem.
     pub fn limit(&self) -> Option<LimitExceeded> {
-        self.limit
+        self.0.limit
     }
 
     /// What is wrong, with the path of the value in question where there is one.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = match self.part {
+        let part = match self.0.part {
             RequestPart::Principal => "principal",
             RequestPart::Action => "action",
             RequestPart::Resource => "resource",
@@ -86,9 +93,9 @@ impl fmt::Display for RequestError {
             RequestPart::Entities => "request-scoped entities",
             RequestPart::Request => "request",
         };
-        match &self.entity {
-            Some(entity) => write!(f, "{part}: entity {entity}: {}", self.message),
-            None => write!(f, "{part}: {}", self.message),
+        match &self.0.entity {
+            Some(entity) => write!(f, "{part}: entity {entity}: {}", self.0.message),
+            None => write!(f, "{part}: {}", self.0.message),
         }
     }
 }

@@ -33,7 +33,9 @@ use std::{net, time};
 use serde::ser::{Error, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use crate::ext::{self, ExtError};
+use crate::ext;
+
+pub use crate::ext::ExtError;
 use crate::id::EntityUidRef;
 
 /// The newtype names by which our serializer knows these types. They are no identifiers, so that no derived

@@ -31,6 +31,15 @@ impl Bounds {
         }
     }
 
+    /// None but the bound on depth that every reader has: for what is checked later, where it is stored.
+    pub(crate) fn unchecked() -> Self {
+        Self {
+            bytes: (Limit::AttributeBytes, usize::MAX),
+            depth: (Limit::AttributeDepth, usize::MAX),
+            set_elements: usize::MAX,
+        }
+    }
+
     /// The bound on depth, which writers keep while they write.
     pub(crate) fn depth(&self) -> (Limit, usize) {
         self.depth

@@ -10,16 +10,19 @@ use super::{ErrorKind, Set, Value};
 
 type Outcome<'a> = Result<Value<'a>, ErrorKind>;
 
-pub(crate) fn not(value: Value<'_>) -> Outcome<'static> {
-    Ok(Value::Bool(!value.as_bool()?))
+/// What operators give whose result is boolean whenever there is one.
+type Test = Result<bool, ErrorKind>;
+
+pub(crate) fn not(value: Value<'_>) -> Test {
+    Ok(!value.as_bool()?)
 }
 
 pub(crate) fn neg(value: Value<'_>) -> Outcome<'static> {
     overflow(value.as_long()?.checked_neg())
 }
 
-pub(crate) fn is_empty(value: Value<'_>) -> Outcome<'static> {
-    Ok(Value::Bool(value.as_set()?.len() == 0))
+pub(crate) fn is_empty(value: Value<'_>) -> Test {
+    Ok(value.as_set()?.len() == 0)
 }
 
 pub(crate) fn add(a: Value<'_>, b: Value<'_>) -> Outcome<'static> {
@@ -39,40 +42,38 @@ fn overflow(result: Option<i64>) -> Outcome<'static> {
 }
 
 /// `<`: two longs, two datetimes or two durations. Decimals have methods instead.
-pub(crate) fn less(a: Value<'_>, b: Value<'_>) -> Outcome<'static> {
+pub(crate) fn less(a: Value<'_>, b: Value<'_>) -> Test {
     match (a, b) {
-        (Value::Long(a), Value::Long(b)) => Ok(Value::Bool(a < b)),
-        (Value::Datetime(a), Value::Datetime(b)) => Ok(Value::Bool(a < b)),
-        (Value::Duration(a), Value::Duration(b)) => Ok(Value::Bool(a < b)),
+        (Value::Long(a), Value::Long(b)) => Ok(a < b),
+        (Value::Datetime(a), Value::Datetime(b)) => Ok(a < b),
+        (Value::Duration(a), Value::Duration(b)) => Ok(a < b),
         _ => Err(ErrorKind::TypeError),
     }
 }
 
 /// `<=`, defined where [`less`] is.
-pub(crate) fn less_eq(a: Value<'_>, b: Value<'_>) -> Outcome<'static> {
+pub(crate) fn less_eq(a: Value<'_>, b: Value<'_>) -> Test {
     match (a, b) {
-        (Value::Long(a), Value::Long(b)) => Ok(Value::Bool(a <= b)),
-        (Value::Datetime(a), Value::Datetime(b)) => Ok(Value::Bool(a <= b)),
-        (Value::Duration(a), Value::Duration(b)) => Ok(Value::Bool(a <= b)),
+        (Value::Long(a), Value::Long(b)) => Ok(a <= b),
+        (Value::Datetime(a), Value::Datetime(b)) => Ok(a <= b),
+        (Value::Duration(a), Value::Duration(b)) => Ok(a <= b),
         _ => Err(ErrorKind::TypeError),
     }
 }
 
-pub(crate) fn contains(set: Value<'_>, item: Value<'_>) -> Outcome<'static> {
-    Ok(Value::Bool(set.as_set()?.contains(item)))
+pub(crate) fn contains(set: Value<'_>, item: Value<'_>) -> Test {
+    Ok(set.as_set()?.contains(item))
 }
 
-pub(crate) fn contains_all(set: Value<'_>, items: Value<'_>) -> Outcome<'static> {
+pub(crate) fn contains_all(set: Value<'_>, items: Value<'_>) -> Test {
     let (set, items) = (set.as_set()?, items.as_set()?);
-    Ok(Value::Bool(
-        items.len() <= set.len() && items.iter().all(|item| set.contains(item)),
-    ))
+    Ok(items.len() <= set.len() && items.iter().all(|item| set.contains(item)))
 }
 
-pub(crate) fn contains_any(a: Value<'_>, b: Value<'_>) -> Outcome<'static> {
+pub(crate) fn contains_any(a: Value<'_>, b: Value<'_>) -> Test {
     let (a, b) = (a.as_set()?, b.as_set()?);
     let (small, large): (Set<'_>, Set<'_>) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    Ok(Value::Bool(small.iter().any(|item| large.contains(item))))
+    Ok(small.iter().any(|item| large.contains(item)))
 }
 
 /// The extension functions, constructors first. Names and arities are Cedar's.

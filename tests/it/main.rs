@@ -16,6 +16,7 @@ mod language;
 mod limits;
 mod loading;
 mod oracle;
+mod positions;
 mod properties;
 mod requests;
 mod sinks;

@@ -35,6 +35,7 @@ use writer::{Place, ValueWriter, Writer};
 pub(crate) type Observed<'o> = &'o dyn Fn(&str) -> bool;
 
 /// Writes one value. Structs, sequences, newtypes and `Some` may stand in each other up to `max_depth` deep.
+#[cfg(test)]
 pub(crate) fn write_value<'a, T: Serialize + ?Sized>(
     arena: &'a Bump,
     value: &T,

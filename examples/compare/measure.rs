@@ -1,0 +1,219 @@
+//! Checking and timing both engines.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use cedar_policy as cedar;
+use duramen::{PreparedRequest, Request, Session};
+
+use crate::counting::allocations;
+use crate::scenario::{Answer, Case, Scenario};
+
+/// How much of the work is timed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Eval,
+    EndToEnd,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Eval => "eval",
+            Self::EndToEnd => "e2e",
+        }
+    }
+}
+
+/// What was measured: nanoseconds and allocations per decision.
+pub(crate) struct Figures {
+    pub(crate) cedar_ns: f64,
+    pub(crate) duramen_ns: f64,
+    pub(crate) cedar_allocs: f64,
+    pub(crate) duramen_allocs: f64,
+    pub duramen_p99_ns: f64,
+}
+
+/// Rounds in which the engines take turns; an odd number has a median.
+const ROUNDS: usize = 31;
+
+/// A round of one engine takes at least this long, so that reading the clock does not count.
+const ROUND: Duration = Duration::from_millis(4);
+
+/// A round makes at most this many decisions with the slower engine.
+const SLOW_ROUND: Duration = Duration::from_millis(150);
+
+fn ours<'c>(case: &'c Case) -> Request<'c> {
+    Request::new(
+        case.principal.pair(),
+        case.action.pair(),
+        case.resource.pair(),
+    )
+    .context(&case.context)
+}
+
+/// How many requests are answered differently by the two engines, or differently from the record.
+pub(crate) fn mismatches(scenario: &Scenario) -> usize {
+    let engine = cedar::Authorizer::new();
+    let mut session = scenario.authorizer.session();
+    let mut count = 0;
+    for (number, case) in scenario.cases.iter().enumerate() {
+        let cedar = Answer::of_cedar(&engine.is_authorized(
+            &case.cedar,
+            &scenario.policies,
+            &scenario.entities,
+        ));
+        let request = ours(case);
+        let duramen = Answer::of_duramen(&session.is_authorized(&request));
+        let prepared = scenario
+            .authorizer
+            .prepare(&request)
+            .map(|mut prepared| Answer::of_duramen(&session.is_authorized_prepared(&mut prepared)));
+        let decision_only = session.is_allowed(&request);
+        let agree = duramen == cedar
+            && prepared.is_ok_and(|prepared| prepared == cedar)
+            && decision_only == cedar.allowed
+            && case
+                .recorded
+                .as_ref()
+                .is_none_or(|recorded| *recorded == cedar);
+        if !agree {
+            count += 1;
+            eprintln!(
+                "{} request {number}: cedar {cedar:?}, duramen {duramen:?}, recorded {:?}",
+                scenario.name, case.recorded
+            );
+        }
+    }
+    count
+}
+
+pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
+    let engine = cedar::Authorizer::new();
+    let mut session = scenario.authorizer.session();
+    let mut prepared: Vec<PreparedRequest> = scenario
+        .cases
+        .iter()
+        .filter_map(|case| scenario.authorizer.prepare(&ours(case)).ok())
+        .collect();
+
+    let cedar = |case: &Case| match mode {
+        Mode::Eval => {
+            black_box(engine.is_authorized(&case.cedar, &scenario.policies, &scenario.entities));
+        }
+        Mode::EndToEnd => {
+            let request = cedar_request(scenario, case);
+            black_box(engine.is_authorized(&request, &scenario.policies, &scenario.entities));
+        }
+    };
+    let cases = &scenario.cases;
+    let cedar_calls = calls_per_round(|number| cedar(&cases[number % cases.len()]));
+    let mut duramen = |number: usize| {
+        let at = number % cases.len();
+        match mode {
+            Mode::Eval => decide_prepared(&mut session, &mut prepared[at]),
+            Mode::EndToEnd => decide(&mut session, &cases[at]),
+        }
+    };
+    // Twice through everything: the first call of each kind warms the working memory.
+    (0..2 * cases.len()).for_each(&mut duramen);
+    let duramen_calls = calls_per_round(&mut duramen).max(cases.len());
+
+    let cedar_allocs = allocations(|| {
+        (0..cedar_calls).for_each(|number| cedar(&cases[number % cases.len()]));
+    }) as f64
+        / cedar_calls as f64;
+    let duramen_allocs =
+        allocations(|| (0..cases.len()).for_each(&mut duramen)) as f64 / cases.len() as f64;
+
+    let (mut cedar_rounds, mut duramen_rounds) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        cedar_rounds.push(per_call(cedar_calls, |number| {
+            cedar(&cases[number % cases.len()]);
+        }));
+        duramen_rounds.push(per_call(duramen_calls, &mut duramen));
+    }
+    Figures {
+        cedar_ns: median(&mut cedar_rounds),
+        duramen_ns: median(&mut duramen_rounds),
+        cedar_allocs,
+        duramen_allocs,
+        duramen_p99_ns: p99(cases.len(), &mut duramen),
+    }
+}
+
+fn decide(session: &mut Session<'_>, case: &Case) {
+    black_box(session.is_authorized(black_box(&ours(case))).is_allowed());
+}
+
+fn decide_prepared(session: &mut Session<'_>, request: &mut PreparedRequest) {
+    black_box(
+        session
+            .is_authorized_prepared(black_box(request))
+            .is_allowed(),
+    );
+}
+
+/// What an application does to ask Cedar: uids and context from its own data.
+fn cedar_request(scenario: &Scenario, case: &Case) -> cedar::Request {
+    let uid = |(type_name, id): (&str, &str)| {
+        cedar::EntityUid::from_type_name_and_id(
+            scenario.types[type_name].clone(),
+            cedar::EntityId::new(id),
+        )
+    };
+    let context = case
+        .context
+        .to_cedar_context()
+        .unwrap_or_else(|_| cedar::Context::empty());
+    cedar::Request::new(
+        uid(case.principal.pair()),
+        uid(case.action.pair()),
+        uid(case.resource.pair()),
+        context,
+        None,
+    )
+    .unwrap_or_else(|_| case.cedar.clone())
+}
+
+/// How many calls make a round of a useful length.
+fn calls_per_round(mut call: impl FnMut(usize)) -> usize {
+    let mut calls = 1;
+    loop {
+        let start = Instant::now();
+        (0..calls).for_each(&mut call);
+        let took = start.elapsed();
+        if took >= ROUND || took * 4 >= SLOW_ROUND {
+            return calls;
+        }
+        calls *= 2;
+    }
+}
+
+fn per_call(calls: usize, call: impl FnMut(usize)) -> f64 {
+    let start = Instant::now();
+    (0..calls).for_each(call);
+    start.elapsed().as_nanos() as f64 / calls as f64
+}
+
+/// The 99th percentile of single calls, less what reading the clock costs.
+fn p99(cases: usize, mut call: impl FnMut(usize)) -> f64 {
+    let mut clock: Vec<f64> = (0..10_000)
+        .map(|_| Instant::now().elapsed().as_nanos() as f64)
+        .collect();
+    let clock = median(&mut clock);
+    let mut times: Vec<f64> = (0..cases.max(1000) * 10)
+        .map(|number| {
+            let start = Instant::now();
+            call(number);
+            start.elapsed().as_nanos() as f64 - clock
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() * 99 / 100]
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,283 @@
+//! Where in the source an evaluation error is: the bytes that Cedar's own error would underline.
+//!
+//! Our syntax tree has no positions (Cedar's public one has none), and storing them for every node would cost
+//! memory that nearly nobody asks for. So the one policy that failed is run again in stock Cedar, on the
+//! entities that it can reach, and Cedar's error is asked for its label.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::str::FromStr;
+
+use bumpalo::Bump;
+use cedar_policy::{self as cedar, RestrictedExpression};
+
+use crate::compile::stack;
+use crate::epoch::Epoch;
+use crate::eval::{self, Machine, Reading, Response};
+use crate::id::{PolicyId, Uid};
+use crate::limits::Limits;
+use crate::program::{Node, Policy, Program};
+use crate::request::Request;
+use crate::request::locals::{Locals, RequestNames};
+use crate::value::arena::NameText;
+use crate::value::{ErrorKind, Record, Stored, Value};
+
+/// An evaluation error with its place in the source. Made by [`Response::locate_errors`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErrorLocation {
+    policy: PolicyId,
+    kind: ErrorKind,
+    file: Option<String>,
+    range: Option<Range<usize>>,
+}
+
+impl ErrorLocation {
+    /// The policy that could not be evaluated.
+    pub fn policy(&self) -> &PolicyId {
+        &self.policy
+    }
+
+    /// The kind of error.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The file that the policy was loaded from, if it was a file.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The bytes of the source text that `cedar-policy`'s error labels. For a link, those of its template.
+    /// `None` for policies that were not loaded from Cedar text, and where Cedar's error has no label.
+    ///
+    /// For policies of a `cedar_policy::PolicySet`, the bytes of the policy's own text.
+    pub fn range(&self) -> Option<Range<usize>> {
+        self.range.clone()
+    }
+}
+
+impl Response<'_> {
+    /// Finds out where in their sources the policies failed. `request` must be the request that this is the
+    /// response to; policies and entities are those that were decided on.
+    ///
+    /// Runs each failed policy again in `cedar-policy`: for showing an error to a person, not for hot paths.
+    ///
+    /// ```
+    /// # use duramen::{Authorizer, Request};
+    /// let policies = "permit(principal, action, resource) when { context.mfa };";
+    /// let authorizer = Authorizer::builder().policies(policies).build()?;
+    /// let request = Request::new(("User", "alice"), ("Action", "view"), ("Photo", "p1"));
+    /// let response = authorizer.is_authorized(&request);
+    /// let errors = response.locate_errors(&request);
+    /// assert_eq!(&policies[errors[0].range().unwrap()], "context.mfa");
+    /// # Ok::<(), duramen::BuildError>(())
+    /// ```
+    pub fn locate_errors(&self, request: &Request<'_>) -> Vec<ErrorLocation> {
+        let epoch = self.pin.epoch();
+        let arena = Bump::new();
+        let mut locals = Locals::default();
+        // The request has been accepted once, under limits that may be wider than the default ones.
+        let reading = Reading {
+            limits: Limits::default()
+                .with_context_bytes(usize::MAX)
+                .with_context_depth(usize::MAX)
+                .with_attribute_bytes(usize::MAX)
+                .with_attribute_depth(usize::MAX)
+                .with_set_elements(usize::MAX)
+                .with_overlay_entities(usize::MAX)
+                .with_input_bytes(usize::MAX),
+            validate: false,
+            keep_inputs: true,
+        };
+        let prepared = eval::prepare(epoch, request, &reading, &arena, &mut locals);
+        let Ok((machine, resolved, names)) = prepared else {
+            return Vec::new();
+        };
+        let asked = Asked {
+            epoch,
+            machine: &machine,
+            names,
+            uids: [resolved.principal, resolved.action, resolved.resource],
+            context: resolved.context,
+        };
+        self.errors()
+            .map(|error| {
+                let policy = error.policy();
+                ErrorLocation {
+                    policy: policy.id().clone(),
+                    kind: error.kind(),
+                    file: error.source().and_then(|(file, _)| Some(file?.to_owned())),
+                    range: asked.label(policy.program_policy()),
+                }
+            })
+            .collect()
+    }
+}
+
+/// A request on an epoch, to be put to stock Cedar.
+struct Asked<'a, 'm> {
+    epoch: &'a Epoch,
+    machine: &'m Machine<'a>,
+    names: RequestNames<'a>,
+    uids: [Uid; 3],
+    context: Record<'a>,
+}
+
+impl Asked<'_, '_> {
+    /// What Cedar's error labels when `policy` is evaluated, in the bytes of the policy's source.
+    fn label(&self, policy: &Policy) -> Option<Range<usize>> {
+        let program = &*self.epoch.program;
+        let source = program.bodies.get(policy.body as usize)?.source.as_ref()?;
+        let start = source.start as usize;
+        let text = source.text.get(start..source.end as usize)?;
+        let entities = cedar::Entities::from_entities(self.reachable(policy), None).ok()?;
+        let [principal, action, resource] = self.uids.map(|uid| self.uid(uid));
+        let context = cedar::Context::from_pairs(self.fields(self.context)).ok()?;
+        let request = cedar::Request::new(principal?, action?, resource?, context, None).ok()?;
+        // Cedar's parser and evaluator recurse; the policy is within the limits it was loaded under.
+        let label = stack::with_parser_stack(&Limits::default(), || {
+            let set = policy_set(program, policy, text)?;
+            let response = cedar::Authorizer::new().is_authorized(&request, &set, &entities);
+            let cedar::AuthorizationError::PolicyEvaluationError(error) =
+                response.diagnostics().errors().next()?;
+            let error = cedar::ffi::DetailedError::from(error.inner());
+            let label = error.source_locations.first()?;
+            Some(label.loc.start..label.loc.end)
+        });
+        let label = label.ok()??;
+        Some(start + label.start..start + label.end)
+    }
+
+    /// Every entity that evaluating the policy can come across: from the request and from the policy's
+    /// constants, by way of attributes and tags. Ancestors stand in as parents; that is all that `in` asks for.
+    fn reachable(&self, policy: &Policy) -> Vec<cedar::Entity> {
+        let mut open: Vec<Uid> = self.uids.to_vec();
+        mentioned(Value::Record(self.context), &mut open);
+        for constant in self.constants(policy) {
+            mentioned(constant.view(), &mut open);
+        }
+        let mut seen = HashSet::new();
+        let mut entities = Vec::new();
+        while let Some(next) = open.pop() {
+            if !seen.insert(next) {
+                continue;
+            }
+            let Some((attrs, tags)) = self.machine.entity(next) else {
+                continue;
+            };
+            mentioned(Value::Record(attrs), &mut open);
+            mentioned(Value::Record(tags), &mut open);
+            let Some(uid) = self.uid(next) else { continue };
+            let parents = self.machine.ancestors(next);
+            let parents: HashSet<_> = parents
+                .iter()
+                .filter_map(|above| self.uid(*above))
+                .collect();
+            let entity =
+                cedar::Entity::new_with_tags(uid, self.fields(attrs), parents, self.fields(tags));
+            entities.extend(entity.ok());
+        }
+        entities
+    }
+
+    /// The constants in a policy's conditions.
+    fn constants(&self, policy: &Policy) -> Vec<&Stored> {
+        let program = &self.epoch.program;
+        let Some(body) = program.bodies.get(policy.body as usize) else {
+            return Vec::new();
+        };
+        let mut open = program.conditions(body).to_vec();
+        let mut constants = Vec::new();
+        while let Some(id) = open.pop() {
+            let Some(node) = program.nodes.get(id.index()) else {
+                continue;
+            };
+            if let Node::Constant(index) = node {
+                constants.extend(self.epoch.linked.constants.get(*index as usize));
+            }
+            let (fixed, listed) = program.operands(*node);
+            open.extend(fixed.into_iter().flatten());
+            open.extend_from_slice(listed);
+        }
+        constants
+    }
+
+    fn fields(&self, record: Record<'_>) -> Vec<(String, RestrictedExpression)> {
+        record
+            .iter()
+            .filter_map(|(key, value)| {
+                Some((self.names.sym_text(key).to_owned(), self.expression(value)?))
+            })
+            .collect()
+    }
+
+    fn expression(&self, value: Value<'_>) -> Option<RestrictedExpression> {
+        Some(match value {
+            Value::Bool(b) => RestrictedExpression::new_bool(b),
+            Value::Long(i) => RestrictedExpression::new_long(i),
+            Value::String(s) => RestrictedExpression::new_string(s.to_owned()),
+            Value::Entity(uid) => RestrictedExpression::new_entity_uid(self.uid(uid)?),
+            Value::Set(set) => RestrictedExpression::new_set(
+                set.iter()
+                    .map(|item| self.expression(item))
+                    .collect::<Option<Vec<_>>>()?,
+            ),
+            Value::Record(record) => RestrictedExpression::new_record(self.fields(record)).ok()?,
+            Value::Decimal(d) => RestrictedExpression::new_decimal(d.to_string()),
+            Value::Ip(ip) => RestrictedExpression::new_ip(ip.to_string()),
+            Value::Duration(d) => RestrictedExpression::new_duration(d.to_string()),
+            Value::Datetime(d) if d.is_representable() => {
+                RestrictedExpression::new_datetime(d.to_string())
+            }
+            Value::Datetime(d) => RestrictedExpression::from_str(&format!(
+                "datetime(\"1970-01-01\").offset(duration(\"{}ms\"))",
+                d.millis()
+            ))
+            .ok()?,
+        })
+    }
+
+    fn uid(&self, of: Uid) -> Option<cedar::EntityUid> {
+        uid(self.names.uid_text(of))
+    }
+}
+
+/// The one policy alone: static, or the template with its one link.
+fn policy_set(program: &Program, policy: &Policy, text: &str) -> Option<cedar::PolicySet> {
+    let mut set = cedar::PolicySet::new();
+    let id = cedar::PolicyId::new("policy");
+    if policy.slots == [None, None] {
+        set.add(cedar::Policy::parse(Some(id), text).ok()?).ok()?;
+        return Some(set);
+    }
+    let template = cedar::PolicyId::new("template");
+    set.add_template(cedar::Template::parse(Some(template.clone()), text).ok()?)
+        .ok()?;
+    let mut values = HashMap::new();
+    let slots = [cedar::SlotId::principal(), cedar::SlotId::resource()];
+    for (slot, value) in slots.into_iter().zip(policy.slots) {
+        if let Some(value) = value {
+            values.insert(slot, uid(program.names.uid_text(value))?);
+        }
+    }
+    set.link(template, id, values).ok()?;
+    Some(set)
+}
+
+fn uid((type_name, id): (&str, &str)) -> Option<cedar::EntityUid> {
+    let type_name = cedar::EntityTypeName::from_str(type_name).ok()?;
+    Some(cedar::EntityUid::from_type_name_and_id(
+        type_name,
+        cedar::EntityId::new(id),
+    ))
+}
+
+/// Collects the entities that a value mentions.
+fn mentioned(value: Value<'_>, uids: &mut Vec<Uid>) {
+    match value {
+        Value::Entity(uid) => uids.push(uid),
+        Value::Set(set) => set.iter().for_each(|item| mentioned(item, uids)),
+        Value::Record(record) => record.iter().for_each(|(_, item)| mentioned(item, uids)),
+        _ => {}
+    }
+}

@@ -1,0 +1,144 @@
+//! Positions of evaluation errors: the path in the tree, the policy in its source, the bytes that Cedar labels.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::str::FromStr;
+
+use cedar_policy as cedar;
+use duramen::{Authorizer, Policies, Request};
+
+const ENTITIES: &str = r#"[
+    { "uid": { "type": "User", "id": "alice" },
+      "attrs": { "age": 30, "name": "Alice", "boss": { "__entity": { "type": "User", "id": "bob" } } },
+      "parents": [{ "type": "Group", "id": "staff" }] },
+    { "uid": { "type": "User", "id": "bob" }, "attrs": { "age": 9223372036854775807 }, "parents": [] }
+]"#;
+
+/// Conditions that fail, each in a way of its own.
+const FAILING: [&str; 16] = [
+    "when { principal.nope }",
+    "when { context.nope == 1 }",
+    "when { principal.boss.nope }",
+    "when { principal.boss.age + 1 > 0 }",
+    "when { User::\"nobody\".age == 1 }",
+    "when { principal.name < 3 }",
+    "when { true && (false || principal.age) }",
+    "when { principal.age }",
+    "when { true } unless { principal.nope }",
+    "unless { context.a.b == 1 || ip(\"nonsense\").isIpv4() }",
+    "when { principal in [Group::\"staff\", 1] }",
+    "when { if principal has name then -(-9223372036854775807 - 1) == 0 else true }",
+    "when { {\"a\": [1, decimal(\"1.23456\")]}.a.contains(1) }",
+    "when { ip(\"10.0.0.1\", \"10.0.0.2\").isIpv4() }",
+    "when { principal.getTag(\"x\") == 1 }",
+    "when { context.at.offset(duration(\"9223372036854775807ms\")) < context.at }",
+];
+
+#[test]
+fn bytes_are_those_of_cedars_label() {
+    let mut text = String::from("// ünïcode before the first policy\n");
+    for condition in FAILING {
+        text += &format!("permit(principal, action, resource)\n  {condition}; // {condition}\n");
+    }
+    text += "@note(\"linked\")\nforbid(principal == ?principal, action, resource in ?resource) when { resource.nope };\n";
+    let template = format!("policy{}", FAILING.len());
+    let context =
+        r#"{ "a": { "b": 2 }, "at": { "__extn": { "fn": "datetime", "arg": "2026-11-22" } } }"#;
+
+    let mut set = cedar::PolicySet::from_str(&text).unwrap();
+    let uid = |text: &str| cedar::EntityUid::from_str(text).unwrap();
+    let slots = [
+        (cedar::SlotId::principal(), uid("User::\"alice\"")),
+        (cedar::SlotId::resource(), uid("Photo::\"p\"")),
+    ];
+    set.link(
+        cedar::PolicyId::new(&template),
+        cedar::PolicyId::new("link"),
+        slots.into(),
+    )
+    .unwrap();
+    let entities = cedar::Entities::from_json_str(ENTITIES, None).unwrap();
+    let request = cedar::Request::new(
+        uid("User::\"alice\""),
+        uid("Action::\"view\""),
+        uid("Photo::\"p\""),
+        cedar::Context::from_json_str(context, None).unwrap(),
+        None,
+    )
+    .unwrap();
+    let response = cedar::Authorizer::new().is_authorized(&request, &set, &entities);
+    let expected: BTreeMap<String, Option<Range<usize>>> = response
+        .diagnostics()
+        .errors()
+        .map(|error| {
+            let cedar::AuthorizationError::PolicyEvaluationError(error) = error;
+            let detailed = cedar::ffi::DetailedError::from(error.inner());
+            let label = detailed.source_locations.first();
+            (
+                error.policy_id().to_string(),
+                label.map(|label| label.loc.start..label.loc.end),
+            )
+        })
+        .collect();
+    assert_eq!(expected.len(), FAILING.len() + 1, "every policy fails");
+
+    let policies = Policies::new().text(text.as_str()).link(
+        template.as_str(),
+        "link",
+        Some(("User", "alice").into()),
+        Some(("Photo", "p").into()),
+    );
+    let authorizer = Authorizer::builder()
+        .policies(policies)
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let request =
+        Request::new(("User", "alice"), ("Action", "view"), ("Photo", "p")).context_json(context);
+    let response = authorizer.is_authorized(&request);
+    let located: BTreeMap<String, Option<Range<usize>>> = response
+        .locate_errors(&request)
+        .into_iter()
+        .map(|error| (error.policy().to_string(), error.range()))
+        .collect();
+    assert_eq!(located, expected);
+
+    // The policy's span, without asking Cedar, holds the label.
+    for error in response.errors() {
+        let (file, span) = error.source().unwrap();
+        assert_eq!(file, None);
+        let label = located[error.policy().id().as_str()].clone().unwrap();
+        assert!(span.start <= label.start && label.end <= span.end);
+        assert!(text[span].starts_with(['p', '@']));
+    }
+}
+
+#[test]
+fn paths_count_conditions_and_operands() {
+    let text = "permit(principal, action, resource)
+        when { true } unless { 1 == 2 || [1, context.nope].isEmpty() } when { context };";
+    let authorizer = Authorizer::builder().policies(text).build().unwrap();
+    let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r"));
+    let response = authorizer.is_authorized(&request);
+    let error = response.errors().next().unwrap();
+    // Condition 1, right side of `||`, operand of `isEmpty`, element 1.
+    assert_eq!(error.path(), [1, 1, 0, 1]);
+}
+
+#[test]
+fn the_overlay_is_part_of_what_is_asked() {
+    let text =
+        "permit(principal, action, resource) when { resource.owner.age > 1 && resource.nope };";
+    let authorizer = Authorizer::builder()
+        .policies(text)
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let overlay = r#"[{ "uid": { "type": "Photo", "id": "p" },
+        "attrs": { "owner": { "__entity": { "type": "User", "id": "alice" } } }, "parents": [] }]"#;
+    let request =
+        Request::new(("User", "alice"), ("Action", "a"), ("Photo", "p")).entities_json(overlay);
+    let response = authorizer.is_authorized(&request);
+    let errors = response.locate_errors(&request);
+    assert_eq!(&text[errors[0].range().unwrap()], "resource.nope");
+}
