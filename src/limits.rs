@@ -81,7 +81,8 @@ limits! {
 
     /// Brackets (round, square, curly) inside one another in policy and schema text, and arrays and
     /// objects inside one another in JSON. Default: 200. The deepest of the 3,957 policy sets of
-    /// Cedar's own corpus has 10. JSON is also held to the 128 levels that `serde_json` allows.
+    /// Cedar's own corpus has 10. Policies and schemas in JSON are also held to the 128 levels that
+    /// `serde_json`, which Cedar reads them with, allows.
     Nesting, nesting, with_nesting = 200;
 
     /// Operators that stand one inside another, brackets included: the depth of the tree that an
@@ -124,13 +125,14 @@ limits! {
     ContextBytes, context_bytes, with_context_bytes = 1 << 20;
 
     /// Records and sets inside one another in a request's context. Default: 64, half of what
-    /// `serde_json` would read.
+    /// `serde_json` would read. More than 256 has no effect: reading recurses.
     ContextDepth, context_depth, with_context_depth = 64;
 
     /// Bytes that one entity's attributes and tags may take once converted. Default: 1 MiB.
     AttributeBytes, attribute_bytes, with_attribute_bytes = 1 << 20;
 
-    /// Records and sets inside one another in one attribute. Default: 64.
+    /// Records and sets inside one another in one attribute. Default: 64. More than 256 has no
+    /// effect: reading recurses.
     AttributeDepth, attribute_depth, with_attribute_depth = 64;
 
     /// Elements of one set, in entities and in a context. Default: 100,000.

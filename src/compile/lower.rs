@@ -1,7 +1,8 @@
 //! From Cedar's public syntax tree to the program's nodes.
 //!
 //! With `source.rs` and `arity.rs` the only importer of `cedar_policy`'s trees. Their enums are
-//! `#[non_exhaustive]`: what is not known here is refused at load, never guessed.
+//! `#[non_exhaustive]`: what is not known here is refused at load, never guessed. Long, because it is one walk over
+//! the whole language that lowers and digests at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The evaluator: walks a program's nodes.
 //!
-//! Recursion is as deep as an expression, which `Limits` bounds at load.
+//! Recursion is as deep as an expression, which `Limits` bounds at load. One long file, because it is one match
+//! over the nodes with what the arms need, and the compiler inlines within it.
 
 use std::cell::RefCell;
 
