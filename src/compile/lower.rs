@@ -300,7 +300,11 @@ impl Lowering {
     /// Lowers an expression that stands `depth` levels deep.
     fn expr(&mut self, expr: &pst::Expr, depth: usize) -> Result<NodeId, LowerError> {
         self.limits.check(Limit::ExpressionDepth, depth)?;
-        let below = depth + 1;
+        let below = if is_connective(expr) {
+            depth
+        } else {
+            depth + 1
+        };
         let node = match expr {
             pst::Expr::Literal(literal) => return self.literal(literal),
             pst::Expr::Var(var) => {
@@ -638,6 +642,20 @@ impl Lowering {
 pub(crate) struct Slots {
     pub(crate) principal: Option<EntityUid>,
     pub(crate) resource: Option<EntityUid>,
+}
+
+/// Whether the limit on depth leaves the node out; see there.
+fn is_connective(expr: &pst::Expr) -> bool {
+    matches!(
+        expr,
+        pst::Expr::UnaryOp {
+            op: pst::UnaryOp::Not,
+            ..
+        } | pst::Expr::BinaryOp {
+            op: pst::BinaryOp::And | pst::BinaryOp::Or,
+            ..
+        }
+    )
 }
 
 fn length(len: usize) -> [u8; 8] {

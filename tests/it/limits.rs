@@ -252,3 +252,50 @@ fn deep_input_is_survived() {
         .to_owned();
     assert_eq!(response.outcome, Outcome::InvalidRequest);
 }
+
+/// Evaluation recurses as deep as an expression. The deepest that the default limits let through must fit into
+/// the stack of an ordinary thread, in a build without optimisation too.
+#[test]
+fn the_deepest_expression_fits_an_ordinary_stack() {
+    let chain = |first: &str, link: &str, count: usize| {
+        let mut text = String::from(first);
+        for _ in 0..count {
+            text.push_str(link);
+        }
+        text
+    };
+    // Just below the limits: 150 levels, or 1,000 of connectives.
+    let conditions = [
+        format!("{} > 0", chain("context.n", " + 1", 146)),
+        format!("context{} == 1", ".n".repeat(146)),
+        chain("context.b", " && context.b", 990),
+        chain("context.c", " || context.c", 990),
+        format!("!({})", chain("context.b", " && context.b", 980)),
+        format!("{}context.b{}", "!(".repeat(190), ")".repeat(190)),
+        format!(
+            "{}1{} == 1",
+            "(if context.b then ".repeat(146),
+            " else 2)".repeat(146)
+        ),
+        format!("{}context.n{}.isEmpty()", "[".repeat(146), "]".repeat(146)),
+    ];
+    for condition in conditions {
+        let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+        let authorizer = duramen::Authorizer::builder()
+            .policies(text.as_str())
+            .build()
+            .unwrap();
+        std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(move || {
+                let request = duramen::Request::new(("U", "u"), ("Action", "a"), ("R", "r"))
+                    .context_json(r#"{ "n": 1, "b": true, "c": false }"#);
+                let response = authorizer.is_authorized(&request);
+                assert!(response.request_error().is_none());
+                let _ = response.locate_errors(&request);
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+}
