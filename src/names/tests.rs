@@ -16,6 +16,20 @@ fn a_uid_is_its_type_and_its_id() {
 }
 
 #[test]
+fn short_texts_are_compared_whole() {
+    for len in 0..40_usize {
+        let text: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        assert!(same_bytes(&text, &text.clone()));
+        for at in 0..len {
+            let mut other = text.clone();
+            other[at] ^= 0x80;
+            assert!(!same_bytes(&text, &other), "byte {at} of {len}");
+            assert!(!same_bytes(&text, &other[..at]));
+        }
+    }
+}
+
+#[test]
 fn tables_survive_growth() {
     let mut names = Names::new();
     let uids: Vec<Uid> = (0..5000)
