@@ -11,7 +11,7 @@ use cedar_policy as cedar;
 
 use crate::compile::schema::SchemaSource;
 use crate::compile::source::{Compiled, compile};
-use crate::compile::{self, CompileError, Entities, Policies, Problem};
+use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
 use crate::entity::{EntityError, Snapshot};
 use crate::epoch::{Epoch, Parts, Published, Sequence};
@@ -144,21 +144,17 @@ impl Builder {
 
     /// A schema file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
     pub fn schema_file(mut self, path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let file: Arc<str> = path.display().to_string().into();
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let (file, text) = (Some(file), text.into());
-                let is_json = path.extension().is_some_and(|end| end == "json");
-                self.schema.push(if is_json {
-                    SchemaInput::Json { file, text }
-                } else {
-                    SchemaInput::Text { file, text }
-                });
-            }
-            Err(error) => self
-                .problems
-                .push(Problem::new(format_args!("cannot be read: {error}")).in_file(Some(&file))),
+        match SourceFile::read(path.as_ref()) {
+            Ok(SourceFile {
+                file,
+                text,
+                is_json,
+            }) => self.schema.push(if is_json {
+                SchemaInput::Json { file, text }
+            } else {
+                SchemaInput::Text { file, text }
+            }),
+            Err(problem) => self.problems.push(*problem),
         }
         self
     }

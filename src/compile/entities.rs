@@ -1,7 +1,6 @@
 //! Loading entities: typed values, JSON text, `cedar_policy::Entities`.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -286,25 +285,9 @@ impl<F: NameText> Rename for IntoNames<'_, F> {
     }
 }
 
-/// Ids that are the table's already.
-struct SameNames;
-
-impl Rename for SameNames {
-    type Error = Infallible;
-
-    fn uid(&mut self, uid: Uid) -> Result<Uid, Infallible> {
-        Ok(uid)
-    }
-
-    fn sym(&mut self, sym: Sym) -> Result<Sym, Infallible> {
-        Ok(sym)
-    }
-}
-
 fn stored(record: Record<'_>) -> StoredRecord {
-    let copied: Result<Stored, Infallible> = Stored::copy_of(Value::Record(record), &mut SameNames);
-    match copied {
-        Ok(Stored::Record(record)) => *record,
+    match Stored::of(Value::Record(record)) {
+        Stored::Record(record) => *record,
         _ => StoredRecord::default(),
     }
 }

@@ -4,14 +4,11 @@
 //! fails when it is reached, at the position it has; only whole constant expressions are replaced, so that the
 //! positions of all others stay what they are in the source.
 
-use std::convert::Infallible;
-
 use bumpalo::Bump;
 
-use crate::id::{NodeId, Sym, Uid};
+use crate::id::NodeId;
 use crate::program::Node;
 use crate::value::arena;
-use crate::value::stored::Rename;
 use crate::value::{ErrorKind, Stored, Value, ops};
 
 use super::lower::Lowering;
@@ -87,8 +84,7 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         | Node::IsIn(..)
         | Node::CallAny(..) => return None,
     };
-    let copied: Result<Stored, Infallible> = Stored::copy_of(result.ok()?, &mut SameNames);
-    copied.ok()
+    result.ok().map(Stored::of)
 }
 
 fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
@@ -107,18 +103,4 @@ fn like(program: &Lowering, value: Value<'_>, pattern: u32) -> Result<Value<'sta
             .get(pattern as usize)
             .is_some_and(|pattern| pattern.matches(text)),
     ))
-}
-
-struct SameNames;
-
-impl Rename for SameNames {
-    type Error = Infallible;
-
-    fn uid(&mut self, uid: Uid) -> Result<Uid, Infallible> {
-        Ok(uid)
-    }
-
-    fn sym(&mut self, sym: Sym) -> Result<Sym, Infallible> {
-        Ok(sym)
-    }
 }

@@ -72,21 +72,17 @@ impl Policies {
     /// Adds a file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let file: Arc<str> = path.display().to_string().into();
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let (file, text) = (Some(file), text.into());
-                let is_json = path.extension().is_some_and(|end| end == "json");
-                self.sources.policies.push(if is_json {
-                    PolicySource::Json { file, text }
-                } else {
-                    PolicySource::Text { file, text }
-                });
-            }
-            Err(error) => self
-                .problems
-                .push(Problem::new(format_args!("cannot be read: {error}")).in_file(Some(&file))),
+        match SourceFile::read(path.as_ref()) {
+            Ok(SourceFile {
+                file,
+                text,
+                is_json,
+            }) => self.sources.policies.push(if is_json {
+                PolicySource::Json { file, text }
+            } else {
+                PolicySource::Text { file, text }
+            }),
+            Err(problem) => self.problems.push(*problem),
         }
         self
     }
@@ -153,6 +149,31 @@ impl From<&str> for Policies {
 impl From<cedar::PolicySet> for Policies {
     fn from(set: cedar::PolicySet) -> Self {
         Self::new().policy_set(set)
+    }
+}
+
+/// A policy or schema file.
+pub(crate) struct SourceFile {
+    pub(crate) file: Option<Arc<str>>,
+    pub(crate) text: Arc<str>,
+    /// Whether the name says that it is Cedar's JSON syntax.
+    pub(crate) is_json: bool,
+}
+
+impl SourceFile {
+    pub(crate) fn read(path: &Path) -> Result<Self, Box<Problem>> {
+        let file: Arc<str> = path.display().to_string().into();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self {
+                file: Some(file),
+                text: text.into(),
+                is_json: path.extension().is_some_and(|end| end == "json"),
+            }),
+            Err(error) => {
+                let problem = Problem::new(format_args!("cannot be read: {error}"));
+                Err(Box::new(problem.in_file(Some(&file))))
+            }
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::limits::Limits;
 pub use entities::Entities;
 pub use error::{CompileError, Problem};
 pub use input::Policies;
+pub(crate) use input::SourceFile;
 
 /// Compiles the fragments of one schema; `files` says where each comes from.
 pub(crate) fn compile_schema(

@@ -1,5 +1,7 @@
 //! Values that outlive a request: constants of a program, attributes of stored entities.
 
+use std::convert::Infallible;
+
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{Sym, Uid};
 
@@ -51,6 +53,14 @@ impl Stored {
         }
     }
 
+    /// A deep copy of `value`, ids unchanged.
+    pub(crate) fn of(value: Value<'_>) -> Stored {
+        match Stored::copy_of(value, &mut SameNames) {
+            Ok(stored) => stored,
+            Err(never) => match never {},
+        }
+    }
+
     /// A deep copy of `value` with its entities and keys renamed: from one id space (a program's own, a
     /// request's) to another. Sets and records are sorted anew, as the order follows the ids.
     pub(crate) fn copy_of<E>(
@@ -86,6 +96,21 @@ pub(crate) trait Rename {
     type Error;
     fn uid(&mut self, uid: Uid) -> Result<Uid, Self::Error>;
     fn sym(&mut self, sym: Sym) -> Result<Sym, Self::Error>;
+}
+
+/// Ids that are in the right table already.
+struct SameNames;
+
+impl Rename for SameNames {
+    type Error = Infallible;
+
+    fn uid(&mut self, uid: Uid) -> Result<Uid, Infallible> {
+        Ok(uid)
+    }
+
+    fn sym(&mut self, sym: Sym) -> Result<Sym, Infallible> {
+        Ok(sym)
+    }
 }
 
 impl StoredSet {
