@@ -4,15 +4,15 @@ use bumpalo::Bump;
 
 use crate::epoch::Epoch;
 use crate::eval::{Reading, Resolved, resolve};
-use crate::id::{EntityUid, Sym, Uid};
+use crate::id::{EntityUid, Uid};
 use crate::names::Names;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::Overlay;
 use crate::request::{ContextSource, EntitySource, Request, RequestError, RequestPart};
 use crate::schema::check;
-use crate::value::arena::{Intern, NameText, TableFull};
-use crate::value::stored::Rename;
-use crate::value::{Record, Stored, StoredRecord, Value};
+use crate::value::arena::Intern;
+use crate::value::stored::ByText;
+use crate::value::{Record, StoredRecord};
 
 use super::Authorizer;
 
@@ -66,14 +66,14 @@ impl PreparedRequest {
         let mut locals = Locals::default();
         let resolved = resolve(&epoch, request, &reading, &arena, &mut locals)?;
         let mut names = Names::new();
-        let context = copy(
-            resolved.context,
-            RequestNames {
+        let mut by_text = ByText {
+            from: RequestNames {
                 shared: &epoch.snapshot.names,
                 locals: &locals,
             },
-            &mut names,
-        )?;
+            to: &mut names,
+        };
+        let context = StoredRecord::copy_of(resolved.context, &mut by_text)?;
         let mut prepared = Self {
             principal: request.principal().to_owned(),
             action: request.action().to_owned(),
@@ -130,7 +130,11 @@ impl PreparedRequest {
             uid(&self.action)?,
             uid(&self.resource)?,
         ];
-        let context = copy(Record::Stored(&self.context), &self.names, &mut interner)?;
+        let mut by_text = ByText {
+            from: &self.names,
+            to: &mut interner,
+        };
+        let context = StoredRecord::copy_of(Record::Stored(&self.context), &mut by_text)?;
         if let Some(schema) = epoch.schema.as_deref().filter(|_| reading.validate) {
             check::check_request(
                 schema,
@@ -169,36 +173,5 @@ impl PreparedRequest {
             locals: &self.current.locals,
         };
         (resolved, names)
-    }
-}
-
-/// Copies a record from one numbering to another.
-fn copy(
-    record: Record<'_>,
-    from: impl NameText,
-    to: &mut impl Intern,
-) -> Result<StoredRecord, TableFull> {
-    let copied = Stored::copy_of(Value::Record(record), &mut Copying { from, to })?;
-    Ok(match copied {
-        Stored::Record(record) => *record,
-        _ => StoredRecord::default(),
-    })
-}
-
-struct Copying<'t, F, T> {
-    from: F,
-    to: &'t mut T,
-}
-
-impl<F: NameText, T: Intern> Rename for Copying<'_, F, T> {
-    type Error = TableFull;
-
-    fn uid(&mut self, uid: Uid) -> Result<Uid, TableFull> {
-        let (type_name, id) = self.from.uid_text(uid);
-        self.to.uid(type_name, id)
-    }
-
-    fn sym(&mut self, sym: Sym) -> Result<Sym, TableFull> {
-        self.to.sym(self.from.sym_text(sym))
     }
 }

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use cedar_policy as cedar;
 
 use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
-use crate::id::{EntityUidRef, Sym, Uid};
+use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
@@ -17,7 +17,7 @@ use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::{Entity, Typed};
 use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
-use crate::value::stored::Rename;
+use crate::value::stored::{ByText, Rename};
 use crate::value::{Bounds, Record, Stored, StoredRecord, Value};
 
 use super::input::uid_of;
@@ -187,7 +187,7 @@ impl TypedEntity {
         let arena = Bump::new();
         let mut names = Names::new();
         let uid = checked_uid(&mut names, entity.uid)?;
-        let parents = entity
+        let parents: Vec<Uid> = entity
             .parents
             .iter()
             .map(|parent| checked_uid(&mut names, *parent))
@@ -213,7 +213,7 @@ impl TypedEntity {
         let attrs = write(entity.attrs)?;
         let tags = write(entity.tags)?;
         let mut own = Names::new();
-        let mut into_own = IntoNames {
+        let mut into_own = ByText {
             from: RequestNames {
                 shared: &names,
                 locals: &locals,
@@ -222,22 +222,29 @@ impl TypedEntity {
         };
         Ok(Self {
             uid: into_own.uid(uid)?,
-            attrs: into_own.record(attrs)?,
-            tags: into_own.record(tags)?,
-            parents: into_own.uids(parents)?,
+            attrs: StoredRecord::copy_of(attrs, &mut into_own)?,
+            tags: StoredRecord::copy_of(tags, &mut into_own)?,
+            parents: parents
+                .into_iter()
+                .map(|parent| into_own.uid(parent))
+                .collect::<Result<_, _>>()?,
             names: own,
         })
     }
 
     fn load(&self, loader: &mut EntityLoader) -> Result<(), TableFull> {
-        let mut into = IntoNames {
+        let mut into = ByText {
             from: &self.names,
             to: &mut loader.names,
         };
         let uid = into.uid(self.uid)?;
-        let attrs = into.record(Record::Stored(&self.attrs))?;
-        let tags = into.record(Record::Stored(&self.tags))?;
-        let parents = into.uids(self.parents.clone())?;
+        let attrs = StoredRecord::copy_of(Record::Stored(&self.attrs), &mut into)?;
+        let tags = StoredRecord::copy_of(Record::Stored(&self.tags), &mut into)?;
+        let parents = self
+            .parents
+            .iter()
+            .map(|parent| into.uid(*parent))
+            .collect::<Result<_, _>>()?;
         loader.insert(uid, attrs, tags, parents);
         Ok(())
     }
@@ -251,38 +258,6 @@ fn checked_uid(names: &mut Names, uid: EntityUidRef<'_>) -> Result<Uid, EntityPr
         )));
     }
     Ok(names.uid(uid.type_name(), uid.id())?)
-}
-
-/// Copies values into another table of names.
-struct IntoNames<'t, F> {
-    from: F,
-    to: &'t mut Names,
-}
-
-impl<F: NameText> IntoNames<'_, F> {
-    fn record(&mut self, record: Record<'_>) -> Result<StoredRecord, TableFull> {
-        match Stored::copy_of(Value::Record(record), self)? {
-            Stored::Record(record) => Ok(*record),
-            _ => Ok(StoredRecord::default()),
-        }
-    }
-
-    fn uids(&mut self, uids: Vec<Uid>) -> Result<Vec<Uid>, TableFull> {
-        uids.into_iter().map(|uid| self.uid(uid)).collect()
-    }
-}
-
-impl<F: NameText> Rename for IntoNames<'_, F> {
-    type Error = TableFull;
-
-    fn uid(&mut self, uid: Uid) -> Result<Uid, TableFull> {
-        let (type_name, id) = self.from.uid_text(uid);
-        self.to.uid(type_name, id)
-    }
-
-    fn sym(&mut self, sym: Sym) -> Result<Sym, TableFull> {
-        self.to.sym(self.from.sym_text(sym))
-    }
 }
 
 fn stored(record: Record<'_>) -> StoredRecord {

@@ -39,6 +39,8 @@ use std::fmt;
 
 use crate::limits::{Limit, LimitExceeded, Limits};
 
+use super::error::line_column;
+
 /// Where a text goes beyond a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScanError {
@@ -70,18 +72,12 @@ impl ScanError {
     }
 
     fn new(text: &str, offset: usize, exceeded: LimitExceeded) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let lines = before.bytes().filter(|&byte| byte == b'\n').count();
-        let column = before
-            .get(line_start..)
-            .map_or(0, |line| line.chars().count());
-        let from_one = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+        let (line, column) = line_column(text, offset);
         Self {
             exceeded,
             offset,
-            line: from_one(lines),
-            column: from_one(column),
+            line,
+            column,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{Sym, Uid};
 
+use super::arena::{Intern, NameText, TableFull};
 use super::{Record, Set, Value, WALK};
 
 /// An owned value. [`Stored::view`] gives the form that is computed with.
@@ -98,6 +99,25 @@ pub(crate) trait Rename {
     fn sym(&mut self, sym: Sym) -> Result<Sym, Self::Error>;
 }
 
+/// Ids carried over by their text: from any numbering to one that gives ids.
+pub(crate) struct ByText<'t, F, T> {
+    pub(crate) from: F,
+    pub(crate) to: &'t mut T,
+}
+
+impl<F: NameText, T: Intern> Rename for ByText<'_, F, T> {
+    type Error = TableFull;
+
+    fn uid(&mut self, uid: Uid) -> Result<Uid, TableFull> {
+        let (type_name, id) = self.from.uid_text(uid);
+        self.to.uid(type_name, id)
+    }
+
+    fn sym(&mut self, sym: Sym) -> Result<Sym, TableFull> {
+        self.to.sym(self.from.sym_text(sym))
+    }
+}
+
 /// Ids that are in the right table already.
 struct SameNames;
 
@@ -137,6 +157,17 @@ impl StoredRecord {
             keys: keys.into_boxed_slice(),
             values: values.into_boxed_slice(),
         }
+    }
+
+    /// A deep copy of a record with its entities and keys renamed.
+    pub(crate) fn copy_of<E>(
+        record: Record<'_>,
+        names: &mut impl Rename<Error = E>,
+    ) -> Result<Self, E> {
+        Ok(match Stored::copy_of(Value::Record(record), names)? {
+            Stored::Record(record) => *record,
+            _ => Self::default(),
+        })
     }
 
     pub(crate) fn keys(&self) -> &[Sym] {
