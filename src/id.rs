@@ -24,13 +24,27 @@ macro_rules! index_type {
             pub(crate) fn known(index: usize) -> Option<Self> {
                 u32::try_from(index).ok().filter(|i| *i < LOCAL).map(Self)
             }
+        }
+    };
+}
+
+/// For ids of which a request may have its own.
+macro_rules! local_index {
+    ($name:ident) => {
+        impl $name {
+            /// The id of row `index` of a request's own table; `None` when that table is full.
+            pub(crate) fn local(index: usize) -> Option<Self> {
+                Self::known(index).map(|id| Self(id.0 | LOCAL))
+            }
 
             /// Whether the id belongs to one request only.
+            #[inline]
             pub(crate) fn is_local(self) -> bool {
                 self.0 & LOCAL != 0
             }
 
             /// The row in the table that [`Self::is_local`] selects.
+            #[inline]
             pub(crate) fn index(self) -> usize {
                 (self.0 & !LOCAL) as usize
             }
@@ -40,6 +54,25 @@ macro_rules! index_type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mark = if self.is_local() { "~" } else { "" };
                 write!(f, concat!(stringify!($name), "({}{})"), mark, self.index())
+            }
+        }
+    };
+}
+
+/// For ids of shared tables alone.
+macro_rules! shared_index {
+    ($name:ident) => {
+        impl $name {
+            /// The row in the table.
+            #[inline]
+            pub(crate) fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
             }
         }
     };
@@ -61,20 +94,33 @@ index_type! {
     /// A node of a compiled expression.
     NodeId
 }
-
-macro_rules! local_index {
-    ($name:ident) => {
-        impl $name {
-            /// The id of row `index` of a request's own table; `None` when that table is full.
-            pub(crate) fn local(index: usize) -> Option<Self> {
-                Self::known(index).map(|id| Self(id.0 | LOCAL))
-            }
-        }
-    };
-}
-
 local_index!(Uid);
 local_index!(Sym);
+shared_index!(TypeId);
+shared_index!(NodeId);
+
+impl NodeId {
+    pub(crate) const FIRST: Self = Self(0);
+}
+
+/// A [`Uid`] in eight bytes, which every payload of a value has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WideUid(u64);
+
+impl From<Uid> for WideUid {
+    #[inline]
+    fn from(uid: Uid) -> Self {
+        Self(uid.0.into())
+    }
+}
+
+impl WideUid {
+    #[inline]
+    pub(crate) fn uid(self) -> Uid {
+        // Nothing is cut off: it was 32 bits wide before.
+        Uid(self.0 as u32)
+    }
+}
 
 /// The id of a policy or of a template-linked policy, as `cedar-policy` has it: `policy0`, `policy1`, …
 /// by position in the source, or what the loader was told to use.

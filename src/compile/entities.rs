@@ -18,7 +18,7 @@ use crate::request::{Entity, Typed};
 use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::{ByText, Rename};
-use crate::value::{Bounds, Record, Stored, StoredRecord, Value};
+use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::input::uid_of;
 
@@ -261,7 +261,7 @@ fn checked_uid(names: &mut Names, uid: EntityUidRef<'_>) -> Result<Uid, EntityPr
 }
 
 fn stored(record: Record<'_>) -> StoredRecord {
-    match Stored::of(Value::Record(record)) {
+    match Stored::of(record.into()) {
         Stored::Record(record) => *record,
         _ => StoredRecord::default(),
     }

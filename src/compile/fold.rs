@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use crate::id::NodeId;
 use crate::program::Node;
 use crate::value::arena;
-use crate::value::{ErrorKind, Stored, Value, ops};
+use crate::value::{ErrorKind, Stored, Truth, Value, ops};
 
 use super::lower::Lowering;
 
@@ -18,39 +18,39 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
     let value = |id: NodeId| constant(program, id);
     let arena = Bump::new();
     let result = match node {
-        Node::Not(a) => ops::not(value(a)?).map(Value::Bool),
+        Node::Not(a) => ops::not(value(a)?).map(Value::from),
         Node::Neg(a) => ops::neg(value(a)?),
-        Node::IsEmpty(a) => ops::is_empty(value(a)?).map(Value::Bool),
+        Node::IsEmpty(a) => ops::is_empty(value(a)?).map(Value::from),
         Node::And(a, b) => match value(a)? {
-            Value::Bool(false) => Ok(Value::Bool(false)),
-            Value::Bool(true) => value(b)?.as_bool().map(Value::Bool),
+            Value::Bool(Truth::No) => Ok(false.into()),
+            Value::Bool(Truth::Yes) => value(b)?.as_bool().map(Value::from),
             _ => return None,
         },
         Node::Or(a, b) => match value(a)? {
-            Value::Bool(true) => Ok(Value::Bool(true)),
-            Value::Bool(false) => value(b)?.as_bool().map(Value::Bool),
+            Value::Bool(Truth::Yes) => Ok(true.into()),
+            Value::Bool(Truth::No) => value(b)?.as_bool().map(Value::from),
             _ => return None,
         },
         Node::If(c, a, b) => match value(c)? {
-            Value::Bool(true) => Ok(value(a)?),
-            Value::Bool(false) => Ok(value(b)?),
+            Value::Bool(Truth::Yes) => Ok(value(a)?),
+            Value::Bool(Truth::No) => Ok(value(b)?),
             _ => return None,
         },
-        Node::Equal(a, b) => Ok(Value::Bool(value(a)?.same(value(b)?))),
-        Node::NotEqual(a, b) => Ok(Value::Bool(!value(a)?.same(value(b)?))),
-        Node::Less(a, b) => ops::less(value(a)?, value(b)?).map(Value::Bool),
-        Node::LessEq(a, b) => ops::less_eq(value(a)?, value(b)?).map(Value::Bool),
-        Node::Greater(a, b) => ops::less_eq(value(a)?, value(b)?).map(|less| Value::Bool(!less)),
-        Node::GreaterEq(a, b) => ops::less(value(a)?, value(b)?).map(|less| Value::Bool(!less)),
+        Node::Equal(a, b) => Ok(Value::from(value(a)?.same(value(b)?))),
+        Node::NotEqual(a, b) => Ok(Value::from(!value(a)?.same(value(b)?))),
+        Node::Less(a, b) => ops::less(value(a)?, value(b)?).map(Value::from),
+        Node::LessEq(a, b) => ops::less_eq(value(a)?, value(b)?).map(Value::from),
+        Node::Greater(a, b) => ops::less_eq(value(a)?, value(b)?).map(|less| Value::from(!less)),
+        Node::GreaterEq(a, b) => ops::less(value(a)?, value(b)?).map(|less| Value::from(!less)),
         Node::Add(a, b) => ops::add(value(a)?, value(b)?),
         Node::Sub(a, b) => ops::sub(value(a)?, value(b)?),
         Node::Mul(a, b) => ops::mul(value(a)?, value(b)?),
-        Node::Contains(a, b) => ops::contains(value(a)?, value(b)?).map(Value::Bool),
-        Node::ContainsAll(a, b) => ops::contains_all(value(a)?, value(b)?).map(Value::Bool),
-        Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?).map(Value::Bool),
+        Node::Contains(a, b) => ops::contains(value(a)?, value(b)?).map(Value::from),
+        Node::ContainsAll(a, b) => ops::contains_all(value(a)?, value(b)?).map(Value::from),
+        Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?).map(Value::from),
         Node::Like(a, pattern) => like(program, value(a)?, pattern),
         Node::Is(a, ty) => match value(a)? {
-            Value::Entity(uid) => Ok(Value::Bool(program.type_of(uid) == Some(ty))),
+            Value::Entity(wide) => Ok(Value::from(program.type_of(wide.uid()) == Some(ty))),
             _ => return None,
         },
         Node::Set(items) => {
@@ -66,9 +66,9 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
             for (key, item) in keys.iter().zip(program.children(values)) {
                 fields.push((*key, value(*item)?));
             }
-            Ok(Value::Record(arena::record(&arena, fields).ok()?))
+            Ok(arena::record(&arena, fields).ok()?.into())
         }
-        Node::Call1(function, a) => function.call1(value(a)?),
+        Node::Call1(function, a) => function.call1(value(a)?, &arena),
         Node::Call2(function, a, b) => function.call2(value(a)?, value(b)?),
         // What reads the request or the entities, what always fails, and constants themselves. Attribute
         // access on a constant record is too rare to be worth a line.
@@ -78,7 +78,10 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         | Node::In(..)
         | Node::GetTag(..)
         | Node::HasTag(..)
+        | Node::GetNamedTag(..)
+        | Node::HasNamedTag(..)
         | Node::GetAttr(..)
+        | Node::VarAttr(..)
         | Node::HasAttr(..)
         | Node::HasPath(..)
         | Node::IsIn(..)
@@ -89,15 +92,15 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
 
 fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
     match program.nodes.get(id.index())? {
-        Node::Bool(b) => Some(Value::Bool(*b)),
-        Node::Constant(index) => program.constants.get(*index as usize).map(Stored::view),
+        Node::Bool(b) => Some((*b).into()),
+        Node::Constant(index) => program.constants.get(*index as usize).map(Stored::value),
         _ => None,
     }
 }
 
 fn like(program: &Lowering, value: Value<'_>, pattern: u32) -> Result<Value<'static>, ErrorKind> {
     let text = value.as_string()?;
-    Ok(Value::Bool(
+    Ok(Value::from(
         program
             .patterns
             .get(pattern as usize)

@@ -326,7 +326,16 @@ impl Lowering {
                 self.mark(b'.');
                 self.text(attr);
                 let key = self.names.sym(attr)?;
-                Node::GetAttr(self.attribute_base(expr, below)?, key)
+                let base = self.attribute_base(expr, below)?;
+                match self.nodes.get(base.index()) {
+                    // Nothing else refers to the variable's node, and nothing ever reports it: variables cannot fail.
+                    Some(Node::Var(var)) => {
+                        let node = Node::VarAttr(*var, key);
+                        self.nodes.truncate(base.index());
+                        node
+                    }
+                    _ => Node::GetAttr(base, key),
+                }
             }
             pst::Expr::HasAttr { expr, attrs } => {
                 self.mark(b'h');
@@ -501,13 +510,33 @@ impl Lowering {
             Op::Contains => Node::Contains(a, b),
             Op::ContainsAll => Node::ContainsAll(a, b),
             Op::ContainsAny => Node::ContainsAny(a, b),
-            Op::GetTag => Node::GetTag(a, b),
-            Op::HasTag => Node::HasTag(a, b),
+            Op::GetTag => match self.constant_text(b)? {
+                Some(tag) => Node::GetNamedTag(a, tag),
+                None => Node::GetTag(a, b),
+            },
+            Op::HasTag => match self.constant_text(b)? {
+                Some(tag) => Node::HasNamedTag(a, tag),
+                None => Node::HasTag(a, b),
+            },
             _ => match Extension::from_name(name) {
                 Some(function) => Node::Call2(function, a, b),
                 None => return Err(LowerError::Unsupported(name.into())),
             },
         })
+    }
+
+    /// The name that a node is, if it is a string constant, which is then taken back: it is the last one made.
+    fn constant_text(&mut self, node: NodeId) -> Result<Option<Sym>, LowerError> {
+        let Some(Node::Constant(index)) = self.nodes.get(node.index()) else {
+            return Ok(None);
+        };
+        let Some(Stored::String(text)) = self.constants.get(*index as usize) else {
+            return Ok(None);
+        };
+        let name = self.names.sym(text)?;
+        self.constants.truncate(*index as usize);
+        self.nodes.truncate(node.index());
+        Ok(Some(name))
     }
 
     fn marked_call<'e>(

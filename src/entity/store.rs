@@ -58,7 +58,7 @@ impl EntityData {
     }
 
     fn same(&self, other: &Self) -> bool {
-        let same = |a, b| Value::Record(Record::Stored(a)).same(Value::Record(Record::Stored(b)));
+        let same = |a, b| Value::StoredRecord(a).same(Value::StoredRecord(b));
         same(&self.attrs, &other.attrs)
             && same(&self.tags, &other.tags)
             && self.parents == other.parents

@@ -137,7 +137,7 @@ pub(super) fn link(
     let constants = program
         .constants
         .iter()
-        .map(|constant| Stored::copy_of(constant.view(), &mut translation))
+        .map(|constant| Stored::copy_of(constant.value(), &mut translation))
         .collect::<Result<_, _>>()?;
     let mut action_lists = Vec::new();
     let mut rows = Vec::with_capacity(program.policies.len());

@@ -1,20 +1,18 @@
-//! The evaluator: walks a program's nodes.
-//!
-//! Recursion is as deep as an expression, which `Limits` bounds at load. One long file, because it is one match
-//! over the nodes with what the arms need, and the compiler inlines within it.
+//! The evaluator of one request on one epoch: what it reads, and which policies' scopes match. Conditions are
+//! evaluated in `condition`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::entity::{EntityData, Snapshot};
 use crate::epoch::{ActionTest, Epoch, Index, Linked, Row, ScopeTest};
-use crate::id::{NodeId, Sym, TypeId, Uid};
-use crate::program::{Node, Program, Span, Var};
+use crate::id::{Sym, Uid};
+use crate::program::{Node, Program};
 use crate::request::locals::RequestNames;
-use crate::request::overlay::{Overlay, OverlayEntity};
-use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value, arena, ops};
+use crate::request::overlay::Overlay;
+use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value};
 
 /// A request in the epoch's numbers.
 #[derive(Clone, Copy, Debug)]
@@ -28,72 +26,52 @@ pub(crate) struct Resolved<'a> {
 
 /// Everything that evaluating one request reads.
 pub(crate) struct Machine<'a> {
-    program: &'a Program,
-    linked: &'a Linked,
+    pub(super) program: &'a Program,
+    pub(super) linked: &'a Linked,
     // What nearly every node reads, without the way through `program` and `linked`.
-    nodes: &'a [Node],
-    constants: &'a [Stored],
-    syms: &'a [Sym],
+    pub(super) nodes: &'a [Node],
+    pub(super) constants: &'a [Stored],
+    pub(super) syms: &'a [Sym],
     snapshot: &'a Snapshot,
-    names: RequestNames<'a>,
-    principal: Side<'a>,
-    resource: Side<'a>,
-    action: Side<'a>,
-    context: Record<'a>,
+    pub(super) names: RequestNames<'a>,
+    pub(super) principal: Side<'a>,
+    pub(super) resource: Side<'a>,
+    pub(super) action: Side<'a>,
+    pub(super) context: Record<'a>,
+    /// What `variable.name` looks in, by variable; `None` for an entity that does not exist.
+    pub(super) variables: [Option<Record<'a>>; 4],
     overlay: Overlay<'a>,
-    arena: &'a Bump,
+    pub(super) arena: &'a Bump,
     /// Ancestors that were computed because the overlay changes them.
     recomputed: RefCell<Vec<'a, (Uid, &'a [Uid])>>,
+    /// The error that was raised last: results carry only the fact (`condition::Raised`).
+    pub(super) raised: Cell<Raise>,
 }
 
 /// A request's principal, action or resource, with what the store has of it looked up once.
 #[derive(Clone, Copy)]
-struct Side<'a> {
-    uid: Uid,
-    data: Data<'a>,
+pub(super) struct Side<'a> {
+    pub(super) uid: Uid,
+    pub(super) facts: Option<Facts<'a>>,
     /// Sorted.
-    ancestors: &'a [Uid],
+    pub(super) ancestors: &'a [Uid],
 }
 
 /// An entity's attributes and tags.
 #[derive(Clone, Copy)]
-enum Data<'a> {
-    /// There is no such entity.
-    Absent,
-    Stored(&'a EntityData),
-    /// One of the request's own.
-    Overlaid(&'a OverlayEntity<'a>),
+pub(super) struct Facts<'a> {
+    pub(super) attrs: Record<'a>,
+    pub(super) tags: Record<'a>,
 }
 
-impl<'a> Data<'a> {
-    #[inline]
-    fn attrs(self) -> Option<Record<'a>> {
-        match self {
-            Data::Absent => None,
-            Data::Stored(data) => Some(Record::Stored(data.attrs())),
-            Data::Overlaid(entity) => Some(entity.attrs),
+impl<'a> Facts<'a> {
+    fn stored(data: &'a EntityData) -> Self {
+        Self {
+            attrs: Record::Stored(data.attrs()),
+            tags: Record::Stored(data.tags()),
         }
-    }
-
-    fn tags(self) -> Option<Record<'a>> {
-        match self {
-            Data::Absent => None,
-            Data::Stored(data) => Some(Record::Stored(data.tags())),
-            Data::Overlaid(entity) => Some(entity.tags),
-        }
-    }
-
-    /// `entity.attr`.
-    #[inline]
-    fn get_attr(self, key: Sym) -> std::result::Result<Value<'a>, ErrorKind> {
-        self.attrs()
-            .ok_or(ErrorKind::EntityDoesNotExist)?
-            .get(key)
-            .ok_or(ErrorKind::EntityAttrDoesNotExist)
     }
 }
-
-type Result<T> = std::result::Result<T, Raise>;
 
 impl<'a> Machine<'a> {
     #[inline]
@@ -108,7 +86,7 @@ impl<'a> Machine<'a> {
             let stored = snapshot.entity(uid);
             Side {
                 uid,
-                data: stored.map_or(Data::Absent, Data::Stored),
+                facts: stored.map(Facts::stored),
                 ancestors: stored.map_or(&[], EntityData::ancestors),
             }
         };
@@ -124,15 +102,24 @@ impl<'a> Machine<'a> {
             resource: stored(request.resource),
             action: stored(request.action),
             context: request.context,
+            variables: [None; 4],
             overlay: request.overlay,
             arena,
             recomputed: RefCell::new(Vec::new_in(arena)),
+            raised: Cell::new(Raise::NONE),
         };
         if !machine.overlay.is_empty() {
             machine.principal = machine.overlaid_side(request.principal);
             machine.resource = machine.overlaid_side(request.resource);
             machine.action = machine.overlaid_side(request.action);
         }
+        let attrs = |side: &Side<'a>| side.facts.map(|facts| facts.attrs);
+        machine.variables = [
+            attrs(&machine.principal),
+            attrs(&machine.action),
+            attrs(&machine.resource),
+            Some(machine.context),
+        ];
         machine
     }
 
@@ -140,7 +127,7 @@ impl<'a> Machine<'a> {
     fn overlaid_side(&self, uid: Uid) -> Side<'a> {
         Side {
             uid,
-            data: self.stored_or_overlaid(uid),
+            facts: self.stored_or_overlaid(uid),
             ancestors: self.ancestors(uid),
         }
     }
@@ -236,350 +223,15 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Whether the conditions of a policy hold.
     #[inline]
-    pub(crate) fn holds(&self, row: &Row) -> Result<bool> {
-        for condition in self.program.children(row.conjuncts) {
-            if !self.boolean(*condition)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Evaluates a node that must be boolean.
-    ///
-    /// Connectives here, predicates in [`Self::test`], everything else in [`Self::eval`]: a `bool` is passed
-    /// from level to level and not a 24-byte value through memory, and the frame that every level of a
-    /// condition pays for stays small.
-    fn boolean(&self, id: NodeId) -> Result<bool> {
-        // In range: nodes are made by `compile` alone, children before parents.
-        match self.nodes[id.index()] {
-            Node::And(a, b) => Ok(self.boolean(a)? && self.boolean(b)?),
-            Node::Or(a, b) => Ok(self.boolean(a)? || self.boolean(b)?),
-            Node::Not(a) => Ok(!self.boolean(a)?),
-            Node::Bool(b) => Ok(b),
-            _ => self.test(id),
-        }
-    }
-
-    /// Evaluates a predicate, or any other node that must be boolean and is no connective.
-    fn test(&self, id: NodeId) -> Result<bool> {
-        let at = |kind| raise(id, kind);
-        match self.nodes[id.index()] {
-            Node::Equal(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                Ok(a.same(b))
-            }
-            Node::NotEqual(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                Ok(!a.same(b))
-            }
-            Node::In(a, b) => {
-                // The usual left side is a variable, which cannot fail and whose ancestors are at hand.
-                let side = match self.nodes[a.index()] {
-                    Node::Var(Var::Principal) => &self.principal,
-                    Node::Var(Var::Resource) => &self.resource,
-                    Node::Var(Var::Action) => &self.action,
-                    _ => {
-                        let (a, b) = self.both(a, b)?;
-                        return self.is_in(a, b).map_err(at);
-                    }
-                };
-                match self.operand(b)? {
-                    Value::Entity(above) => Ok(side.is_in(above)),
-                    Value::Set(set) => is_in_set(side.uid, side.ancestors, set).map_err(at),
-                    _ => Err(at(ErrorKind::TypeError)),
-                }
-            }
-            Node::Less(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::less(a, b).map_err(at)
-            }
-            Node::LessEq(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::less_eq(a, b).map_err(at)
-            }
-            Node::Greater(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::less_eq(a, b).map(|less| !less).map_err(at)
-            }
-            Node::GreaterEq(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::less(a, b).map(|less| !less).map_err(at)
-            }
-            Node::Contains(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::contains(a, b).map_err(at)
-            }
-            Node::ContainsAll(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::contains_all(a, b).map_err(at)
-            }
-            Node::ContainsAny(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                ops::contains_any(a, b).map_err(at)
-            }
-            Node::HasAttr(a, key) => {
-                let value = self.operand(a)?;
-                let found = self.attribute(value, self.sym(key)).map_err(at)?;
-                Ok(found.is_some())
-            }
-            Node::HasPath(a, keys) => {
-                let value = self.operand(a)?;
-                self.has_path(value, keys).map_err(at)
-            }
-            Node::HasTag(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                self.has_tag(a, b).map_err(at)
-            }
-            Node::Is(a, ty) => {
-                let uid = self.operand(a)?.as_entity().map_err(at)?;
-                Ok(self.is_type(uid, ty))
-            }
-            Node::IsIn(a, ty, above) => {
-                let value = self.operand(a)?;
-                if !self.is_type(value.as_entity().map_err(at)?, ty) {
-                    return Ok(false);
-                }
-                let above = self.operand(above)?;
-                self.is_in(value, above).map_err(at)
-            }
-            Node::Like(a, pattern) => {
-                let text = self.operand(a)?.as_string().map_err(at)?;
-                Ok(self.program.patterns[pattern as usize].matches(text))
-            }
-            Node::IsEmpty(a) => ops::is_empty(self.operand(a)?).map_err(at),
-            _ => match self.eval(id)? {
-                Value::Bool(b) => Ok(b),
-                _ => Err(raise(id, ErrorKind::TypeError)),
-            },
-        }
-    }
-
-    /// Evaluates an operand: what most of them are, here; the rest by [`Self::eval`].
-    #[inline(always)]
-    fn operand(&self, id: NodeId) -> Result<Value<'a>> {
-        match self.nodes[id.index()] {
-            Node::Constant(index) => Ok(self.constants[index as usize].view()),
-            Node::Var(var) => Ok(self.variable(var)),
-            Node::GetAttr(base, key) => match self.nodes[base.index()] {
-                Node::Var(var) => self.variable_attr(id, var, key),
-                _ => self.eval(id),
-            },
-            _ => self.eval(id),
-        }
-    }
-
-    /// `principal.attr`, `resource.attr`, `context.attr`: half of all operands, and no look-up of the entity.
-    fn variable_attr(&self, id: NodeId, var: Var, key: Sym) -> Result<Value<'a>> {
-        let key = self.sym(key);
-        match var {
-            Var::Principal => self.principal.data.get_attr(key),
-            Var::Action => self.action.data.get_attr(key),
-            Var::Resource => self.resource.data.get_attr(key),
-            Var::Context => self
-                .context
-                .get(key)
-                .ok_or(ErrorKind::RecordAttrDoesNotExist),
-        }
-        .map_err(|kind| raise(id, kind))
-    }
-
-    #[inline(always)]
-    fn variable(&self, var: Var) -> Value<'a> {
-        match var {
-            Var::Principal => Value::Entity(self.principal.uid),
-            Var::Action => Value::Entity(self.action.uid),
-            Var::Resource => Value::Entity(self.resource.uid),
-            Var::Context => Value::Record(self.context),
-        }
-    }
-
-    fn eval(&self, id: NodeId) -> Result<Value<'a>> {
-        let at = |kind| raise(id, kind);
-        let op = |result: std::result::Result<Value<'a>, ErrorKind>| result.map_err(at);
-        match self.nodes[id.index()] {
-            Node::GetAttr(a, key) => {
-                let value = self.operand(a)?;
-                self.get_attr(value, self.sym(key)).map_err(at)
-            }
-            Node::Constant(index) => Ok(self.constants[index as usize].view()),
-            Node::Var(var) => Ok(self.variable(var)),
-            Node::If(condition, a, b) => {
-                if self.boolean(condition)? {
-                    self.eval(a)
-                } else {
-                    self.eval(b)
-                }
-            }
-            Node::Neg(a) => op(ops::neg(self.operand(a)?)),
-            Node::Add(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::add(a, b))
-            }
-            Node::Sub(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::sub(a, b))
-            }
-            Node::Mul(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(ops::mul(a, b))
-            }
-            Node::GetTag(a, b) => {
-                let (a, b) = self.both(a, b)?;
-                self.get_tag(a, b).map_err(at)
-            }
-            Node::Call1(function, a) => {
-                let value = self.operand(a)?;
-                op(function.call1(value))
-            }
-            Node::Call2(function, a, b) => {
-                let (a, b) = self.both(a, b)?;
-                op(function.call2(a, b))
-            }
-            Node::Set(items) => self.set(items),
-            Node::Record(values, keys) => self.record(id, values, keys),
-            Node::CallAny(function, args) => self.call_any(id, function, args),
-            Node::Bool(_) | Node::And(..) | Node::Or(..) | Node::Not(_) => {
-                self.boolean(id).map(Value::Bool)
-            }
-            Node::Equal(..)
-            | Node::NotEqual(..)
-            | Node::In(..)
-            | Node::HasAttr(..)
-            | Node::HasPath(..)
-            | Node::HasTag(..)
-            | Node::Is(..)
-            | Node::IsIn(..)
-            | Node::Less(..)
-            | Node::LessEq(..)
-            | Node::Greater(..)
-            | Node::GreaterEq(..)
-            | Node::Contains(..)
-            | Node::ContainsAll(..)
-            | Node::ContainsAny(..)
-            | Node::IsEmpty(_)
-            | Node::Like(..) => self.test(id).map(Value::Bool),
-        }
-    }
-
-    /// Both operands, left first; both before either is looked at.
-    #[inline(always)]
-    fn both(&self, a: NodeId, b: NodeId) -> Result<(Value<'a>, Value<'a>)> {
-        let a = self.operand(a)?;
-        Ok((a, self.operand(b)?))
-    }
-
-    // What builds lists is kept out of `eval`, whose stack frame every level of an expression pays for.
-
-    #[inline(never)]
-    fn call_any(&self, id: NodeId, function: ops::Extension, args: Span) -> Result<Value<'a>> {
-        let mut values = Vec::with_capacity_in(args.len as usize, self.arena);
-        for arg in self.program.children(args) {
-            values.push(self.eval(*arg)?);
-        }
-        function.call(&values).map_err(|kind| raise(id, kind))
-    }
-
-    #[inline(never)]
-    fn set(&self, items: Span) -> Result<Value<'a>> {
-        let mut values = Vec::with_capacity_in(items.len as usize, self.arena);
-        for item in self.program.children(items) {
-            values.push(self.eval(*item)?);
-        }
-        Ok(arena::set(self.arena, values))
-    }
-
-    #[inline(never)]
-    fn record(&self, id: NodeId, values: Span, keys: u32) -> Result<Value<'a>> {
-        let mut fields = Vec::with_capacity_in(values.len as usize, self.arena);
-        let keys = self.program.keys(Span {
-            start: keys,
-            len: values.len,
-        });
-        for (key, value) in keys.iter().zip(self.program.children(values)) {
-            fields.push((self.sym(*key), self.eval(*value)?));
-        }
-        // The parser refuses duplicate keys; were one to get here, the policy must not apply.
-        arena::record(self.arena, fields)
-            .map(Value::Record)
-            .map_err(|_| raise(id, ErrorKind::TypeError))
-    }
-
-    #[inline]
-    fn sym(&self, key: Sym) -> Sym {
-        self.syms[key.index()]
-    }
-
-    #[inline]
-    fn is_type(&self, uid: Uid, ty: TypeId) -> bool {
-        self.names.type_of(uid) == self.linked.types.get(ty.index()).copied()
-    }
-
-    /// The attribute of a record or entity; `None` where there is none, be it for want of the entity.
-    #[inline]
-    fn attribute(
-        &self,
-        value: Value<'a>,
-        key: Sym,
-    ) -> std::result::Result<Option<Value<'a>>, ErrorKind> {
-        match value {
-            Value::Record(record) => Ok(record.get(key)),
-            Value::Entity(uid) => Ok(self.data(uid).attrs().and_then(|attrs| attrs.get(key))),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    #[inline]
-    fn get_attr(&self, value: Value<'a>, key: Sym) -> std::result::Result<Value<'a>, ErrorKind> {
-        match value {
-            Value::Record(record) => record.get(key).ok_or(ErrorKind::RecordAttrDoesNotExist),
-            Value::Entity(uid) => self.data(uid).get_attr(key),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    /// `has a.b.c`: false at the first link that is missing, an error at a link that has no attributes.
-    fn has_path(&self, value: Value<'a>, keys: Span) -> std::result::Result<bool, ErrorKind> {
-        let mut value = value;
-        for key in self.program.keys(keys) {
-            match self.attribute(value, self.sym(*key))? {
-                Some(next) => value = next,
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    fn get_tag(
-        &self,
-        entity: Value<'a>,
-        tag: Value<'a>,
-    ) -> std::result::Result<Value<'a>, ErrorKind> {
-        let (uid, tag) = (entity.as_entity()?, tag.as_string()?);
-        let tags = self.data(uid).tags().ok_or(ErrorKind::EntityDoesNotExist)?;
-        self.tag(tags, tag).ok_or(ErrorKind::EntityAttrDoesNotExist)
-    }
-
-    fn has_tag(&self, entity: Value<'a>, tag: Value<'a>) -> std::result::Result<bool, ErrorKind> {
-        let (uid, tag) = (entity.as_entity()?, tag.as_string()?);
-        let tags = self.data(uid).tags();
-        Ok(tags.is_some_and(|tags| self.tag(tags, tag).is_some()))
-    }
-
-    /// Tag names are values, so they are looked up by text, in the tables and among the request's own.
-    fn tag(&self, tags: Record<'a>, tag: &str) -> Option<Value<'a>> {
-        tags.get(self.names.find_sym(tag)?)
-    }
-
-    #[inline]
-    fn is_in(&self, value: Value<'a>, above: Value<'a>) -> std::result::Result<bool, ErrorKind> {
+    pub(super) fn is_in(&self, value: Value<'a>, above: Value<'a>) -> Result<bool, ErrorKind> {
         let uid = value.as_entity()?;
         match above {
-            Value::Entity(above) => Ok(uid == above || contains(self.ancestors_of(uid), above)),
-            Value::Set(set) => is_in_set(uid, self.ancestors_of(uid), set),
-            _ => Err(ErrorKind::TypeError),
+            Value::Entity(above) => {
+                let above = above.uid();
+                Ok(uid == above || contains(self.ancestors_of(uid), above))
+            }
+            set => is_in_set(uid, self.ancestors_of(uid), set.as_set()?),
         }
     }
 
@@ -597,8 +249,8 @@ impl<'a> Machine<'a> {
 
     /// An entity's attributes and tags, if it exists.
     pub(crate) fn entity(&self, uid: Uid) -> Option<(Record<'a>, Record<'a>)> {
-        let data = self.data(uid);
-        Some((data.attrs()?, data.tags()?))
+        let facts = self.facts(uid)?;
+        Some((facts.attrs, facts.tags))
     }
 
     /// An entity's ancestors with the overlay in force, sorted.
@@ -622,36 +274,39 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn data(&self, uid: Uid) -> Data<'a> {
+    pub(super) fn facts(&self, uid: Uid) -> Option<Facts<'a>> {
         if uid == self.principal.uid {
-            self.principal.data
+            self.principal.facts
         } else if uid == self.resource.uid {
-            self.resource.data
+            self.resource.facts
         } else {
             self.stored_or_overlaid(uid)
         }
     }
 
-    fn stored_or_overlaid(&self, uid: Uid) -> Data<'a> {
+    fn stored_or_overlaid(&self, uid: Uid) -> Option<Facts<'a>> {
         if !self.overlay.is_empty()
             && let Some(entity) = self.overlay.get(uid)
         {
-            return Data::Overlaid(entity);
+            return Some(Facts {
+                attrs: entity.attrs,
+                tags: entity.tags,
+            });
         }
-        self.snapshot.entity(uid).map_or(Data::Absent, Data::Stored)
+        self.snapshot.entity(uid).map(Facts::stored)
     }
 }
 
 impl Side<'_> {
     #[inline]
-    fn is_in(&self, above: Uid) -> bool {
+    pub(super) fn is_in(&self, above: Uid) -> bool {
         self.uid == above || contains(self.ancestors, above)
     }
 }
 
 /// Whether the entity is one of the set's, or below one.
 #[inline]
-fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> std::result::Result<bool, ErrorKind> {
+pub(super) fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> Result<bool, ErrorKind> {
     // Every element must be an entity before any is looked at. Sets are sorted by type first, so the ends
     // tell.
     let last = set.len().checked_sub(1).and_then(|last| set.get(last));
@@ -659,18 +314,15 @@ fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> std::result::Result<b
         end.as_entity()?;
     }
     let within = |item: Value<'_>| match item {
-        Value::Entity(above) => uid == above || contains(ancestors, above),
+        Value::Entity(above) => uid == above.uid() || contains(ancestors, above.uid()),
         _ => false,
     };
     Ok(match set {
         // Whichever of the two lists is longer is searched, the other is walked.
         _ if set.len() > ancestors.len().max(8) => {
-            set.contains(Value::Entity(uid))
-                || ancestors
-                    .iter()
-                    .any(|above| set.contains(Value::Entity(*above)))
+            set.contains(uid.into()) || ancestors.iter().any(|above| set.contains((*above).into()))
         }
-        Set::Stored(set) => set.items().iter().any(|item| within(item.view())),
+        Set::Stored(set) => set.items().iter().any(|item| within(item.value())),
         Set::Built(items) => items.iter().any(|item| within(*item)),
     })
 }
@@ -683,8 +335,4 @@ fn contains(uids: &[Uid], uid: Uid) -> bool {
     } else {
         uids.binary_search(&uid).is_ok()
     }
-}
-
-fn raise(node: NodeId, kind: ErrorKind) -> Raise {
-    Raise { kind, node }
 }

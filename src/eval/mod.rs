@@ -1,5 +1,6 @@
 //! Deciding one request on one epoch.
 
+mod condition;
 mod machine;
 mod resolve;
 mod response;

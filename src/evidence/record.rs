@@ -14,7 +14,7 @@ use crate::program::{Body, Policy, Program};
 use crate::request::locals::RequestNames;
 use crate::request::{Request, RequestError, TraceIds};
 use crate::value::arena::NameText;
-use crate::value::{ErrorKind, Raise, Record, Value};
+use crate::value::{ErrorKind, Raise, Record, Value, View};
 
 /// The number of the record format that is written. Fields may be added under the same number.
 const FORMAT: u32 = 1;
@@ -391,29 +391,27 @@ struct ValueView<'a> {
 impl Serialize for ValueView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let names = self.names;
-        match self.value {
-            Value::Bool(b) => serializer.serialize_bool(b),
-            Value::Long(i) => serializer.serialize_i64(i),
-            Value::String(s) => serializer.serialize_str(s),
-            Value::Entity(uid) => {
+        match self.value.view() {
+            View::Bool(b) => serializer.serialize_bool(b),
+            View::Long(i) => serializer.serialize_i64(i),
+            View::String(s) => serializer.serialize_str(s),
+            View::Entity(uid) => {
                 let uid = EntityUidRef::from(names.uid_text(uid));
                 Escape("__entity", uid).serialize(serializer)
             }
-            Value::Set(set) => {
+            View::Set(set) => {
                 let mut seq = serializer.serialize_seq(Some(set.len()))?;
                 for value in set.iter() {
                     seq.serialize_element(&ValueView { value, names })?;
                 }
                 seq.end()
             }
-            Value::Record(record) => ContextView { record, names }.serialize(serializer),
-            Value::Decimal(d) => call("decimal", &d).serialize(serializer),
-            Value::Duration(d) => call("duration", &d).serialize(serializer),
-            Value::Ip(ip) => call("ip", &ip).serialize(serializer),
-            Value::Datetime(d) if d.is_representable() => {
-                call("datetime", &d).serialize(serializer)
-            }
-            Value::Datetime(d) => Escape("__extn", Offset(d)).serialize(serializer),
+            View::Record(record) => ContextView { record, names }.serialize(serializer),
+            View::Decimal(d) => call("decimal", &d).serialize(serializer),
+            View::Duration(d) => call("duration", &d).serialize(serializer),
+            View::Ip(ip) => call("ip", &ip).serialize(serializer),
+            View::Datetime(d) if d.is_representable() => call("datetime", &d).serialize(serializer),
+            View::Datetime(d) => Escape("__extn", Offset(d)).serialize(serializer),
         }
     }
 }

@@ -42,12 +42,13 @@ pub(crate) fn read_context<'a>(
         Some(ty) => reader.directed_record(json, ty),
         None => reader.directed(json, None),
     };
-    match value {
-        Ok(Value::Record(record)) => Ok(record),
-        Ok(_) => Err(ReadErrorKind::ExpectedRecord.here()),
-        Err(error) => Err(error),
-    }
-    .map_err(|error| error.within(arena, Step::Root("context")))
+    value
+        .and_then(|value| {
+            value
+                .as_record()
+                .map_err(|_| ReadErrorKind::ExpectedRecord.here())
+        })
+        .map_err(|error| error.within(arena, Step::Root("context")))
 }
 
 /// Reads an entity uid where nothing else can stand, into type name and id: `{"type", "id"}`, the same within
@@ -198,7 +199,7 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
                     ExtensionType::Datetime => Extension::Datetime,
                     ExtensionType::Duration => Extension::Duration,
                 };
-                evaluate(constructor, &[Value::String(text)])
+                evaluate(self.arena, constructor, &[Value::BuiltString(text)])
             }
             _ => Err(ReadErrorKind::ExpectedExtension.here()),
         }
@@ -207,10 +208,10 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
     fn plain(&mut self, json: &'a Json<'a>) -> Outcome<'a> {
         match json {
             Json::Null => Err(ReadErrorKind::Null.here()),
-            Json::Bool(b) => Ok(Value::Bool(*b)),
+            Json::Bool(b) => Ok((*b).into()),
             Json::Integer(i) => Ok(Value::Long(*i)),
             Json::Number(text) => Err(ReadErrorKind::Number(text).here()),
-            Json::String(text) => Ok(Value::String(text)),
+            Json::String(text) => Ok(Value::BuiltString(text)),
             Json::Array(elements) => self.set(elements, Self::plain),
             Json::Object([(key, inner)]) if key.starts_with("__") => {
                 self.plain_escape(json, key, inner)
@@ -274,22 +275,26 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
             .ok_or(ReadErrorKind::NoSuchFunction(call.function).here())?;
         let (first, second) = parameters(function);
         match call.arguments {
-            [a] => evaluate(function, &[read(self, first, a)?]),
+            [a] => {
+                let a = read(self, first, a)?;
+                evaluate(self.arena, function, &[a])
+            }
             [a, b] => {
                 let a = read(self, first, a)?;
-                evaluate(function, &[a, read(self, second, b)?])
+                let b = read(self, second, b)?;
+                evaluate(self.arena, function, &[a, b])
             }
             _ => Err(failed(function, ErrorKind::WrongNumArguments)),
         }
     }
 
     fn entity(&mut self, (type_name, id): (&str, &str)) -> Outcome<'a> {
-        Ok(Value::Entity(self.names.uid(type_name, id)?))
+        Ok(self.names.uid(type_name, id)?.into())
     }
 
     fn record(&self, fields: Vec<'a, (crate::id::Sym, Value<'a>)>) -> Outcome<'a> {
         match arena::record(self.arena, fields) {
-            Ok(record) => Ok(Value::Record(record)),
+            Ok(record) => Ok(record.into()),
             Err(_) => Err(ReadErrorKind::DuplicateKey.here()),
         }
     }
@@ -334,9 +339,9 @@ fn parameters(function: Extension) -> (Type, Type) {
     }
 }
 
-fn evaluate<'a>(function: Extension, arguments: &[Value<'a>]) -> Outcome<'a> {
+fn evaluate<'a>(arena: &'a Bump, function: Extension, arguments: &[Value<'a>]) -> Outcome<'a> {
     function
-        .call(arguments)
+        .call(arguments, arena)
         .map_err(|error| failed(function, error))
 }
 

@@ -47,7 +47,13 @@ pub(crate) enum Node {
     ContainsAny(NodeId, NodeId),
     GetTag(NodeId, NodeId),
     HasTag(NodeId, NodeId),
+    /// `getTag` with a constant name.
+    GetNamedTag(NodeId, Sym),
+    /// `hasTag` with a constant name.
+    HasNamedTag(NodeId, Sym),
     GetAttr(NodeId, Sym),
+    /// `principal.name`, `context.name` and so on: half of all operands.
+    VarAttr(Var, Sym),
     HasAttr(NodeId, Sym),
     /// `has a.b.c`: the names are a run of `keys`.
     HasPath(NodeId, Span),

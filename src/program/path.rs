@@ -94,13 +94,17 @@ impl Program {
     pub(crate) fn operands(&self, node: Node) -> ([Option<NodeId>; 3], &[NodeId]) {
         let none = &[][..];
         match node {
-            Node::Bool(_) | Node::Constant(_) | Node::Var(_) => ([None; 3], none),
+            Node::Bool(_) | Node::Constant(_) | Node::Var(_) | Node::VarAttr(..) => {
+                ([None; 3], none)
+            }
             Node::Not(a)
             | Node::Neg(a)
             | Node::IsEmpty(a)
             | Node::GetAttr(a, _)
             | Node::HasAttr(a, _)
             | Node::HasPath(a, _)
+            | Node::GetNamedTag(a, _)
+            | Node::HasNamedTag(a, _)
             | Node::Like(a, _)
             | Node::Is(a, _)
             | Node::Call1(_, a) => ([Some(a), None, None], none),

@@ -20,7 +20,7 @@ use crate::program::{Node, Policy, Program};
 use crate::request::Request;
 use crate::request::locals::{Locals, RequestNames};
 use crate::value::arena::NameText;
-use crate::value::{ErrorKind, Record, Stored, Value};
+use crate::value::{ErrorKind, Record, Stored, Value, View};
 
 /// An evaluation error with its place in the source. Made by [`Response::locate_errors`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,9 +152,9 @@ impl Asked<'_, '_> {
     /// constants, by way of attributes and tags. Ancestors stand in as parents; that is all that `in` asks for.
     fn reachable(&self, policy: &Policy) -> Vec<cedar::Entity> {
         let mut open: Vec<Uid> = self.uids.to_vec();
-        mentioned(Value::Record(self.context), &mut open);
+        mentioned(self.context.into(), &mut open);
         for constant in self.constants(policy) {
-            mentioned(constant.view(), &mut open);
+            mentioned(constant.value(), &mut open);
         }
         let mut seen = HashSet::new();
         let mut entities = Vec::new();
@@ -165,8 +165,8 @@ impl Asked<'_, '_> {
             let Some((attrs, tags)) = self.machine.entity(next) else {
                 continue;
             };
-            mentioned(Value::Record(attrs), &mut open);
-            mentioned(Value::Record(tags), &mut open);
+            mentioned(attrs.into(), &mut open);
+            mentioned(tags.into(), &mut open);
             let Some(uid) = self.uid(next) else { continue };
             let parents = self.machine.ancestors(next);
             let parents: HashSet<_> = parents
@@ -212,24 +212,24 @@ impl Asked<'_, '_> {
     }
 
     fn expression(&self, value: Value<'_>) -> Option<RestrictedExpression> {
-        Some(match value {
-            Value::Bool(b) => RestrictedExpression::new_bool(b),
-            Value::Long(i) => RestrictedExpression::new_long(i),
-            Value::String(s) => RestrictedExpression::new_string(s.to_owned()),
-            Value::Entity(uid) => RestrictedExpression::new_entity_uid(self.uid(uid)?),
-            Value::Set(set) => RestrictedExpression::new_set(
+        Some(match value.view() {
+            View::Bool(b) => RestrictedExpression::new_bool(b),
+            View::Long(i) => RestrictedExpression::new_long(i),
+            View::String(s) => RestrictedExpression::new_string(s.to_owned()),
+            View::Entity(uid) => RestrictedExpression::new_entity_uid(self.uid(uid)?),
+            View::Set(set) => RestrictedExpression::new_set(
                 set.iter()
                     .map(|item| self.expression(item))
                     .collect::<Option<Vec<_>>>()?,
             ),
-            Value::Record(record) => RestrictedExpression::new_record(self.fields(record)).ok()?,
-            Value::Decimal(d) => RestrictedExpression::new_decimal(d.to_string()),
-            Value::Ip(ip) => RestrictedExpression::new_ip(ip.to_string()),
-            Value::Duration(d) => RestrictedExpression::new_duration(d.to_string()),
-            Value::Datetime(d) if d.is_representable() => {
+            View::Record(record) => RestrictedExpression::new_record(self.fields(record)).ok()?,
+            View::Decimal(d) => RestrictedExpression::new_decimal(d.to_string()),
+            View::Ip(ip) => RestrictedExpression::new_ip(ip.to_string()),
+            View::Duration(d) => RestrictedExpression::new_duration(d.to_string()),
+            View::Datetime(d) if d.is_representable() => {
                 RestrictedExpression::new_datetime(d.to_string())
             }
-            Value::Datetime(d) => RestrictedExpression::from_str(&format!(
+            View::Datetime(d) => RestrictedExpression::from_str(&format!(
                 "datetime(\"1970-01-01\").offset(duration(\"{}ms\"))",
                 d.millis()
             ))
@@ -274,10 +274,10 @@ fn uid((type_name, id): (&str, &str)) -> Option<cedar::EntityUid> {
 
 /// Collects the entities that a value mentions.
 fn mentioned(value: Value<'_>, uids: &mut Vec<Uid>) {
-    match value {
-        Value::Entity(uid) => uids.push(uid),
-        Value::Set(set) => set.iter().for_each(|item| mentioned(item, uids)),
-        Value::Record(record) => record.iter().for_each(|(_, item)| mentioned(item, uids)),
+    match value.view() {
+        View::Entity(uid) => uids.push(uid),
+        View::Set(set) => set.iter().for_each(|item| mentioned(item, uids)),
+        View::Record(record) => record.iter().for_each(|(_, item)| mentioned(item, uids)),
         _ => {}
     }
 }

@@ -10,7 +10,7 @@
 
 use crate::id::{EntityUidRef, Uid};
 use crate::value::arena::NameText;
-use crate::value::{Record, Value};
+use crate::value::{Record, Value, View};
 
 use super::{
     ActionDecl, Attribute, EntityMismatch, EntityTypeDecl, ExtensionType, Mismatch, Names, Problem,
@@ -224,18 +224,18 @@ impl<N: NameText> Checker<'_, N> {
     /// Cedar checks the types of a value and then, over again, the entities in it. Types are closed, so
     /// every entity in a well-typed value stands where the type says `Entity`, and one walk does both.
     fn value(&self, ty: &Type, value: Value<'_>) -> Result<(), Box<Trail>> {
-        match (ty, value) {
-            (Type::Bool, Value::Bool(_))
-            | (Type::Long, Value::Long(_))
-            | (Type::String, Value::String(_))
-            | (Type::Extension(ExtensionType::Decimal), Value::Decimal(_))
-            | (Type::Extension(ExtensionType::Ip), Value::Ip(_))
-            | (Type::Extension(ExtensionType::Datetime), Value::Datetime(_))
-            | (Type::Extension(ExtensionType::Duration), Value::Duration(_)) => Ok(()),
-            (Type::Entity(name), Value::Entity(_)) => {
+        match (ty, value.view()) {
+            (Type::Bool, View::Bool(_))
+            | (Type::Long, View::Long(_))
+            | (Type::String, View::String(_))
+            | (Type::Extension(ExtensionType::Decimal), View::Decimal(_))
+            | (Type::Extension(ExtensionType::Ip), View::Ip(_))
+            | (Type::Extension(ExtensionType::Datetime), View::Datetime(_))
+            | (Type::Extension(ExtensionType::Duration), View::Duration(_)) => Ok(()),
+            (Type::Entity(name), View::Entity(_)) => {
                 self.entity(ty, name, self.schema.entity_rule(name), value)
             }
-            (Type::Set(element), Value::Set(set)) => {
+            (Type::Set(element), View::Set(set)) => {
                 // What the schema asks of an entity depends on its type only: looked up once per set.
                 let rule = match &**element {
                     Type::Entity(name) => Some((name, self.schema.entity_rule(name))),
@@ -248,7 +248,7 @@ impl<N: NameText> Checker<'_, N> {
                     })
                     .map_err(|trail| trail.inside(Step::Element))
             }
-            (Type::Record(ty), Value::Record(record)) => self.record(ty, record),
+            (Type::Record(ty), View::Record(record)) => self.record(ty, record),
             _ => Err(self.wrong_type(ty, value)),
         }
     }
@@ -298,7 +298,7 @@ impl<N: NameText> Checker<'_, N> {
         rule: EntityRule<'_>,
         value: Value<'_>,
     ) -> Result<(), Box<Trail>> {
-        let Value::Entity(uid) = value else {
+        let Ok(uid) = value.as_entity() else {
             return Err(self.wrong_type(ty, value));
         };
         let uid = uid_ref(self.names, uid);
@@ -384,22 +384,22 @@ impl<N: NameText> Checker<'_, N> {
     }
 
     fn wrong_type(&self, expected: &Type, found: Value<'_>) -> Box<Trail> {
-        let found = match found {
-            Value::Bool(_) => "a boolean".into(),
-            Value::Long(_) => "a long".into(),
-            Value::String(_) => "a string".into(),
-            Value::Entity(uid) => {
+        let found = match found.view() {
+            View::Bool(_) => "a boolean".into(),
+            View::Long(_) => "a long".into(),
+            View::String(_) => "a string".into(),
+            View::Entity(uid) => {
                 format!(
                     "an entity of type `{}`",
                     uid_ref(self.names, uid).type_name()
                 )
             }
-            Value::Set(_) => "a set".into(),
-            Value::Record(_) => "a record".into(),
-            Value::Decimal(_) => "a decimal".into(),
-            Value::Datetime(_) => "a datetime".into(),
-            Value::Duration(_) => "a duration".into(),
-            Value::Ip(_) => "an IP address".into(),
+            View::Set(_) => "a set".into(),
+            View::Record(_) => "a record".into(),
+            View::Decimal(_) => "a decimal".into(),
+            View::Datetime(_) => "a datetime".into(),
+            View::Duration(_) => "a duration".into(),
+            View::Ip(_) => "an IP address".into(),
         };
         Trail::new(Problem::WrongType {
             expected: expected.to_string(),

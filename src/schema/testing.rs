@@ -84,10 +84,10 @@ impl Table {
 
     pub(crate) fn value<'a>(&mut self, arena: &'a Bump, tree: &Tree) -> Value<'a> {
         match tree {
-            Tree::Bool(b) => Value::Bool(*b),
+            Tree::Bool(b) => (*b).into(),
             Tree::Long(i) => Value::Long(*i),
-            Tree::String(s) => Value::String(arena.alloc_str(s)),
-            Tree::Entity(uid) => Value::Entity(self.entity(uid)),
+            Tree::String(s) => crate::value::arena::string(arena, arena.alloc_str(s)),
+            Tree::Entity(uid) => self.entity(uid).into(),
             Tree::Set(items) => {
                 let mut built = bumpalo::collections::Vec::new_in(arena);
                 for item in items {
@@ -96,11 +96,13 @@ impl Table {
                 }
                 arena::set(arena, built)
             }
-            Tree::Record(fields) => Value::Record(self.record(arena, fields)),
+            Tree::Record(fields) => self.record(arena, fields).into(),
             Tree::Extension(ExtensionType::Decimal, text) => {
                 Value::Decimal(Decimal::parse(text).unwrap())
             }
-            Tree::Extension(ExtensionType::Ip, text) => Value::Ip(IpAddr::parse(text).unwrap()),
+            Tree::Extension(ExtensionType::Ip, text) => {
+                crate::value::arena::ip(arena, IpAddr::parse(text).unwrap())
+            }
             Tree::Extension(ExtensionType::Datetime, text) => {
                 Value::Datetime(Datetime::parse(text).unwrap())
             }

@@ -3,9 +3,10 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+use crate::ext::IpAddr;
 use crate::id::{Sym, Uid};
 
-use super::{Record, Set, Value};
+use super::{Record, Value};
 
 /// Text of ids: what error messages, schema checks and records need and evaluation does not.
 pub(crate) trait NameText {
@@ -38,11 +39,21 @@ pub(crate) trait Intern {
 #[error("a table of names is full (2147483648 entries)")]
 pub(crate) struct TableFull;
 
+/// A string that is in the arena already, or outlives it.
+pub(crate) fn string<'a>(arena: &'a Bump, text: &'a str) -> Value<'a> {
+    Value::BuiltString(arena.alloc(text))
+}
+
+/// An IP address.
+pub(crate) fn ip(arena: &Bump, ip: IpAddr) -> Value<'_> {
+    Value::Ip(arena.alloc(ip))
+}
+
 /// A set of `items` in any order, duplicates allowed.
 pub(crate) fn set<'a>(arena: &'a Bump, mut items: Vec<'a, Value<'a>>) -> Value<'a> {
     items.sort_unstable_by(|a, b| a.cmp_total(*b));
     items.dedup_by(|a, b| a.same(*b));
-    Value::Set(Set::Built(arena.alloc(items.into_bump_slice())))
+    Value::BuiltSet(arena.alloc(items.into_bump_slice()))
 }
 
 /// A record of `fields` in any order; a key that occurs twice is given back.

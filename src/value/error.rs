@@ -64,3 +64,11 @@ pub(crate) struct Raise {
     pub(crate) kind: ErrorKind,
     pub(crate) node: NodeId,
 }
+
+impl Raise {
+    /// A value for the place where errors are put, before there is one.
+    pub(crate) const NONE: Self = Self {
+        kind: ErrorKind::TypeError,
+        node: NodeId::FIRST,
+    };
+}

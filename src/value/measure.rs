@@ -2,7 +2,7 @@
 
 use crate::limits::{Limit, LimitExceeded, Limits};
 
-use super::{Record, Value};
+use super::{Record, Value, View};
 
 /// How large a record may be.
 #[derive(Clone, Copy, Debug)]
@@ -88,10 +88,10 @@ impl Size {
     }
 
     fn value(&mut self, value: Value<'_>, depth: usize) {
-        match value {
-            Value::String(text) => self.bytes += text.len(),
-            Value::Record(record) => self.record(record, depth + 1),
-            Value::Set(set) => {
+        match value.view() {
+            View::String(text) => self.bytes += text.len(),
+            View::Record(record) => self.record(record, depth + 1),
+            View::Set(set) => {
                 self.depth = self.depth.max(depth + 1);
                 self.set_elements = self.set_elements.max(set.len());
                 for item in set.iter() {

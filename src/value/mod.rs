@@ -1,7 +1,7 @@
 //! Cedar values as the evaluator sees them.
 //!
 //! A [`Value`] is `Copy` and borrows: from the program's constants, from the entity snapshot, or from the
-//! request's arena. Data that outlives a request is held as [`Stored`], which owns; `Stored::view` is free.
+//! request's arena. Data that outlives a request is held as [`Stored`], which owns; `Stored::value` is free.
 //!
 //! Sets are kept sorted by [`Value::cmp_total`] and without duplicates wherever they live, records sorted by
 //! key. Equality of sets and records is then a pairwise walk, and membership a binary search, whoever built
@@ -19,7 +19,7 @@ mod tests;
 use std::cmp::Ordering;
 
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
-use crate::id::{Sym, Uid};
+use crate::id::{Sym, Uid, WideUid};
 
 pub use error::ErrorKind;
 pub(crate) use error::Raise;
@@ -27,9 +27,39 @@ pub(crate) use measure::Bounds;
 pub(crate) use pattern::{Pattern, PatternPart};
 pub(crate) use stored::{Stored, StoredRecord, StoredSet};
 
-/// A Cedar value.
+/// A Cedar value, as it is computed with: a tag, and eight bytes in every variant. That makes it (and a `Result`
+/// of it with an error of no size) what the compiler hands from node to node in two registers; one variant of another
+/// size, and all go through memory.
+///
+/// Whoever wants to look at any value takes it as a [`View`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
+    Bool(Truth),
+    Long(i64),
+    Entity(WideUid),
+    Decimal(Decimal),
+    Datetime(Datetime),
+    Duration(Duration),
+    Ip(&'a IpAddr),
+    StoredString(&'a Box<str>),
+    BuiltString(&'a &'a str),
+    StoredSet(&'a StoredSet),
+    BuiltSet(&'a &'a [Value<'a>]),
+    StoredRecord(&'a StoredRecord),
+    BuiltRecord(&'a &'a [(Sym, Value<'a>)]),
+}
+
+/// A `bool` of eight bytes: see [`Value`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub(crate) enum Truth {
+    No,
+    Yes,
+}
+
+/// A value to look at: wherever it lives, one variant for each of Cedar's types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum View<'a> {
     Bool(bool),
     Long(i64),
     String(&'a str),
@@ -39,14 +69,14 @@ pub(crate) enum Value<'a> {
     Decimal(Decimal),
     Datetime(Datetime),
     Duration(Duration),
-    Ip(IpAddr),
+    Ip(&'a IpAddr),
 }
 
 /// A set: sorted, without duplicates. See the module docs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Set<'a> {
     Stored(&'a StoredSet),
-    /// Behind one more reference, so that a `Value` stays at 24 bytes.
+    /// Behind one more reference, as in [`Value`].
     Built(&'a &'a [Value<'a>]),
 }
 
@@ -54,29 +84,168 @@ pub(crate) enum Set<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record<'a> {
     Stored(&'a StoredRecord),
-    /// Behind one more reference, so that a `Value` stays at 24 bytes.
+    /// Behind one more reference, as in [`Value`].
     Built(&'a &'a [(Sym, Value<'a>)]),
 }
 
-/// Up to this many entries a plain walk beats a binary search (keys of one cache line or two).
+/// Up to this many elements of a set are walked; more are searched.
 const WALK: usize = 8;
 
+/// Up to this many keys of a record are walked: one cache line, and no branch to mispredict.
+const WALK_KEYS: usize = 16;
+
 impl<'a> Value<'a> {
+    /// The value to look at.
+    #[inline]
+    pub(crate) fn view(self) -> View<'a> {
+        match self {
+            Value::Bool(truth) => View::Bool(truth.into()),
+            Value::Long(i) => View::Long(i),
+            Value::Entity(wide) => View::Entity(wide.uid()),
+            Value::Decimal(d) => View::Decimal(d),
+            Value::Datetime(d) => View::Datetime(d),
+            Value::Duration(d) => View::Duration(d),
+            Value::Ip(ip) => View::Ip(ip),
+            Value::StoredString(text) => View::String(text),
+            Value::BuiltString(text) => View::String(text),
+            Value::StoredSet(set) => View::Set(Set::Stored(set)),
+            Value::BuiltSet(items) => View::Set(Set::Built(items)),
+            Value::StoredRecord(record) => View::Record(Record::Stored(record)),
+            Value::BuiltRecord(fields) => View::Record(Record::Built(fields)),
+        }
+    }
+
     /// Cedar's `==`: never fails, values of different types are unequal.
+    #[inline]
     pub(crate) fn same(self, other: Value<'_>) -> bool {
         match (self, other) {
+            (Value::Entity(a), Value::Entity(b)) => a.uid() == b.uid(),
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Long(a), Value::Long(b)) => a == b,
-            (Value::String(a), Value::String(b)) => a == b,
-            (Value::Entity(a), Value::Entity(b)) => a == b,
-            (Value::Decimal(a), Value::Decimal(b)) => a == b,
-            (Value::Datetime(a), Value::Datetime(b)) => a == b,
-            (Value::Duration(a), Value::Duration(b)) => a == b,
-            (Value::Ip(a), Value::Ip(b)) => a == b,
-            (Value::Set(a), Value::Set(b)) => {
+            _ => match (self.text(), other.text()) {
+                (Some(a), Some(b)) => a == b,
+                (None, None) => self.view().same(other.view()),
+                _ => false,
+            },
+        }
+    }
+
+    /// A total order over all values, consistent with [`Value::same`]. It is the order in which sets are
+    /// kept and has no meaning in Cedar.
+    pub(crate) fn cmp_total(self, other: Value<'_>) -> Ordering {
+        self.view().cmp_total(other.view())
+    }
+
+    #[inline]
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Value::StoredString(text) => Some(text),
+            Value::BuiltString(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_bool(self) -> Result<bool, ErrorKind> {
+        match self {
+            Value::Bool(truth) => Ok(truth.into()),
+            _ => Err(ErrorKind::TypeError),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_long(self) -> Result<i64, ErrorKind> {
+        match self {
+            Value::Long(i) => Ok(i),
+            _ => Err(ErrorKind::TypeError),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_string(self) -> Result<&'a str, ErrorKind> {
+        self.text().ok_or(ErrorKind::TypeError)
+    }
+
+    #[inline]
+    pub(crate) fn as_entity(self) -> Result<Uid, ErrorKind> {
+        match self {
+            Value::Entity(wide) => Ok(wide.uid()),
+            _ => Err(ErrorKind::TypeError),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_set(self) -> Result<Set<'a>, ErrorKind> {
+        match self {
+            Value::StoredSet(set) => Ok(Set::Stored(set)),
+            Value::BuiltSet(items) => Ok(Set::Built(items)),
+            _ => Err(ErrorKind::TypeError),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_record(self) -> Result<Record<'a>, ErrorKind> {
+        match self {
+            Value::StoredRecord(record) => Ok(Record::Stored(record)),
+            Value::BuiltRecord(fields) => Ok(Record::Built(fields)),
+            _ => Err(ErrorKind::TypeError),
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    #[inline]
+    fn from(b: bool) -> Self {
+        if b { Self::Yes } else { Self::No }
+    }
+}
+
+impl From<Truth> for bool {
+    #[inline]
+    fn from(truth: Truth) -> Self {
+        truth == Truth::Yes
+    }
+}
+
+impl From<bool> for Value<'_> {
+    #[inline]
+    fn from(b: bool) -> Self {
+        Value::Bool(b.into())
+    }
+}
+
+impl From<Uid> for Value<'_> {
+    #[inline]
+    fn from(uid: Uid) -> Self {
+        Value::Entity(uid.into())
+    }
+}
+
+impl<'a> From<Record<'a>> for Value<'a> {
+    #[inline]
+    fn from(record: Record<'a>) -> Self {
+        match record {
+            Record::Stored(record) => Value::StoredRecord(record),
+            Record::Built(fields) => Value::BuiltRecord(fields),
+        }
+    }
+}
+
+impl View<'_> {
+    fn same(self, other: View<'_>) -> bool {
+        match (self, other) {
+            (View::Bool(a), View::Bool(b)) => a == b,
+            (View::Long(a), View::Long(b)) => a == b,
+            (View::String(a), View::String(b)) => a == b,
+            (View::Entity(a), View::Entity(b)) => a == b,
+            (View::Decimal(a), View::Decimal(b)) => a == b,
+            (View::Datetime(a), View::Datetime(b)) => a == b,
+            (View::Duration(a), View::Duration(b)) => a == b,
+            (View::Ip(a), View::Ip(b)) => a == b,
+            (View::Set(a), View::Set(b)) => {
                 a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.same(y))
             }
-            (Value::Record(a), Value::Record(b)) => {
+            (View::Record(a), View::Record(b)) => {
                 a.len() == b.len()
                     && a.iter()
                         .zip(b.iter())
@@ -86,23 +255,21 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A total order over all values, consistent with [`Value::same`]. It is the order in which sets are
-    /// kept and has no meaning in Cedar.
-    pub(crate) fn cmp_total(self, other: Value<'_>) -> Ordering {
+    fn cmp_total(self, other: View<'_>) -> Ordering {
         match (self, other) {
-            (Value::Bool(a), Value::Bool(b)) => a.cmp(&b),
-            (Value::Long(a), Value::Long(b)) => a.cmp(&b),
-            (Value::String(a), Value::String(b)) => a.cmp(b),
-            (Value::Entity(a), Value::Entity(b)) => a.cmp(&b),
-            (Value::Decimal(a), Value::Decimal(b)) => a.cmp(&b),
-            (Value::Datetime(a), Value::Datetime(b)) => a.cmp(&b),
-            (Value::Duration(a), Value::Duration(b)) => a.cmp(&b),
-            (Value::Ip(a), Value::Ip(b)) => a.cmp(&b),
-            (Value::Set(a), Value::Set(b)) => {
+            (View::Bool(a), View::Bool(b)) => a.cmp(&b),
+            (View::Long(a), View::Long(b)) => a.cmp(&b),
+            (View::String(a), View::String(b)) => a.cmp(b),
+            (View::Entity(a), View::Entity(b)) => a.cmp(&b),
+            (View::Decimal(a), View::Decimal(b)) => a.cmp(&b),
+            (View::Datetime(a), View::Datetime(b)) => a.cmp(&b),
+            (View::Duration(a), View::Duration(b)) => a.cmp(&b),
+            (View::Ip(a), View::Ip(b)) => a.cmp(b),
+            (View::Set(a), View::Set(b)) => {
                 first_difference(a.iter().zip(b.iter()).map(|(x, y)| x.cmp_total(y)))
                     .then(a.len().cmp(&b.len()))
             }
-            (Value::Record(a), Value::Record(b)) => first_difference(
+            (View::Record(a), View::Record(b)) => first_difference(
                 a.iter()
                     .zip(b.iter())
                     .map(|((j, x), (k, y))| j.cmp(&k).then_with(|| x.cmp_total(y))),
@@ -114,51 +281,16 @@ impl<'a> Value<'a> {
 
     fn rank(self) -> u8 {
         match self {
-            Value::Bool(_) => 0,
-            Value::Long(_) => 1,
-            Value::String(_) => 2,
-            Value::Entity(_) => 3,
-            Value::Set(_) => 4,
-            Value::Record(_) => 5,
-            Value::Decimal(_) => 6,
-            Value::Datetime(_) => 7,
-            Value::Duration(_) => 8,
-            Value::Ip(_) => 9,
-        }
-    }
-
-    pub(crate) fn as_bool(self) -> Result<bool, ErrorKind> {
-        match self {
-            Value::Bool(b) => Ok(b),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    pub(crate) fn as_long(self) -> Result<i64, ErrorKind> {
-        match self {
-            Value::Long(i) => Ok(i),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    pub(crate) fn as_string(self) -> Result<&'a str, ErrorKind> {
-        match self {
-            Value::String(s) => Ok(s),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    pub(crate) fn as_entity(self) -> Result<Uid, ErrorKind> {
-        match self {
-            Value::Entity(uid) => Ok(uid),
-            _ => Err(ErrorKind::TypeError),
-        }
-    }
-
-    pub(crate) fn as_set(self) -> Result<Set<'a>, ErrorKind> {
-        match self {
-            Value::Set(set) => Ok(set),
-            _ => Err(ErrorKind::TypeError),
+            View::Bool(_) => 0,
+            View::Long(_) => 1,
+            View::String(_) => 2,
+            View::Entity(_) => 3,
+            View::Set(_) => 4,
+            View::Record(_) => 5,
+            View::Decimal(_) => 6,
+            View::Datetime(_) => 7,
+            View::Duration(_) => 8,
+            View::Ip(_) => 9,
         }
     }
 }
@@ -179,7 +311,7 @@ impl<'a> Set<'a> {
 
     pub(crate) fn get(self, index: usize) -> Option<Value<'a>> {
         match self {
-            Set::Stored(set) => set.items().get(index).map(Stored::view),
+            Set::Stored(set) => set.items().get(index).map(Stored::value),
             Set::Built(items) => items.get(index).copied(),
         }
     }
@@ -190,14 +322,15 @@ impl<'a> Set<'a> {
 
     /// Whether the set has an element equal to `value`.
     pub(crate) fn contains(self, value: Value<'_>) -> bool {
-        if self.len() <= WALK {
-            return self.iter().any(|item| item.same(value));
-        }
         match self {
+            Set::Stored(set) if set.items().len() <= WALK => {
+                set.items().iter().any(|item| item.value().same(value))
+            }
             Set::Stored(set) => set
                 .items()
-                .binary_search_by(|item| item.view().cmp_total(value))
+                .binary_search_by(|item| item.value().cmp_total(value))
                 .is_ok(),
+            Set::Built(items) if items.len() <= WALK => items.iter().any(|item| item.same(value)),
             Set::Built(items) => items.binary_search_by(|item| item.cmp_total(value)).is_ok(),
         }
     }
@@ -215,9 +348,9 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn get(self, key: Sym) -> Option<Value<'a>> {
         match self {
-            Record::Stored(record) => record.get(key).map(Stored::view),
+            Record::Stored(record) => record.get(key).map(Stored::value),
             Record::Built(fields) => {
-                let found = if fields.len() <= WALK {
+                let found = if fields.len() <= WALK_KEYS {
                     fields.iter().position(|(k, _)| *k == key)
                 } else {
                     fields.binary_search_by(|(k, _)| k.cmp(&key)).ok()
@@ -229,7 +362,7 @@ impl<'a> Record<'a> {
 
     pub(crate) fn iter(self) -> impl Iterator<Item = (Sym, Value<'a>)> {
         (0..self.len()).map_while(move |index| match self {
-            Record::Stored(record) => record.entry(index).map(|(k, v)| (k, v.view())),
+            Record::Stored(record) => record.entry(index).map(|(k, v)| (k, v.value())),
             Record::Built(fields) => fields.get(index).copied(),
         })
     }

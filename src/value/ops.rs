@@ -4,9 +4,11 @@
 //!
 //! Rules: Cedar's reference manual, "Operators"; behaviour pinned by the `cedar-policy` oracle in the tests.
 
+use bumpalo::Bump;
+
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 
-use super::{ErrorKind, Set, Value};
+use super::{ErrorKind, Set, Value, arena};
 
 type Outcome<'a> = Result<Value<'a>, ErrorKind>;
 
@@ -175,26 +177,26 @@ impl Extension {
     }
 
     /// Calls the function. Arguments are all evaluated by now; their number is checked here, as in Cedar.
-    pub(crate) fn call<'a>(self, args: &[Value<'a>]) -> Outcome<'a> {
+    pub(crate) fn call<'a>(self, args: &[Value<'a>], arena: &'a Bump) -> Outcome<'a> {
         match *args {
-            [arg] if self.arity() == 1 => self.call1(arg),
+            [arg] if self.arity() == 1 => self.call1(arg, arena),
             [a, b] if self.arity() == 2 => self.call2(a, b),
             _ => Err(ErrorKind::WrongNumArguments),
         }
     }
 
-    /// Calls a function of one argument.
-    pub(crate) fn call1<'a>(self, arg: Value<'_>) -> Outcome<'a> {
+    /// Calls a function of one argument. What it parses is put into `arena` if it does not fit into a value.
+    pub(crate) fn call1<'a>(self, arg: Value<'_>, arena: &'a Bump) -> Outcome<'a> {
         let failed = |_| ErrorKind::FailedExtensionFunctionExecution;
         Ok(match self {
             Self::Decimal => Value::Decimal(Decimal::parse(arg.as_string()?).map_err(failed)?),
-            Self::Ip => Value::Ip(IpAddr::parse(arg.as_string()?).map_err(failed)?),
+            Self::Ip => arena::ip(arena, IpAddr::parse(arg.as_string()?).map_err(failed)?),
             Self::Datetime => Value::Datetime(Datetime::parse(arg.as_string()?).map_err(failed)?),
             Self::Duration => Value::Duration(Duration::parse(arg.as_string()?).map_err(failed)?),
-            Self::IsIpv4 => Value::Bool(as_ip(arg)?.is_ipv4()),
-            Self::IsIpv6 => Value::Bool(as_ip(arg)?.is_ipv6()),
-            Self::IsLoopback => Value::Bool(as_ip(arg)?.is_loopback()),
-            Self::IsMulticast => Value::Bool(as_ip(arg)?.is_multicast()),
+            Self::IsIpv4 => Value::from(as_ip(arg)?.is_ipv4()),
+            Self::IsIpv6 => Value::from(as_ip(arg)?.is_ipv6()),
+            Self::IsLoopback => Value::from(as_ip(arg)?.is_loopback()),
+            Self::IsMulticast => Value::from(as_ip(arg)?.is_multicast()),
             Self::ToDate => Value::Datetime(as_datetime(arg)?.to_date().map_err(failed)?),
             Self::ToTime => Value::Duration(as_datetime(arg)?.to_time()),
             Self::ToMilliseconds => Value::Long(as_duration(arg)?.millis()),
@@ -210,11 +212,11 @@ impl Extension {
     pub(crate) fn call2<'a>(self, a: Value<'_>, b: Value<'_>) -> Outcome<'a> {
         let failed = |_| ErrorKind::FailedExtensionFunctionExecution;
         Ok(match self {
-            Self::LessThan => Value::Bool(as_decimal(a)? < as_decimal(b)?),
-            Self::LessThanOrEqual => Value::Bool(as_decimal(a)? <= as_decimal(b)?),
-            Self::GreaterThan => Value::Bool(as_decimal(a)? > as_decimal(b)?),
-            Self::GreaterThanOrEqual => Value::Bool(as_decimal(a)? >= as_decimal(b)?),
-            Self::IsInRange => Value::Bool(as_ip(a)?.is_in_range(as_ip(b)?)),
+            Self::LessThan => Value::from(as_decimal(a)? < as_decimal(b)?),
+            Self::LessThanOrEqual => Value::from(as_decimal(a)? <= as_decimal(b)?),
+            Self::GreaterThan => Value::from(as_decimal(a)? > as_decimal(b)?),
+            Self::GreaterThanOrEqual => Value::from(as_decimal(a)? >= as_decimal(b)?),
+            Self::IsInRange => Value::from(as_ip(a)?.is_in_range(*as_ip(b)?)),
             Self::Offset => {
                 Value::Datetime(as_datetime(a)?.offset(as_duration(b)?).map_err(failed)?)
             }
@@ -235,7 +237,7 @@ fn as_decimal(value: Value<'_>) -> Result<Decimal, ErrorKind> {
     }
 }
 
-fn as_ip(value: Value<'_>) -> Result<IpAddr, ErrorKind> {
+fn as_ip(value: Value<'_>) -> Result<&IpAddr, ErrorKind> {
     match value {
         Value::Ip(ip) => Ok(ip),
         _ => Err(ErrorKind::TypeError),

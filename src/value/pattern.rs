@@ -1,5 +1,7 @@
 //! `like` patterns, split at load.
 
+use memchr::memmem::Finder;
+
 /// One part of a pattern's source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PatternPart {
@@ -13,7 +15,7 @@ pub(crate) enum PatternPart {
 ///
 /// Cedar matches Unicode scalar values. Comparing UTF-8 bytes is the same thing here: a piece is valid UTF-8,
 /// and valid UTF-8 can only be found in valid UTF-8 at character boundaries.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Pattern {
     /// No wildcard: the text itself.
     Exact(Box<str>),
@@ -21,7 +23,7 @@ pub(crate) enum Pattern {
     /// enough because a later start leaves less text: linear in pieces times the search of each.
     Pieces {
         first: Box<str>,
-        middle: Box<[Box<str>]>,
+        middle: Box<[Finder<'static>]>,
         last: Box<str>,
     },
 }
@@ -44,7 +46,7 @@ impl Pattern {
         let middle = pieces
             .into_iter()
             .filter(|piece| !piece.is_empty())
-            .map(String::into_boxed_str)
+            .map(|piece| Finder::new(&piece).into_owned())
             .collect();
         Self::Pieces {
             first,
@@ -61,18 +63,18 @@ impl Pattern {
                 middle,
                 last,
             } => {
-                let Some(rest) = text
+                let Some(mut rest) = text
                     .strip_prefix(&**first)
                     .and_then(|rest| rest.strip_suffix(&**last))
+                    .map(str::as_bytes)
                 else {
                     return false;
                 };
-                let mut rest = rest;
                 for piece in middle {
-                    let Some((_, after)) = rest.split_once(&**piece) else {
+                    let Some(found) = piece.find(rest) else {
                         return false;
                     };
-                    rest = after;
+                    rest = rest.get(found + piece.needle().len()..).unwrap_or_default();
                 }
                 true
             }

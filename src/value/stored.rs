@@ -6,9 +6,9 @@ use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{Sym, Uid};
 
 use super::arena::{Intern, NameText, TableFull};
-use super::{Record, Set, Value, WALK};
+use super::{Record, Value, View, WALK_KEYS};
 
-/// An owned value. [`Stored::view`] gives the form that is computed with.
+/// An owned value. [`Stored::value`] gives the form that is computed with.
 #[derive(Clone, Debug)]
 pub(crate) enum Stored {
     Bool(bool),
@@ -39,18 +39,18 @@ pub(crate) struct StoredRecord {
 
 impl Stored {
     #[inline]
-    pub(crate) fn view(&self) -> Value<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
         match self {
-            Stored::Bool(b) => Value::Bool(*b),
+            Stored::Bool(b) => Value::from(*b),
             Stored::Long(i) => Value::Long(*i),
-            Stored::String(s) => Value::String(s),
-            Stored::Entity(uid) => Value::Entity(*uid),
-            Stored::Set(set) => Value::Set(Set::Stored(set)),
-            Stored::Record(record) => Value::Record(Record::Stored(record)),
+            Stored::String(text) => Value::StoredString(text),
+            Stored::Entity(uid) => Value::from(*uid),
+            Stored::Set(set) => Value::StoredSet(set),
+            Stored::Record(record) => Value::StoredRecord(record),
             Stored::Decimal(d) => Value::Decimal(*d),
             Stored::Datetime(d) => Value::Datetime(*d),
             Stored::Duration(d) => Value::Duration(*d),
-            Stored::Ip(ip) => Value::Ip(*ip),
+            Stored::Ip(ip) => Value::Ip(ip),
         }
     }
 
@@ -68,26 +68,26 @@ impl Stored {
         value: Value<'_>,
         names: &mut impl Rename<Error = E>,
     ) -> Result<Stored, E> {
-        Ok(match value {
-            Value::Bool(b) => Stored::Bool(b),
-            Value::Long(i) => Stored::Long(i),
-            Value::String(s) => Stored::String(s.into()),
-            Value::Entity(uid) => Stored::Entity(names.uid(uid)?),
-            Value::Set(set) => Stored::Set(StoredSet::new(
+        Ok(match value.view() {
+            View::Bool(b) => Stored::Bool(b),
+            View::Long(i) => Stored::Long(i),
+            View::String(s) => Stored::String(s.into()),
+            View::Entity(uid) => Stored::Entity(names.uid(uid)?),
+            View::Set(set) => Stored::Set(StoredSet::new(
                 set.iter()
                     .map(|item| Stored::copy_of(item, names))
                     .collect::<Result<_, E>>()?,
             )),
-            Value::Record(record) => Stored::Record(Box::new(StoredRecord::new(
+            View::Record(record) => Stored::Record(Box::new(StoredRecord::new(
                 record
                     .iter()
                     .map(|(key, value)| Ok((names.sym(key)?, Stored::copy_of(value, names)?)))
                     .collect::<Result<_, E>>()?,
             ))),
-            Value::Decimal(d) => Stored::Decimal(d),
-            Value::Datetime(d) => Stored::Datetime(d),
-            Value::Duration(d) => Stored::Duration(d),
-            Value::Ip(ip) => Stored::Ip(ip),
+            View::Decimal(d) => Stored::Decimal(d),
+            View::Datetime(d) => Stored::Datetime(d),
+            View::Duration(d) => Stored::Duration(d),
+            View::Ip(ip) => Stored::Ip(*ip),
         })
     }
 }
@@ -135,8 +135,8 @@ impl Rename for SameNames {
 
 impl StoredSet {
     pub(crate) fn new(mut items: Vec<Stored>) -> Self {
-        items.sort_unstable_by(|a, b| a.view().cmp_total(b.view()));
-        items.dedup_by(|a, b| a.view().same(b.view()));
+        items.sort_unstable_by(|a, b| a.value().cmp_total(b.value()));
+        items.dedup_by(|a, b| a.value().same(b.value()));
         Self {
             items: items.into_boxed_slice(),
         }
@@ -164,7 +164,7 @@ impl StoredRecord {
         record: Record<'_>,
         names: &mut impl Rename<Error = E>,
     ) -> Result<Self, E> {
-        Ok(match Stored::copy_of(Value::Record(record), names)? {
+        Ok(match Stored::copy_of(record.into(), names)? {
             Stored::Record(record) => *record,
             _ => Self::default(),
         })
@@ -180,7 +180,7 @@ impl StoredRecord {
 
     #[inline]
     pub(crate) fn get(&self, key: Sym) -> Option<&Stored> {
-        let index = if self.keys.len() <= WALK {
+        let index = if self.keys.len() <= WALK_KEYS {
             self.keys.iter().position(|k| *k == key)?
         } else {
             self.keys.binary_search(&key).ok()?

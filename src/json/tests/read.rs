@@ -10,7 +10,6 @@ use serde_json::{Map, Value as Data, json};
 use crate::json::entity::{EntityFields, read_entity};
 use crate::json::read::{read_context, read_uid};
 use crate::json::{ReadError, ReadErrorKind, parse};
-use crate::value::Value;
 use crate::value::arena::NameText;
 
 use super::shape::{CEDAR, MODEL, PROFILE};
@@ -35,7 +34,7 @@ fn check_context(data: &Data) -> Result<(), TestCaseError> {
                 prop_assert!(text.contains("\"unknown\""), "{}: {:?}", text, cedars);
             }
             (Ok(record), Ok(context)) => {
-                let ours = expression(Value::Record(record), &names);
+                let ours = expression(record.into(), &names);
                 let equal = cedar_equal(context, &Entities::empty(), "context", &ours);
                 prop_assert_eq!(equal, Ok(()), "{} directed {}", text, directed);
             }
@@ -45,7 +44,7 @@ fn check_context(data: &Data) -> Result<(), TestCaseError> {
             (ours, cedars) => prop_assert!(
                 false,
                 "{text} directed {directed}: ours {:?}, Cedar's {cedars:?}",
-                ours.map(|record| expression(Value::Record(record), &names))
+                ours.map(|record| expression(record.into(), &names))
             ),
         }
     }
@@ -78,7 +77,7 @@ fn check_entity(data: &Data) -> Result<(), TestCaseError> {
             (ours, cedars) => prop_assert!(
                 false,
                 "{text} directed {directed}: ours {:?}, Cedar's {cedars:?}",
-                ours.map(|fields| expression(Value::Record(fields.attrs), &names))
+                ours.map(|fields| expression(fields.attrs.into(), &names))
             ),
         }
     }
@@ -102,7 +101,7 @@ fn same_entity(
     alone: Entity,
     names: &Names,
 ) -> Result<(), String> {
-    let uid = expression(Value::Entity(ours.uid), names);
+    let uid = expression(ours.uid.into(), names);
     let mut cedars_tags: Vec<_> = entity.tags().map(|(name, _)| name.to_owned()).collect();
     let (cedars_uid, cedars_attrs, cedars_parents) = entity.into_inner();
     let entities = Entities::from_entities([alone], None).map_err(|e| e.to_string())?;
@@ -112,7 +111,7 @@ fn same_entity(
     let mut parents: Vec<_> = ours
         .parents
         .iter()
-        .map(|uid| expression(Value::Entity(*uid), names))
+        .map(|uid| expression((*uid).into(), names))
         .collect();
     let mut cedars_parents: Vec<_> = cedars_parents.iter().map(expression_of).collect();
     parents.sort();

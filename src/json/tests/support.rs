@@ -5,8 +5,8 @@ use std::fmt::Write;
 use cedar_policy::{Context, Entities, EvalResult, Expression, Request, eval_expression};
 
 use crate::id::{Sym, Uid};
-use crate::value::Value;
 use crate::value::arena::{Intern, NameText, TableFull};
+use crate::value::{Value, View};
 
 /// Numbers names in the order of their first use.
 #[derive(Default)]
@@ -54,19 +54,19 @@ impl NameText for Names {
 /// The value as a Cedar expression. Keys of records are sorted, so that equal records of one table of names have
 /// equal texts.
 pub(crate) fn expression(value: Value<'_>, names: &Names) -> String {
-    match value {
-        Value::Bool(b) => b.to_string(),
-        Value::Long(i) => i.to_string(),
-        Value::String(s) => quoted(s),
-        Value::Entity(uid) => {
+    match value.view() {
+        View::Bool(b) => b.to_string(),
+        View::Long(i) => i.to_string(),
+        View::String(s) => quoted(s),
+        View::Entity(uid) => {
             let (type_name, id) = names.uid_text(uid);
             format!("{type_name}::{}", quoted(id))
         }
-        Value::Set(set) => {
+        View::Set(set) => {
             let items: Vec<_> = set.iter().map(|item| expression(item, names)).collect();
             format!("[{}]", items.join(", "))
         }
-        Value::Record(record) => {
+        View::Record(record) => {
             let mut fields: Vec<_> = record
                 .iter()
                 .map(|(key, value)| (names.sym_text(key), expression(value, names)))
@@ -79,13 +79,13 @@ pub(crate) fn expression(value: Value<'_>, names: &Names) -> String {
             }
             text + "}"
         }
-        Value::Decimal(d) => format!("decimal(\"{d}\")"),
-        Value::Datetime(d) => format!(
+        View::Decimal(d) => format!("decimal(\"{d}\")"),
+        View::Datetime(d) => format!(
             "datetime(\"1970-01-01\").offset(duration(\"{}ms\"))",
             d.millis()
         ),
-        Value::Duration(d) => format!("duration(\"{}ms\")", d.millis()),
-        Value::Ip(ip) => format!("ip(\"{ip}\")"),
+        View::Duration(d) => format!("duration(\"{}ms\")", d.millis()),
+        View::Ip(ip) => format!("ip(\"{ip}\")"),
     }
 }
 

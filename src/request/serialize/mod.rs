@@ -23,8 +23,10 @@ mod writer;
 use bumpalo::Bump;
 use serde::Serialize;
 
+use crate::value::Record;
+#[cfg(test)]
+use crate::value::Value;
 use crate::value::arena::Intern;
-use crate::value::{Record, Value};
 
 pub(crate) use error::{SerializeError, SerializeErrorKind};
 
@@ -61,8 +63,8 @@ pub(crate) fn write_record<'a, T: Serialize + ?Sized>(
 ) -> Result<Record<'a>, SerializeError<'a>> {
     let writer = &mut Writer::new(arena, names, observed);
     let place = Place::top(max_depth);
-    match value.serialize(ValueWriter { writer, place })? {
-        Some(Value::Record(record)) => Ok(record),
-        _ => Err(SerializeErrorKind::NotARecord.here()),
-    }
+    value
+        .serialize(ValueWriter { writer, place })?
+        .and_then(|value| value.as_record().ok())
+        .ok_or(SerializeErrorKind::NotARecord.here())
 }

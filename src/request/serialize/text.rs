@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::request::values::ip_from_compact;
-use crate::value::Value;
 use crate::value::ops::Extension;
+use crate::value::{Value, arena};
 
 use super::writer::display;
 use super::{SerializeError, SerializeErrorKind};
@@ -214,7 +214,7 @@ impl<'a> Serializer for ExtensionValue<'a> {
     fn serialize_str(self, text: &str) -> Result<Value<'a>, SerializeError<'a>> {
         Ok(match self.function {
             Extension::Decimal => Value::Decimal(Decimal::parse(text)?),
-            Extension::Ip => Value::Ip(IpAddr::parse(text)?),
+            Extension::Ip => arena::ip(self.arena, IpAddr::parse(text)?),
             Extension::Datetime => Value::Datetime(Datetime::parse(text)?),
             Extension::Duration => Value::Duration(Duration::parse(text)?),
             _ => return Err(SerializeErrorKind::Malformed.here()),
@@ -232,7 +232,7 @@ impl<'a> Serializer for ExtensionValue<'a> {
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<Value<'a>, SerializeError<'a>> {
         match self.function {
-            Extension::Ip => Ok(Value::Ip(ip_from_compact(bytes)?)),
+            Extension::Ip => Ok(arena::ip(self.arena, ip_from_compact(bytes)?)),
             _ => Err(SerializeErrorKind::Malformed.here()),
         }
     }

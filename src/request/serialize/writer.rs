@@ -9,9 +9,9 @@ use serde::{Serialize, Serializer};
 use crate::id::Sym;
 use crate::json::{MAX_DEPTH, Step, is_normalized_type_name};
 use crate::request::values;
-use crate::value::Value;
 use crate::value::arena::{self, Intern};
 use crate::value::ops::Extension;
+use crate::value::{Truth, Value};
 
 use super::compound::{Fields, Items, Wrap};
 use super::text::ExtensionValue;
@@ -21,7 +21,7 @@ use super::{Observed, SerializeError, SerializeErrorKind};
 pub(super) type Outcome<'a> = Result<Option<Value<'a>>, SerializeError<'a>>;
 
 /// What stands for a value that is checked only. Nothing looks at it.
-const CHECKED: Value<'static> = Value::Bool(false);
+const CHECKED: Value<'static> = Value::Bool(Truth::No);
 
 /// Where values and names go.
 pub(super) struct Writer<'w, 'a, N> {
@@ -106,7 +106,7 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
         if !place.keep {
             return Ok(CHECKED);
         }
-        Ok(Value::Entity(self.names.uid(type_name, id)?))
+        Ok(self.names.uid(type_name, id)?.into())
     }
 
     pub(super) fn set(&mut self, place: Place, items: Vec<'a, Value<'a>>) -> Value<'a> {
@@ -126,7 +126,7 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
             return Ok(CHECKED);
         }
         match arena::record(self.arena, fields) {
-            Ok(record) => Ok(Value::Record(record)),
+            Ok(record) => Ok(record.into()),
             Err(_) => Err(SerializeErrorKind::DuplicateKey.here()),
         }
     }
@@ -150,7 +150,7 @@ pub(super) struct ValueWriter<'x, 'w, 'a, N> {
 impl<'x, 'w, 'a, N: Intern> ValueWriter<'x, 'w, 'a, N> {
     fn text(self, text: &str) -> Outcome<'a> {
         Ok(Some(if self.place.keep {
-            Value::String(self.writer.arena.alloc_str(text))
+            arena::string(self.writer.arena, self.writer.arena.alloc_str(text))
         } else {
             CHECKED
         }))
@@ -220,7 +220,7 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
 
     #[inline]
     fn serialize_bool(self, b: bool) -> Outcome<'a> {
-        Ok(Some(Value::Bool(b)))
+        Ok(Some(b.into()))
     }
 
     integers! {
@@ -255,7 +255,7 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
 
     /// The default would allocate a `String`.
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Outcome<'a> {
-        display(self.writer.arena, value).map(|text| Some(Value::String(text)))
+        display(self.writer.arena, value).map(|text| Some(arena::string(self.writer.arena, text)))
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Outcome<'a> {
@@ -279,7 +279,7 @@ impl<'x, 'w, 'a, N: Intern> Serializer for ValueWriter<'x, 'w, 'a, N> {
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Outcome<'a> {
-        Ok(Some(Value::String(variant)))
+        Ok(Some(arena::string(self.writer.arena, variant)))
     }
 
     #[inline]
