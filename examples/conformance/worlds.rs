@@ -58,6 +58,7 @@ pub(crate) enum Overlay {
 #[derive(Clone, Copy)]
 pub(crate) struct Setting {
     fold: bool,
+    share: bool,
     index: bool,
     validate: bool,
     record: bool,
@@ -67,6 +68,7 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             fold: true,
+            share: true,
             index: true,
             validate: false,
             record: false,
@@ -89,9 +91,16 @@ impl Setting {
     }
 
     fn tunings() -> impl Iterator<Item = Self> {
-        let switches = [(true, true), (true, false), (false, true), (false, false)];
-        switches.into_iter().map(|(fold, index)| Self {
+        let switches = [
+            (true, true, true),
+            (false, true, true),
+            (true, false, true),
+            (true, true, false),
+            (false, false, false),
+        ];
+        switches.into_iter().map(|(fold, share, index)| Self {
             fold,
+            share,
             index,
             ..Self::default()
         })
@@ -107,7 +116,7 @@ impl Setting {
     /// All optimisations and none.
     pub(crate) fn extremes() -> Vec<Self> {
         Self::tunings()
-            .filter(|setting| setting.fold == setting.index)
+            .filter(|setting| setting.fold == setting.share && setting.fold == setting.index)
             .collect()
     }
 
@@ -122,6 +131,7 @@ impl Setting {
     fn apply(self, builder: Builder) -> Builder {
         let tuning = Tuning::default()
             .with_constant_folding(self.fold)
+            .with_shared_expressions(self.share)
             .with_scope_index(self.index);
         let builder = builder.tuning(tuning).validate_requests(self.validate);
         if self.record {

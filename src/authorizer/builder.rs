@@ -74,6 +74,7 @@ enum SchemaInput {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tuning {
     fold: bool,
+    share: bool,
     index: bool,
 }
 
@@ -81,6 +82,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             fold: true,
+            share: true,
             index: true,
         }
     }
@@ -91,6 +93,13 @@ impl Tuning {
     #[must_use]
     pub fn with_constant_folding(mut self, on: bool) -> Self {
         self.fold = on;
+        self
+    }
+
+    /// Whether an expression that several conditions have in common is evaluated once a decision, or for each.
+    #[must_use]
+    pub fn with_shared_expressions(mut self, on: bool) -> Self {
+        self.share = on;
         self
     }
 
@@ -334,7 +343,11 @@ pub(super) fn compile_policies(
     if let Some(error) = CompileError::from_problems(policies.problems.clone()) {
         return Err(error);
     }
-    compile(&policies.sources, schema, limits, tuning.fold)
+    let mut compiled = compile(&policies.sources, schema, limits, tuning.fold)?;
+    if tuning.share {
+        compile::share(&mut compiled.program);
+    }
+    Ok(compiled)
 }
 
 /// Policies and entities, or the problems of both.

@@ -3,6 +3,8 @@
 mod builder;
 mod prepared;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -301,6 +303,7 @@ impl Authorizer {
         let scratch = lease.get_mut();
         scratch.reset();
         let settings = &self.inner.settings;
+        let candidates = &mut scratch.findings.candidates;
         eval::prepare(
             epoch,
             request,
@@ -308,7 +311,9 @@ impl Authorizer {
             scratch.arena.bump(),
             &mut scratch.locals,
         )
-        .is_ok_and(|(machine, ..)| eval::evaluate_decision(&machine, settings.error_mode))
+        .is_ok_and(|(machine, ..)| {
+            eval::evaluate_decision(epoch, &machine, settings.error_mode, candidates)
+        })
     }
 
     fn decide_prepared<'s>(

@@ -85,7 +85,8 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         | Node::HasAttr(..)
         | Node::HasPath(..)
         | Node::IsIn(..)
-        | Node::CallAny(..) => return None,
+        | Node::CallAny(..)
+        | Node::Shared(..) => return None,
     };
     result.ok().map(Stored::of)
 }

@@ -253,6 +253,7 @@ impl Lowering {
             bodies: self.bodies,
             policies: self.policies,
             context: self.context,
+            shared: 0,
         }
     }
 

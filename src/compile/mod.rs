@@ -9,6 +9,7 @@ mod lower;
 pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod schema;
+mod share;
 pub(crate) mod source;
 pub(crate) mod stack;
 
@@ -20,6 +21,7 @@ pub use entities::Entities;
 pub use error::{CompileError, Problem};
 pub use input::Policies;
 pub(crate) use input::SourceFile;
+pub(crate) use share::share;
 
 /// Compiles the fragments of one schema; `files` says where each comes from.
 pub(crate) fn compile_schema(

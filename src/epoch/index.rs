@@ -34,16 +34,32 @@ pub(crate) struct Buckets {
     bucket_of: Vec<u32>,
     /// Where each bucket's rows begin; one entry more than there are buckets.
     starts: Vec<u32>,
+    /// Where the rows end, in each bucket, that match whatever else the request says. They come first.
+    certain_ends: Vec<u32>,
     rows: Vec<u32>,
 }
 
+/// What is filed under a uid.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filed<'i> {
+    /// Rows that match.
+    pub(crate) certain: &'i [u32],
+    /// Rows that may.
+    pub(crate) possible: &'i [u32],
+}
+
 impl Buckets {
-    fn new(mut entries: Vec<(Uid, u32)>) -> Self {
+    /// From rows by uid; `certain` tells those that need no test.
+    fn new(entries: Vec<(Uid, u32)>, certain: impl Fn(u32) -> bool) -> Self {
+        let mut entries: Vec<(Uid, bool, u32)> = entries
+            .into_iter()
+            .map(|(uid, row)| (uid, !certain(row), row))
+            .collect();
         entries.sort_unstable();
         entries.dedup();
         let mut buckets = Self::default();
         let mut last = None;
-        for (uid, row) in entries {
+        for (uid, uncertain, row) in entries {
             if last != Some(uid) {
                 last = Some(uid);
                 let at = uid.index();
@@ -52,8 +68,12 @@ impl Buckets {
                 }
                 buckets.starts.push(as_u32(buckets.rows.len()));
                 buckets.bucket_of[at] = as_u32(buckets.starts.len());
+                buckets.certain_ends.push(as_u32(buckets.rows.len()));
             }
             buckets.rows.push(row);
+            if let (false, Some(end)) = (uncertain, buckets.certain_ends.last_mut()) {
+                *end += 1;
+            }
         }
         buckets.starts.push(as_u32(buckets.rows.len()));
         buckets
@@ -65,11 +85,12 @@ impl Buckets {
 
     /// The rows filed under `uid`.
     #[inline]
-    pub(crate) fn rows(&self, uid: Uid) -> &[u32] {
+    pub(crate) fn filed(&self, uid: Uid) -> Filed<'_> {
         if uid.is_local() {
-            return &[];
+            return Filed::default();
         }
-        self.bucket(uid).map_or(&[], |bucket| self.rows_in(bucket))
+        self.bucket(uid)
+            .map_or_else(Filed::default, |bucket| self.filed_in(bucket))
     }
 
     /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
@@ -81,14 +102,20 @@ impl Buckets {
     }
 
     #[inline]
-    pub(crate) fn rows_in(&self, bucket: NonZero<u32>) -> &[u32] {
-        let bucket = bucket.get() as usize;
-        match (self.starts.get(bucket - 1), self.starts.get(bucket)) {
-            (Some(start), Some(end)) => self
-                .rows
-                .get(*start as usize..*end as usize)
-                .unwrap_or_default(),
-            _ => &[],
+    pub(crate) fn filed_in(&self, bucket: NonZero<u32>) -> Filed<'_> {
+        let bucket = bucket.get() as usize - 1;
+        let bounds = [
+            self.starts.get(bucket),
+            self.certain_ends.get(bucket),
+            self.starts.get(bucket + 1),
+        ];
+        let [Some(start), Some(certain), Some(end)] = bounds else {
+            return Filed::default();
+        };
+        let rows = |from: u32, to: u32| self.rows.get(from as usize..to as usize);
+        Filed {
+            certain: rows(*start, *certain).unwrap_or_default(),
+            possible: rows(*certain, *end).unwrap_or_default(),
         }
     }
 }
@@ -129,9 +156,15 @@ impl Index {
             }
         }
         Self {
-            principal: Buckets::new(principal),
-            resource: Buckets::new(resource),
-            action: Buckets::new(action),
+            // Nothing is certain of what is found by way of an ancestor: the scope may say `==`.
+            principal: Buckets::new(principal, |_| false),
+            resource: Buckets::new(resource, |_| false),
+            // What is filed under an action is for that action, and maybe for anybody and anything.
+            action: Buckets::new(action, |number| {
+                rows.get(number as usize).is_some_and(|row| {
+                    row.principal == ScopeTest::Any && row.resource == ScopeTest::Any
+                })
+            }),
             action_types: snapshot
                 .names
                 .types()

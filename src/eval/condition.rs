@@ -12,6 +12,8 @@
 //! * Operands are mostly constants and attributes of variables: these are taken where they are needed, without the
 //!   way through a dispatcher.
 
+use std::cell::Cell;
+
 use bumpalo::collections::Vec;
 
 use crate::epoch::Row;
@@ -67,6 +69,7 @@ impl<'a> Machine<'a> {
             Node::ContainsAny(a, b) => self.contains_any(id, a, b),
             Node::IsEmpty(a) => self.is_empty(id, a),
             Node::Like(a, pattern) => self.like(id, a, pattern),
+            Node::Shared(place, inner) => self.shared_bool(place, inner),
             Node::VarAttr(..)
             | Node::Constant(_)
             | Node::Var(_)
@@ -105,6 +108,7 @@ impl<'a> Machine<'a> {
             Node::Constant(index) => Ok(self.constant(index)),
             Node::Var(var) => Ok(self.variable(var)),
             Node::VarAttr(var, key) => self.variable_attr(id, var, key),
+            Node::Shared(place, inner) => self.shared(place, inner),
             Node::Bool(_)
             | Node::And(..)
             | Node::Or(..)
@@ -136,6 +140,7 @@ impl<'a> Machine<'a> {
         match self.nodes[id.index()] {
             Node::Constant(index) => Ok(self.constant(index)),
             Node::VarAttr(var, key) => self.variable_attr(id, var, key),
+            Node::Shared(place, inner) => self.shared(place, inner),
             Node::Var(var) => Ok(self.variable(var)),
             _ => self.eval(id),
         }
@@ -180,6 +185,48 @@ impl<'a> Machine<'a> {
             (_, None) => ErrorKind::EntityDoesNotExist,
         };
         self.raise(id, kind)
+    }
+
+    /// The value of a shared expression: kept, or computed and kept. Failures are not kept, so that they are raised
+    /// by the policy that meets them.
+    #[inline(never)]
+    fn shared(&self, place: u16, inner: NodeId) -> Result<Value<'a>> {
+        let place = self.place(place);
+        if let Some(value) = place.get() {
+            return Ok(value);
+        }
+        let value = self.eval(inner)?;
+        place.set(Some(value));
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn shared_bool(&self, place: u16, inner: NodeId) -> Result<bool> {
+        let place = self.place(place);
+        if let Some(value) = place.get() {
+            return self.at(inner, value.as_bool());
+        }
+        let value = self.boolean(inner)?;
+        place.set(Some(value.into()));
+        Ok(value)
+    }
+
+    #[inline]
+    fn place(&self, place: u16) -> &'a Cell<Option<Value<'a>>> {
+        let places = match self.shared.get() {
+            Some(places) => places,
+            None => self.make_places(),
+        };
+        &places[usize::from(place)]
+    }
+
+    #[cold]
+    fn make_places(&self) -> &'a [Cell<Option<Value<'a>>>] {
+        let places = self
+            .arena
+            .alloc_slice_fill_with(self.program.shared, |_| Cell::new(None));
+        self.shared.set(Some(places));
+        places
     }
 
     #[cold]

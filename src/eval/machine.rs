@@ -46,6 +46,8 @@ pub(crate) struct Machine<'a> {
     recomputed: RefCell<Vec<'a, (Uid, &'a [Uid])>>,
     /// The error that was raised last: results carry only the fact (`condition::Raised`).
     pub(super) raised: Cell<Raise>,
+    /// Values of shared expressions, once one was met.
+    pub(super) shared: Cell<Option<&'a [Cell<Option<Value<'a>>>]>>,
 }
 
 /// A request's principal, action or resource, with what the store has of it looked up once.
@@ -107,6 +109,7 @@ impl<'a> Machine<'a> {
             arena,
             recomputed: RefCell::new(Vec::new_in(arena)),
             raised: Cell::new(Raise::NONE),
+            shared: Cell::new(None),
         };
         if !machine.overlay.is_empty() {
             machine.principal = machine.overlaid_side(request.principal);
@@ -132,18 +135,20 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Calls `visit` with the number and the row of every policy whose scope matches, until it returns false.
+    /// Collects the numbers of the policies whose scopes match, in no order.
+    ///
+    /// A list, and not a call for each: the loops stay small enough for everything in them to be inlined.
     #[inline]
-    pub(crate) fn matching(&self, mut visit: impl FnMut(u32, &'a Row) -> bool) {
+    pub(crate) fn matching(&self, found: &mut std::vec::Vec<u32>) {
         // An overlay may put the action below groups that the index does not know it in.
         match &self.linked.index {
             Some(index) if self.overlay.is_empty() && self.action_is_indexed(index) => {
-                self.matching_indexed(index, visit);
+                self.matching_indexed(index, found);
             }
             _ => {
                 for (row, number) in self.linked.rows.iter().zip(0..) {
-                    if self.row_matches(row) && !visit(number, row) {
-                        return;
+                    if self.row_matches(row) {
+                        found.push(number);
                     }
                 }
             }
@@ -158,22 +163,11 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn matching_indexed(&self, index: &'a Index, mut visit: impl FnMut(u32, &'a Row) -> bool) {
-        let mut offer = |numbers: &[u32]| {
-            for number in numbers {
-                let row = &self.linked.rows[*number as usize];
-                if self.row_matches(row) && !visit(*number, row) {
-                    return false;
-                }
-            }
-            true
-        };
-        if !offer(index.action.rows(self.action.uid)) || !offer(&index.rest) {
-            return;
-        }
-        if index.principal.is_empty() && index.resource.is_empty() {
-            return;
-        }
+    fn matching_indexed(&self, index: &'a Index, found: &mut std::vec::Vec<u32>) {
+        let filed = index.action.filed(self.action.uid);
+        found.extend_from_slice(filed.certain);
+        self.matching_of(filed.possible, found);
+        self.matching_of(&index.rest, found);
         for (buckets, side) in [
             (&index.principal, &self.principal),
             (&index.resource, &self.resource),
@@ -181,14 +175,19 @@ impl<'a> Machine<'a> {
             if buckets.is_empty() {
                 continue;
             }
-            if !offer(buckets.rows(side.uid)) {
-                return;
-            }
+            self.matching_of(buckets.filed(side.uid).possible, found);
             for above in side.ancestors {
-                let found = buckets.bucket(*above);
-                if found.is_some_and(|bucket| !offer(buckets.rows_in(bucket))) {
-                    return;
+                if let Some(bucket) = buckets.bucket(*above) {
+                    self.matching_of(buckets.filed_in(bucket).possible, found);
                 }
+            }
+        }
+    }
+
+    fn matching_of(&self, candidates: &[u32], found: &mut std::vec::Vec<u32>) {
+        for number in candidates {
+            if self.row_matches(&self.linked.rows[*number as usize]) {
+                found.push(*number);
             }
         }
     }
@@ -202,6 +201,10 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
+        test == ScopeTest::Any || self.side_matches_test(side, test)
+    }
+
+    fn side_matches_test(&self, side: &Side<'_>, test: ScopeTest) -> bool {
         match test {
             ScopeTest::Any => true,
             ScopeTest::Eq(uid) => side.uid == uid,

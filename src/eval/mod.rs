@@ -29,21 +29,23 @@ pub(crate) fn evaluate(
     findings: &mut Findings,
 ) -> Outcome {
     let Findings {
+        candidates,
         permits,
         forbids,
         errors,
     } = findings;
-    machine.matching(|policy, row| {
+    machine.matching(candidates);
+    for policy in &*candidates {
+        let row = &epoch.linked.rows[*policy as usize];
         match machine.holds(row) {
             Ok(false) => {}
             Ok(true) => match row.effect {
-                Effect::Permit => permits.push(policy),
-                Effect::Forbid => forbids.push(policy),
+                Effect::Permit => permits.push(*policy),
+                Effect::Forbid => forbids.push(*policy),
             },
-            Err(raise) => errors.push((policy, raise)),
+            Err(raise) => errors.push((*policy, raise)),
         }
-        true
-    });
+    }
     // The index finds policies bucket by bucket; answers come in the order of the policies.
     for list in [permits, forbids] {
         if list.len() > 1 && !list.is_sorted() {
@@ -80,14 +82,21 @@ fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
 
 /// Whether the request is allowed, and nothing else: stops at the first forbid, and evaluates no permit after
 /// the first that applies.
-pub(crate) fn evaluate_decision(machine: &Machine<'_>, mode: ErrorMode) -> bool {
+pub(crate) fn evaluate_decision(
+    epoch: &Epoch,
+    machine: &Machine<'_>,
+    mode: ErrorMode,
+    candidates: &mut Vec<u32>,
+) -> bool {
     let mut permitted = false;
     let mut denied = false;
-    machine.matching(|_, row| {
+    machine.matching(candidates);
+    for policy in &*candidates {
+        let row = &epoch.linked.rows[*policy as usize];
         let effect = row.effect;
         // In the strictest mode a permit that errors spoils an allow, so every permit has to be asked.
         if permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
-            return true;
+            continue;
         }
         match (machine.holds(row), effect) {
             (Ok(false), _) => {}
@@ -101,9 +110,11 @@ pub(crate) fn evaluate_decision(machine: &Machine<'_>, mode: ErrorMode) -> bool 
                 };
             }
         }
-        !denied
-    });
-    permitted && !denied
+        if denied {
+            return false;
+        }
+    }
+    permitted
 }
 
 /// Resolves a request and makes the machine that evaluates it.

@@ -21,6 +21,8 @@ pub struct Scratch {
 /// What evaluating found: numbers of policies.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
+    /// Policies whose scopes match.
+    pub(crate) candidates: Vec<u32>,
     pub(crate) permits: Vec<u32>,
     pub(crate) forbids: Vec<u32>,
     pub(crate) errors: Vec<(u32, Raise)>,
@@ -54,6 +56,7 @@ impl Scratch {
 
 impl Findings {
     pub(crate) fn clear(&mut self) {
+        self.candidates.clear();
         self.permits.clear();
         self.forbids.clear();
         self.errors.clear();

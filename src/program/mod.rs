@@ -31,6 +31,8 @@ pub(crate) struct Program {
     pub(crate) policies: Vec<Policy>,
     /// What of a context any policy can observe.
     pub(crate) context: ContextUse,
+    /// How many places [`Node::Shared`] uses.
+    pub(crate) shared: usize,
     /// SHA-256 of the policy set's meaning: ids, scopes, conditions, annotations, links. Formatting and
     /// comments do not count.
     pub(crate) digest: [u8; 32],
@@ -111,6 +113,14 @@ pub(crate) enum ContextUse {
 impl Program {
     pub(crate) fn conditions(&self, body: &Body) -> &[NodeId] {
         run(&self.children, body.conditions)
+    }
+
+    /// The expression itself where a node only says that it is shared.
+    pub(crate) fn expression(&self, id: NodeId) -> NodeId {
+        match self.nodes.get(id.index()) {
+            Some(Node::Shared(_, inner)) => *inner,
+            _ => id,
+        }
     }
 
     pub(crate) fn children(&self, span: Span) -> &[NodeId] {

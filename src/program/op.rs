@@ -4,7 +4,7 @@ use crate::id::{NodeId, Sym, TypeId};
 use crate::value::ops::Extension;
 
 /// A request variable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Var {
     Principal,
     Action,
@@ -13,14 +13,15 @@ pub(crate) enum Var {
 }
 
 /// A run of entries in [`super::Program`]'s `children` or `keys`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Span {
     pub(crate) start: u32,
     pub(crate) len: u32,
 }
 
-/// One node. Children stand anywhere before their parent in the node array.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// One node. Children stand anywhere before their parent in the node array, but what is [`Node::Shared`] stands
+/// behind all others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Node {
     Bool(bool),
     /// A constant, by its place in the program's constants.
@@ -69,4 +70,53 @@ pub(crate) enum Node {
     Call2(Extension, NodeId, NodeId),
     /// A call with a number of arguments that the function does not take: evaluates them, then fails.
     CallAny(Extension, Span),
+    /// An expression that others are equal to: its value is kept in this place of the decision's memory.
+    Shared(u16, NodeId),
+}
+
+impl Node {
+    /// The node with its operands replaced, except those in lists.
+    pub(crate) fn with_operands(self, to: impl Fn(NodeId) -> NodeId) -> Self {
+        match self {
+            Self::Bool(_)
+            | Self::Constant(_)
+            | Self::Var(_)
+            | Self::VarAttr(..)
+            | Self::Set(_)
+            | Self::Record(..)
+            | Self::CallAny(..) => self,
+            Self::Not(a) => Self::Not(to(a)),
+            Self::Neg(a) => Self::Neg(to(a)),
+            Self::IsEmpty(a) => Self::IsEmpty(to(a)),
+            Self::And(a, b) => Self::And(to(a), to(b)),
+            Self::Or(a, b) => Self::Or(to(a), to(b)),
+            Self::If(a, b, c) => Self::If(to(a), to(b), to(c)),
+            Self::Equal(a, b) => Self::Equal(to(a), to(b)),
+            Self::NotEqual(a, b) => Self::NotEqual(to(a), to(b)),
+            Self::Less(a, b) => Self::Less(to(a), to(b)),
+            Self::LessEq(a, b) => Self::LessEq(to(a), to(b)),
+            Self::Greater(a, b) => Self::Greater(to(a), to(b)),
+            Self::GreaterEq(a, b) => Self::GreaterEq(to(a), to(b)),
+            Self::Add(a, b) => Self::Add(to(a), to(b)),
+            Self::Sub(a, b) => Self::Sub(to(a), to(b)),
+            Self::Mul(a, b) => Self::Mul(to(a), to(b)),
+            Self::In(a, b) => Self::In(to(a), to(b)),
+            Self::Contains(a, b) => Self::Contains(to(a), to(b)),
+            Self::ContainsAll(a, b) => Self::ContainsAll(to(a), to(b)),
+            Self::ContainsAny(a, b) => Self::ContainsAny(to(a), to(b)),
+            Self::GetTag(a, b) => Self::GetTag(to(a), to(b)),
+            Self::HasTag(a, b) => Self::HasTag(to(a), to(b)),
+            Self::GetNamedTag(a, tag) => Self::GetNamedTag(to(a), tag),
+            Self::HasNamedTag(a, tag) => Self::HasNamedTag(to(a), tag),
+            Self::GetAttr(a, key) => Self::GetAttr(to(a), key),
+            Self::HasAttr(a, key) => Self::HasAttr(to(a), key),
+            Self::HasPath(a, keys) => Self::HasPath(to(a), keys),
+            Self::Like(a, pattern) => Self::Like(to(a), pattern),
+            Self::Is(a, ty) => Self::Is(to(a), ty),
+            Self::IsIn(a, ty, b) => Self::IsIn(to(a), ty, to(b)),
+            Self::Call1(function, a) => Self::Call1(function, to(a)),
+            Self::Call2(function, a, b) => Self::Call2(function, to(a), to(b)),
+            Self::Shared(place, a) => Self::Shared(place, to(a)),
+        }
+    }
 }

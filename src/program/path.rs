@@ -47,12 +47,13 @@ impl Program {
                 number,
             };
             // `unless { e }` is compiled as `!(e)`; the negation is not in the source.
+            let condition = self.expression(*condition);
             let start = match self.nodes.get(condition.index()) {
                 Some(Node::Not(inner)) if *unless => *inner,
-                _ => *condition,
+                _ => condition,
             };
-            if node == *condition || self.walk(start, node, &step, found) {
-                if node == *condition {
+            if node == condition || self.walk(start, node, &step, found) {
+                if node == condition {
                     found(&step);
                 }
                 return true;
@@ -68,6 +69,7 @@ impl Program {
         way: &Step<'_>,
         found: &mut dyn FnMut(&Step<'_>),
     ) -> bool {
+        let at = self.expression(at);
         if at == target {
             found(way);
             return true;
@@ -107,7 +109,8 @@ impl Program {
             | Node::HasNamedTag(a, _)
             | Node::Like(a, _)
             | Node::Is(a, _)
-            | Node::Call1(_, a) => ([Some(a), None, None], none),
+            | Node::Call1(_, a)
+            | Node::Shared(_, a) => ([Some(a), None, None], none),
             Node::And(a, b)
             | Node::Or(a, b)
             | Node::Equal(a, b)

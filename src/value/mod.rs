@@ -32,6 +32,10 @@ pub(crate) use stored::{Stored, StoredRecord, StoredSet};
 /// size, and all go through memory.
 ///
 /// Whoever wants to look at any value takes it as a [`View`].
+#[allow(
+    clippy::borrowed_box,
+    reason = "a thin reference to what a `Stored` owns; one to the text itself is twice as large"
+)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Bool(Truth),

@@ -55,6 +55,21 @@ impl Pattern {
         }
     }
 
+    /// The pieces between wildcards: what tells patterns apart.
+    pub(crate) fn pieces(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Exact(exact) => vec![exact.as_bytes()],
+            Self::Pieces {
+                first,
+                middle,
+                last,
+            } => std::iter::once(first.as_bytes())
+                .chain(middle.iter().map(Finder::needle))
+                .chain(std::iter::once(last.as_bytes()))
+                .collect(),
+        }
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *text,

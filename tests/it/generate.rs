@@ -46,6 +46,8 @@ pub(crate) fn short_tape() -> impl Strategy<Value = Numbers> {
 pub(crate) struct Tape<'t> {
     numbers: &'t [u32],
     at: usize,
+    /// Expressions that come up again, so that policies have some in common.
+    repeated: Vec<(Kind, String)>,
 }
 
 impl<'t> Tape<'t> {
@@ -53,6 +55,7 @@ impl<'t> Tape<'t> {
         Self {
             numbers: &numbers.0,
             at: 0,
+            repeated: Vec::new(),
         }
     }
 

@@ -109,13 +109,18 @@ impl World {
     }
 }
 
-/// All combinations of switches.
-pub(crate) fn tunings() -> [Tuning; 4] {
-    [(true, true), (true, false), (false, true), (false, false)].map(|(fold, index)| {
-        Tuning::default()
-            .with_constant_folding(fold)
-            .with_scope_index(index)
-    })
+/// All optimisations, all but one, none.
+pub(crate) fn tunings() -> [Tuning; 5] {
+    let all = Tuning::default();
+    [
+        all,
+        all.with_constant_folding(false),
+        all.with_shared_expressions(false),
+        all.with_scope_index(false),
+        all.with_constant_folding(false)
+            .with_shared_expressions(false)
+            .with_scope_index(false),
+    ]
 }
 
 impl Oracle {

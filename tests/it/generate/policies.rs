@@ -96,6 +96,20 @@ impl Tape<'_> {
     }
 
     fn expr(&mut self, kind: Kind, depth: usize) -> String {
+        let earlier = self.repeated.iter().find(|(earlier, _)| *earlier == kind);
+        if let Some((_, text)) = earlier.cloned()
+            && self.chance(25)
+        {
+            return text;
+        }
+        let text = self.new_expr(kind, depth);
+        if depth > 0 && self.chance(20) && !self.repeated.iter().any(|(k, _)| *k == kind) {
+            self.repeated.push((kind, text.clone()));
+        }
+        text
+    }
+
+    fn new_expr(&mut self, kind: Kind, depth: usize) -> String {
         let kind = if self.chance(4) {
             KINDS[self.below(KINDS.len())]
         } else {
