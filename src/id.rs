@@ -158,6 +158,12 @@ impl AsRef<str> for PolicyId {
     }
 }
 
+impl From<String> for PolicyId {
+    fn from(id: String) -> Self {
+        Self::new(id)
+    }
+}
+
 impl From<&str> for PolicyId {
     fn from(id: &str) -> Self {
         Self::new(id)

@@ -120,8 +120,10 @@ mod request;
 mod schema;
 mod value;
 
-pub use authorizer::{Authorizer, BuildError, Builder, PreparedRequest, Session, Tuning};
-pub use compile::{CompileError, Entities, Policies, Problem};
+pub use authorizer::{
+    Authorizer, BuildError, Builder, PolicyChanges, PreparedRequest, Session, Tuning,
+};
+pub use compile::{CompileError, Entities, Policies, PolicyProgress, PolicyUpdate, Problem};
 pub use decision::{Decision, Effect, ErrorMode, Outcome};
 pub use entity::{EntityError, EntityProblem};
 pub use epoch::{Version, VersionDigest};

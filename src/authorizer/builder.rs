@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use cedar_policy as cedar;
 
+use crate::compile::load::{self, Compiled, Options};
 use crate::compile::schema::SchemaSource;
-use crate::compile::source::{Compiled, compile};
 use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
 use crate::entity::{EntityError, Snapshot};
@@ -18,6 +18,7 @@ use crate::epoch::{Epoch, Parts, Published, Sequence};
 use crate::eval::Reading;
 use crate::evidence::{DecisionSink, NoSink, Wants};
 use crate::limits::Limits;
+use crate::program::ProgramSet;
 
 use super::{Authorizer, BuiltSchema, Clock, Inner, Settings};
 
@@ -74,6 +75,7 @@ enum SchemaInput {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tuning {
     fold: bool,
+    parse_once: bool,
     share: bool,
     index: bool,
 }
@@ -82,6 +84,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             fold: true,
+            parse_once: true,
             share: true,
             index: true,
         }
@@ -108,6 +111,27 @@ impl Tuning {
     pub fn with_scope_index(mut self, on: bool) -> Self {
         self.index = on;
         self
+    }
+
+    /// Whether what the texts of policies have in common but for literals is parsed once, or each policy for itself.
+    #[must_use]
+    pub fn with_shared_parsing(mut self, on: bool) -> Self {
+        self.parse_once = on;
+        self
+    }
+
+    pub(super) fn options<'o>(
+        self,
+        schema: Option<&'o cedar::Schema>,
+        limits: &'o Limits,
+    ) -> Options<'o> {
+        Options {
+            schema,
+            limits,
+            fold: self.fold,
+            parse_once: self.parse_once,
+            share: self.share,
+        }
     }
 
     pub(super) fn indexes(self) -> bool {
@@ -239,21 +263,19 @@ impl Builder {
             .iter()
             .flat_map(|schema| schema.warnings.iter().cloned())
             .collect();
-        let compiled = compile_policies(
-            &self.policies,
-            schema
-                .as_ref()
-                .map(|schema| &schema.cedar)
-                .filter(|_| self.validate_policies),
-            &self.limits,
-            &self.tuning,
-        );
+        let validating = schema.as_ref().filter(|_| self.validate_policies);
+        let options = self
+            .tuning
+            .options(validating.map(|schema| &schema.cedar), &self.limits);
+        let compiled = compile_policies(&self.policies, &options);
         let model = schema.as_ref().map(|schema| Arc::clone(&schema.model));
         let snapshot = self.entities.load(model.as_deref(), &self.limits);
         let (compiled, snapshot) = both(compiled, snapshot)?;
+        let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
         let epoch = Epoch::new(
             Parts {
-                program: Arc::new(compiled.program),
+                policies: ProgramSet::new(compiled.program).map_err(full)?,
+                linked: Vec::new(),
                 snapshot,
                 schema: model,
                 entity_revision: 1,
@@ -261,7 +283,7 @@ impl Builder {
             },
             1,
         )
-        .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))?;
+        .map_err(full)?;
         warnings.extend(compiled.warnings);
         let wants = self.sink.wants();
         Ok(Authorizer {
@@ -336,18 +358,12 @@ impl fmt::Debug for Builder {
 
 pub(super) fn compile_policies(
     policies: &Policies,
-    schema: Option<&cedar::Schema>,
-    limits: &Limits,
-    tuning: &Tuning,
+    options: &Options<'_>,
 ) -> Result<Compiled, CompileError> {
     if let Some(error) = CompileError::from_problems(policies.problems.clone()) {
         return Err(error);
     }
-    let mut compiled = compile(&policies.sources, schema, limits, tuning.fold)?;
-    if tuning.share {
-        compile::share(&mut compiled.program);
-    }
-    Ok(compiled)
+    load::compile(&policies.sources, options)
 }
 
 /// Policies and entities, or the problems of both.

@@ -5,6 +5,7 @@ mod prepared;
 mod session;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,12 +14,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cedar_policy as cedar;
 
+use crate::compile::load::Options;
 use crate::compile::{CompileError, Entities, Policies, Problem};
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
 use crate::epoch::{Epoch, Parts, Published, Sequence, Version};
 use crate::eval::{self, Lease, Pin, Reading, Resolved, Response, Scratch};
 use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, Wants};
+use crate::program::ProgramSet;
 use crate::request::locals::RequestNames;
 use crate::request::{Request, RequestError};
 use crate::schema::SchemaModel;
@@ -26,6 +29,7 @@ use crate::schema::SchemaModel;
 pub use builder::{BuildError, Builder, Tuning};
 pub use prepared::PreparedRequest;
 pub use session::Session;
+pub use update::PolicyChanges;
 
 /// Decides requests on policies and entities that can be replaced while it does.
 ///
@@ -149,14 +153,9 @@ impl Authorizer {
     /// # Errors
     /// [`CompileError`] with all problems; the policies in force stay.
     pub fn replace_policies(&self, policies: impl Into<Policies>) -> Result<Version, CompileError> {
-        let compiled = builder::compile_policies(
-            &policies.into(),
-            self.inner.schema.as_ref(),
-            &self.inner.settings.reading.limits,
-            &self.inner.settings.tuning,
-        )?;
-        let program = Arc::new(compiled.program);
-        self.replace(|parts| parts.program = program)
+        let compiled = builder::compile_policies(&policies.into(), &self.options())?;
+        let policies = ProgramSet::new(compiled.program).map_err(Problem::new)?;
+        self.replace(|parts| parts.policies = policies)
             .map_err(|full| Problem::new(full).into())
     }
 
@@ -170,6 +169,7 @@ impl Authorizer {
         let limits = &self.inner.settings.reading.limits;
         let snapshot = entities.load(schema.as_deref(), limits)?;
         self.replace(|parts| {
+            parts.linked.clear();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
         })
@@ -188,21 +188,18 @@ impl Authorizer {
         let inner = &self.inner;
         let limits = &inner.settings.reading.limits;
         let schema = inner.published.load_full().schema.clone();
-        let compiled = builder::compile_policies(
-            &policies.into(),
-            inner.schema.as_ref(),
-            limits,
-            &inner.settings.tuning,
-        );
+        let compiled = builder::compile_policies(&policies.into(), &self.options());
         let snapshot = entities.into().load(schema.as_deref(), limits);
         let (compiled, snapshot) = builder::both(compiled, snapshot)?;
-        let program = Arc::new(compiled.program);
+        let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
+        let policies = ProgramSet::new(compiled.program).map_err(full)?;
         self.replace(|parts| {
-            parts.program = program;
+            parts.policies = policies;
+            parts.linked.clear();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
         })
-        .map_err(|full| BuildError::from(CompileError::from(Problem::new(full))))
+        .map_err(full)
     }
 
     fn replace(
@@ -210,16 +207,31 @@ impl Authorizer {
         change: impl FnOnce(&mut Parts),
     ) -> Result<Version, crate::value::arena::TableFull> {
         self.inner.published.replace(|current| {
-            let mut parts = Parts {
-                program: Arc::clone(&current.program),
-                snapshot: current.snapshot.clone(),
-                schema: current.schema.clone(),
-                entity_revision: current.version.entity_revision(),
-                indexed: self.inner.settings.tuning.indexes(),
-            };
+            let mut parts = self.parts(current);
             change(&mut parts);
             Epoch::new(parts, current.version.epoch() + 1)
         })
+    }
+
+    /// What the next epoch is made of if nothing changes.
+    fn parts(&self, current: &Epoch) -> Parts {
+        Parts {
+            policies: current.policies.clone(),
+            linked: current.segments.clone(),
+            snapshot: current.snapshot.clone(),
+            schema: current.schema.clone(),
+            entity_revision: current.version.entity_revision(),
+            indexed: self.inner.settings.tuning.indexes(),
+        }
+    }
+
+    /// How policies are compiled.
+    fn options(&self) -> Options<'_> {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        settings
+            .tuning
+            .options(inner.schema.as_ref(), &settings.reading.limits)
     }
 
     /// The policies, schema and entities in force.
@@ -234,7 +246,7 @@ impl Authorizer {
 
     /// How many policies are in force, links included and templates not.
     pub fn policy_count(&self) -> usize {
-        self.inner.published.pin().program.policies.len()
+        self.inner.published.pin().policies.len()
     }
 
     /// How many entities are in force, actions included.

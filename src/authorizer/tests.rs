@@ -9,7 +9,7 @@ fn shared(policies: &str, tuning: Tuning) -> usize {
         .tuning(tuning)
         .build()
         .unwrap();
-    authorizer.inner.published.pin().program.shared
+    authorizer.inner.published.pin().segments[0].program.shared
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What was wrong with policies or a schema.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -64,19 +65,21 @@ impl Problem {
         self
     }
 
-    /// Sets the byte range in `text`, and line and column with it.
-    pub(crate) fn at(mut self, text: &str, span: Range<usize>) -> Self {
-        self.position = Some(line_column(text, span.start));
+    /// Sets the byte range in a text, and line and column with it.
+    pub(super) fn at(mut self, lines: &Lines<'_>, span: Range<usize>) -> Self {
+        self.position = Some(lines.line_column(span.start));
         self.span = Some(span);
         self
     }
 
-    /// From one of Cedar's own errors, whose labels are byte ranges in `text`.
-    pub(crate) fn from_cedar(error: DetailedError, text: Option<&str>) -> Self {
+    /// From one of Cedar's own errors, whose labels are byte ranges in the text that Cedar was given: with `text`,
+    /// what that stood at which offset of.
+    pub(super) fn from_cedar(error: DetailedError, text: Option<(&Lines<'_>, usize)>) -> Self {
         let mut problem = Self::new(error.message);
         problem.help = error.help;
-        if let (Some(label), Some(text)) = (error.source_locations.first(), text) {
-            problem = problem.at(text, label.loc.start..label.loc.end);
+        if let (Some(label), Some((lines, offset))) = (error.source_locations.first(), text) {
+            let span = offset + label.loc.start..offset + label.loc.end;
+            problem = problem.at(lines, span);
         }
         problem
     }
@@ -167,6 +170,49 @@ impl fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 impl std::error::Error for Problem {}
+
+/// A text with the offsets of its lines, found when the first problem asks: 100,000 problems in one text must not
+/// count its lines 100,000 times.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: OnceCell<Vec<usize>>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            starts: OnceCell::new(),
+        }
+    }
+
+    /// As [`line_column`].
+    fn line_column(&self, offset: usize) -> (u32, u32) {
+        let starts = self.starts.get_or_init(|| {
+            let ends = self
+                .text
+                .bytes()
+                .enumerate()
+                .filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect()
+        });
+        let offset = if self.text.is_char_boundary(offset) {
+            offset
+        } else {
+            self.text.len()
+        };
+        let line = starts.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|line| starts.get(line));
+        let column = self.text[start.copied().unwrap_or_default()..offset]
+            .chars()
+            .count()
+            + 1;
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        (number(line), number(column))
+    }
+}
 
 /// Line and column (from 1, the column in characters) of a byte offset.
 pub(crate) fn line_column(text: &str, offset: usize) -> (u32, u32) {

@@ -7,14 +7,12 @@
 use bumpalo::Bump;
 
 use crate::id::NodeId;
-use crate::program::Node;
+use crate::program::{Node, Program, Span};
 use crate::value::arena;
 use crate::value::{ErrorKind, Stored, Truth, Value, ops};
 
-use super::lower::Lowering;
-
 /// The constant that `node` computes to, when all of its parts are constants and it does not fail.
-pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
+pub(super) fn fold(program: &Program, node: Node) -> Option<Stored> {
     let value = |id: NodeId| constant(program, id);
     let arena = Bump::new();
     let result = match node {
@@ -50,7 +48,7 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         Node::ContainsAny(a, b) => ops::contains_any(value(a)?, value(b)?).map(Value::from),
         Node::Like(a, pattern) => like(program, value(a)?, pattern),
         Node::Is(a, ty) => match value(a)? {
-            Value::Entity(wide) => Ok(Value::from(program.type_of(wide.uid()) == Some(ty))),
+            Value::Entity(wide) => Ok(Value::from(program.names.type_of(wide.uid()) == Some(ty))),
             _ => return None,
         },
         Node::Set(items) => {
@@ -62,7 +60,10 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
         }
         Node::Record(values, keys) => {
             let mut fields = bumpalo::collections::Vec::new_in(&arena);
-            let keys = program.keys_from(keys, values.len);
+            let keys = program.keys(Span {
+                start: keys,
+                len: values.len,
+            });
             for (key, item) in keys.iter().zip(program.children(values)) {
                 fields.push((*key, value(*item)?));
             }
@@ -91,7 +92,7 @@ pub(super) fn fold(program: &Lowering, node: Node) -> Option<Stored> {
     result.ok().map(Stored::of)
 }
 
-fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
+fn constant(program: &Program, id: NodeId) -> Option<Value<'_>> {
     match program.nodes.get(id.index())? {
         Node::Bool(b) => Some((*b).into()),
         Node::Constant(index) => program.constants.get(*index as usize).map(Stored::value),
@@ -99,7 +100,7 @@ fn constant(program: &Lowering, id: NodeId) -> Option<Value<'_>> {
     }
 }
 
-fn like(program: &Lowering, value: Value<'_>, pattern: u32) -> Result<Value<'static>, ErrorKind> {
+fn like(program: &Program, value: Value<'_>, pattern: u32) -> Result<Value<'static>, ErrorKind> {
     let text = value.as_string()?;
     Ok(Value::from(
         program

@@ -1,14 +1,16 @@
 //! What an authorizer is built from: policies and entities as callers give them.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use cedar_policy::{self as cedar};
 
 use crate::id::{EntityUid, EntityUidRef, PolicyId};
+use crate::program::Slots;
 
 use super::error::Problem;
-use super::source::{Link, PolicySource, Sources};
+use super::load::{Link, PolicySource, Sources};
 
 /// Policies to load: text, JSON, files, `cedar_policy::PolicySet`s, template links.
 ///
@@ -125,8 +127,10 @@ impl Policies {
         self.sources.links.push(Link {
             template: template.into(),
             id: id.into(),
-            principal: principal.map(EntityUidRef::to_owned),
-            resource: resource.map(EntityUidRef::to_owned),
+            slots: Slots {
+                principal: principal.map(EntityUidRef::to_owned),
+                resource: resource.map(EntityUidRef::to_owned),
+            },
         });
         self
     }
@@ -137,6 +141,62 @@ impl Policies {
     pub fn ids_from_annotations(mut self) -> Self {
         self.sources.ids_from_annotations = true;
         self
+    }
+}
+
+impl Policies {
+    /// Calls `report` as loading goes on, on the thread that loads: some thousand policies apart, and at the end
+    /// of each text. For large sets, whose strict validation takes a while.
+    ///
+    /// ```
+    /// # use duramen::{Authorizer, Policies};
+    /// let policies = Policies::new()
+    ///     .text("permit(principal, action, resource);")
+    ///     .on_progress(|progress| eprintln!("{} of {}", progress.done(), progress.total()));
+    /// let authorizer = Authorizer::builder().policies(policies).build()?;
+    /// # Ok::<(), duramen::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn on_progress(mut self, report: impl Fn(PolicyProgress) + Send + Sync + 'static) -> Self {
+        self.sources.progress = Progress(Some(Arc::new(report)));
+        self
+    }
+}
+
+/// How far loading has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PolicyProgress {
+    pub(super) done: usize,
+    pub(super) total: usize,
+}
+
+impl PolicyProgress {
+    /// Policies, templates and links that are done: parsed, validated where there is a schema, and compiled.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// How many are known of; more where further texts are still to be opened.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+}
+
+/// Whom to tell of progress.
+#[derive(Clone, Default)]
+pub(crate) struct Progress(Option<Arc<dyn Fn(PolicyProgress) + Send + Sync>>);
+
+impl Progress {
+    pub(super) fn report(&self, progress: PolicyProgress) {
+        if let Some(report) = &self.0 {
+            report(progress);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Some(_)" } else { "None" })
     }
 }
 

@@ -1,6 +1,6 @@
 //! From Cedar's public syntax tree to the program's nodes.
 //!
-//! With `source.rs` and `arity.rs` the only importer of `cedar_policy`'s trees. Their enums are
+//! With `load/parse.rs` and `arity.rs` the only importer of `cedar_policy`'s trees. Their enums are
 //! `#[non_exhaustive]`: what is not known here is refused at load, never guessed. Long, because it is one walk over
 //! the whole language that lowers and digests at the same time.
 
@@ -8,20 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cedar_policy::pst;
-use sha2::{Digest, Sha256};
 
 use crate::decision::Effect;
-use crate::id::{EntityUid, NodeId, PolicyId, Sym, TypeId, Uid};
+use crate::id::{NodeId, PolicyId, Sym, TypeId, Uid};
 use crate::limits::{Limit, LimitExceeded, Limits};
-use crate::names::Names;
 use crate::program::{
-    ActionScope, Body, ContextUse, Node, Policy, Program, Scope, SourceSpan, Span, Var,
+    ActionScope, Body, ContextUse, DigestWriter, Mark, NewPolicy, Node, ProgramBuilder, Scope,
+    SourceSpan, Span, Target, Template, Var, span,
 };
-use crate::value::arena::{Intern, TableFull};
+use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::ops::Extension;
 use crate::value::{Pattern, PatternPart, Stored};
 
 use super::arity;
+use super::load::Holes;
 
 /// Why a policy cannot be compiled although Cedar parses it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -33,124 +33,190 @@ pub(crate) enum LowerError {
     /// Something that a newer `cedar-policy` knows and this crate does not.
     #[error("uses {0}, which this version of Duramen does not support")]
     Unsupported(String),
+    /// A shape's tree has a mark where it cannot be filled.
+    #[error("has a literal in an unexpected place")]
+    Unfit,
 }
 
-/// Builds a [`Program`].
+/// Builds a [`Program`] from syntax trees.
 #[derive(Debug)]
 pub(crate) struct Lowering {
-    names: Names,
-    pub(super) nodes: Vec<Node>,
-    children: Vec<NodeId>,
-    keys: Vec<Sym>,
-    pub(super) constants: Vec<Stored>,
-    pub(super) patterns: Vec<Pattern>,
-    bodies: Vec<Body>,
-    /// Digest of each body, by the same index.
-    body_digests: Vec<[u8; 32]>,
-    policies: Vec<Policy>,
-    context: ContextUse,
+    pub(super) out: ProgramBuilder,
     limits: Limits,
     /// Whether constant expressions are computed at load: on, except where tests compare both ways.
     fold: bool,
     /// The meaning of the body being lowered.
-    hash: Sha256,
+    hash: DigestWriter,
     /// Whether the body being lowered went through [`arity::mark_wrong_arity`]: only then is a marked record
     /// a call.
     marked: bool,
+    /// What stands in the holes of the part being lowered.
+    holes: Holes,
 }
 
-/// A body that has been lowered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BodyId(u32);
+/// A policy or template as Cedar has it, or a part of one.
+#[derive(Debug)]
+pub(crate) struct Tree<'t> {
+    pub(crate) tree: &'t pst::Template,
+    pub(crate) is_template: bool,
+    /// Whether calls of the wrong arity are marked in it.
+    pub(crate) marked: bool,
+    /// What stands in the tree's holes.
+    pub(crate) holes: Holes,
+}
 
 impl Lowering {
     pub(crate) fn new(limits: Limits, fold: bool) -> Self {
         Self {
-            names: Names::new(),
-            nodes: Vec::new(),
-            children: Vec::new(),
-            keys: Vec::new(),
-            constants: Vec::new(),
-            patterns: Vec::new(),
-            bodies: Vec::new(),
-            body_digests: Vec::new(),
-            policies: Vec::new(),
-            context: ContextUse::Fields,
+            out: ProgramBuilder::new(),
             limits,
             fold,
-            hash: Sha256::new(),
+            hash: DigestWriter::default(),
             marked: false,
+            holes: Holes::default(),
         }
     }
 
-    /// Lowers the conditions and annotations of a template or static policy.
-    pub(crate) fn body(
+    /// Adds a static policy, or a template and gives its number. A policy's id must be new.
+    ///
+    /// The first of `parts` has annotations, effect and scope; clauses come from all of them.
+    pub(crate) fn add(
         &mut self,
-        template: &pst::Template,
-        id: Option<PolicyId>,
+        id: PolicyId,
+        parts: &mut [Tree<'_>],
         source: Option<SourceSpan>,
-        marked: bool,
-    ) -> Result<BodyId, LowerError> {
-        self.marked = marked;
-        self.hash = Sha256::new();
-        let effect = match template.effect {
+    ) -> Result<Option<u32>, LowerError> {
+        let mark = self.out.mark();
+        self.add_since(mark, id, parts, source)
+            .inspect_err(|_| self.out.undo(mark))
+    }
+
+    fn add_since(
+        &mut self,
+        mark: Mark,
+        id: PolicyId,
+        parts: &mut [Tree<'_>],
+        source: Option<SourceSpan>,
+    ) -> Result<Option<u32>, LowerError> {
+        let Some(head) = parts.first_mut() else {
+            return Err(LowerError::Unsupported("a policy without a tree".into()));
+        };
+        self.holes = std::mem::take(&mut head.holes);
+        let (tree, is_template) = (head.tree, head.is_template);
+        let principal = self.principal(tree)?;
+        let action = self.action(tree)?;
+        let resource = self.resource(tree)?;
+        let body = self.body(tree, parts)?;
+        let body = self.out.body(mark, body)?;
+        if is_template {
+            let template = Template {
+                id,
+                body,
+                principal,
+                action,
+                resource,
+                source,
+            };
+            return Ok(Some(self.out.template(template)?));
+        }
+        let filled = |target| match target {
+            Target::Entity(uid) => Ok(uid),
+            Target::Slot => Err(LowerError::Unsupported(
+                "a template slot that is not filled".into(),
+            )),
+        };
+        self.out.policy(NewPolicy {
+            id,
+            body,
+            principal: principal.try_map(filled)?,
+            action,
+            resource: resource.try_map(filled)?,
+            source,
+        })?;
+        self.check_count()?;
+        Ok(None)
+    }
+
+    /// Refuses the policy that is one too many.
+    pub(crate) fn check_count(&self) -> Result<(), LowerError> {
+        let count = self.out.program.policies.len();
+        Ok(self.limits.check(Limit::Policies, count)?)
+    }
+
+    /// Lowers annotations and clauses.
+    fn body(&mut self, head: &pst::Template, parts: &mut [Tree<'_>]) -> Result<Body, LowerError> {
+        self.hash = DigestWriter::default();
+        let effect = match head.effect {
             pst::Effect::Permit => Effect::Permit,
             pst::Effect::Forbid => Effect::Forbid,
         };
-        self.mark(match effect {
+        self.hash.mark(match effect {
             Effect::Permit => b'p',
             Effect::Forbid => b'f',
         });
-        let annotations: Box<[(Box<str>, Box<str>)]> = template
+        let annotations: Box<[(Box<str>, Box<str>)]> = head
             .annotations
             .iter()
-            .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+            .map(|(key, value)| {
+                let value = value.as_str();
+                let filled = self.holes.filled(value);
+                (
+                    key.as_str().into(),
+                    filled.as_deref().unwrap_or(value).into(),
+                )
+            })
             .collect();
-        self.count(annotations.len());
+        self.hash.count(annotations.len());
         for (key, value) in &annotations {
-            self.text(key);
-            self.text(value);
+            self.hash.text(key);
+            self.hash.text(value);
         }
-        self.count(template.clauses().len());
-        let mut conditions = Vec::with_capacity(template.clauses().len());
-        let mut unless = Vec::with_capacity(template.clauses().len());
-        for clause in template.clauses() {
-            let (expr, negated) = match clause {
-                pst::Clause::When(expr) => (expr, false),
-                pst::Clause::Unless(expr) => (expr, true),
-            };
-            self.mark(if negated { b'u' } else { b'w' });
-            let mut condition = self.expr(expr, 1)?;
-            if negated {
-                condition = self.push(Node::Not(condition))?;
+        let count = parts.iter().map(|part| part.tree.clauses().len()).sum();
+        self.hash.count(count);
+        let mut conditions = Vec::with_capacity(count);
+        let mut unless = Vec::with_capacity(count);
+        for (number, part) in parts.iter_mut().enumerate() {
+            // The head's holes are there already, and in part met.
+            if number > 0 {
+                self.holes = std::mem::take(&mut part.holes);
             }
-            conditions.push(condition);
-            unless.push(negated);
+            self.marked = part.marked;
+            for clause in part.tree.clauses() {
+                let (expr, negated) = match clause {
+                    pst::Clause::When(expr) => (expr, false),
+                    pst::Clause::Unless(expr) => (expr, true),
+                };
+                self.hash.mark(if negated { b'u' } else { b'w' });
+                let mut condition = self.expr(expr, 1)?;
+                if negated {
+                    condition = self.push(Node::Not(condition))?;
+                }
+                conditions.push(condition);
+                unless.push(negated);
+            }
+            if !self.holes.are_met() {
+                return Err(LowerError::Unfit);
+            }
         }
         let mut conjuncts = Vec::new();
         for condition in &conditions {
             self.conjuncts(*condition, &mut conjuncts);
         }
-        let conditions = self.list(conditions)?;
-        let conjuncts = self.list(conjuncts)?;
-        let index = u32::try_from(self.bodies.len()).map_err(|_| TableFull)?;
-        self.bodies.push(Body {
+        Ok(Body {
             effect,
-            conditions,
-            conjuncts,
+            conditions: self.list(conditions)?,
+            conjuncts: self.list(conjuncts)?,
+            // The builder knows.
+            nodes: Span { start: 0, len: 0 },
             annotations,
-            source,
-            template: id,
             unless: unless.into_boxed_slice(),
-        });
-        self.body_digests
-            .push(std::mem::take(&mut self.hash).finalize().into());
-        Ok(BodyId(index))
+            digest: std::mem::take(&mut self.hash).finish(),
+        })
     }
 
     /// The parts of a conjunction, left to right. As deep as the expression, which is bounded.
     fn conjuncts(&self, id: NodeId, parts: &mut Vec<NodeId>) {
-        match self.nodes.get(id.index()) {
+        match self.out.program.nodes.get(id.index()) {
             Some(Node::And(a, b)) => {
                 self.conjuncts(*a, parts);
                 self.conjuncts(*b, parts);
@@ -159,142 +225,51 @@ impl Lowering {
         }
     }
 
-    /// Adds a policy: a body with an id and a scope whose slots, if any, are filled.
-    pub(crate) fn policy(
-        &mut self,
-        id: PolicyId,
-        body: BodyId,
-        template: &pst::Template,
-        slots: &Slots,
-    ) -> Result<(), LowerError> {
-        let mut hash = Sha256::new();
-        hash.update(length(id.as_str().len()));
-        hash.update(id.as_str());
-        if let Some(digest) = self.body_digests.get(body.0 as usize) {
-            hash.update(digest);
-        }
-        self.hash = hash;
-        let principal = match &template.principal {
-            pst::PrincipalConstraint::Any => self.scope(None, None, slots)?,
-            pst::PrincipalConstraint::Eq(to) => self.scope_eq(to, slots)?,
-            pst::PrincipalConstraint::In(above) => self.scope(None, Some(above), slots)?,
-            pst::PrincipalConstraint::Is(ty) => self.scope(Some(ty), None, slots)?,
-            pst::PrincipalConstraint::IsIn(ty, above) => {
-                self.scope(Some(ty), Some(above), slots)?
-            }
-        };
-        let action = match &template.action {
-            pst::ActionConstraint::Any => {
-                self.mark(b'*');
-                ActionScope::Any
-            }
-            pst::ActionConstraint::Eq(uid) => {
-                self.mark(b'=');
-                ActionScope::Eq(self.uid(uid)?)
-            }
-            pst::ActionConstraint::In(uids) => {
-                self.mark(b'i');
-                self.count(uids.len());
-                let uids = uids
-                    .iter()
-                    .map(|uid| self.uid(uid))
-                    .collect::<Result<_, _>>()?;
-                ActionScope::In(uids)
-            }
-        };
-        let resource = match &template.resource {
-            pst::ResourceConstraint::Any => self.scope(None, None, slots)?,
-            pst::ResourceConstraint::Eq(to) => self.scope_eq(to, slots)?,
-            pst::ResourceConstraint::In(above) => self.scope(None, Some(above), slots)?,
-            pst::ResourceConstraint::Is(ty) => self.scope(Some(ty), None, slots)?,
-            pst::ResourceConstraint::IsIn(ty, above) => self.scope(Some(ty), Some(above), slots)?,
-        };
-        let slot_uids = [
-            slots
-                .principal
-                .as_ref()
-                .map(|uid| self.slot(uid))
-                .transpose()?,
-            slots
-                .resource
-                .as_ref()
-                .map(|uid| self.slot(uid))
-                .transpose()?,
-        ];
-        self.policies.push(Policy {
-            id,
-            body: body.0,
-            principal,
-            action,
-            resource,
-            slots: slot_uids,
-            digest: std::mem::take(&mut self.hash).finalize().into(),
-        });
-        Ok(self.limits.check(Limit::Policies, self.policies.len())?)
-    }
-
-    pub(crate) fn finish(self) -> Program {
-        // By id, so that the order of files and of policies in them does not change the digest.
-        let mut order: Vec<&Policy> = self.policies.iter().collect();
-        order.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut hash = Sha256::new();
-        hash.update(b"duramen policy set 1\0");
-        for policy in order {
-            hash.update(policy.digest);
-        }
-        Program {
-            digest: hash.finalize().into(),
-            names: self.names,
-            nodes: self.nodes,
-            children: self.children,
-            keys: self.keys,
-            constants: self.constants,
-            patterns: self.patterns,
-            bodies: self.bodies,
-            policies: self.policies,
-            context: self.context,
-            shared: 0,
-        }
-    }
-
-    fn scope_eq(&mut self, to: &pst::EntityOrSlot, slots: &Slots) -> Result<Scope, LowerError> {
-        self.mark(b'=');
-        Ok(Scope::Eq(self.filled(to, slots)?))
-    }
-
-    fn scope(
-        &mut self,
-        ty: Option<&pst::EntityType>,
-        above: Option<&pst::EntityOrSlot>,
-        slots: &Slots,
-    ) -> Result<Scope, LowerError> {
-        self.mark(match (ty, above) {
-            (None, None) => b'*',
-            (None, Some(_)) => b'i',
-            (Some(_), None) => b't',
-            (Some(_), Some(_)) => b'b',
-        });
-        let ty = ty.map(|ty| self.type_name(ty)).transpose()?;
-        let above = above.map(|above| self.filled(above, slots)).transpose()?;
-        Ok(match (ty, above) {
-            (None, None) => Scope::Any,
-            (None, Some(uid)) => Scope::In(uid),
-            (Some(ty), None) => Scope::Is(ty),
-            (Some(ty), Some(uid)) => Scope::IsIn(ty, uid),
+    fn principal(&mut self, tree: &pst::Template) -> Result<Scope<Target>, LowerError> {
+        use pst::PrincipalConstraint as Constraint;
+        Ok(match &tree.principal {
+            Constraint::Any => Scope::Any,
+            Constraint::Eq(to) => Scope::Eq(self.target(to)?),
+            Constraint::In(above) => Scope::In(self.target(above)?),
+            Constraint::Is(ty) => Scope::Is(self.type_id(ty)?),
+            Constraint::IsIn(ty, above) => Scope::IsIn(self.type_id(ty)?, self.target(above)?),
         })
     }
 
-    fn filled(&mut self, entity: &pst::EntityOrSlot, slots: &Slots) -> Result<Uid, LowerError> {
-        let unfilled = || LowerError::Unsupported("a template slot that is not filled".into());
+    fn resource(&mut self, tree: &pst::Template) -> Result<Scope<Target>, LowerError> {
+        use pst::ResourceConstraint as Constraint;
+        Ok(match &tree.resource {
+            Constraint::Any => Scope::Any,
+            Constraint::Eq(to) => Scope::Eq(self.target(to)?),
+            Constraint::In(above) => Scope::In(self.target(above)?),
+            Constraint::Is(ty) => Scope::Is(self.type_id(ty)?),
+            Constraint::IsIn(ty, above) => Scope::IsIn(self.type_id(ty)?, self.target(above)?),
+        })
+    }
+
+    fn action(&mut self, tree: &pst::Template) -> Result<ActionScope, LowerError> {
+        Ok(match &tree.action {
+            pst::ActionConstraint::Any => ActionScope::Any,
+            pst::ActionConstraint::Eq(uid) => ActionScope::Eq(self.uid(uid)?),
+            pst::ActionConstraint::In(uids) => {
+                let uids = uids
+                    .iter()
+                    .map(|uid| self.uid(uid))
+                    .collect::<Result<Vec<_>, _>>()?;
+                self.out.action_list(uids)?
+            }
+        })
+    }
+
+    fn target(&mut self, entity: &pst::EntityOrSlot) -> Result<Target, LowerError> {
         match entity {
-            pst::EntityOrSlot::Entity(uid) => self.uid(uid),
-            pst::EntityOrSlot::Slot(pst::SlotId::Principal) => {
-                self.slot(slots.principal.as_ref().ok_or_else(unfilled)?)
+            pst::EntityOrSlot::Entity(uid) => Ok(Target::Entity(self.uid(uid)?)),
+            pst::EntityOrSlot::Slot(pst::SlotId::Principal | pst::SlotId::Resource) => {
+                Ok(Target::Slot)
             }
-            pst::EntityOrSlot::Slot(pst::SlotId::Resource) => {
-                self.slot(slots.resource.as_ref().ok_or_else(unfilled)?)
+            pst::EntityOrSlot::Slot(other) => {
+                Err(LowerError::Unsupported(format!("the slot {other:?}")))
             }
-            pst::EntityOrSlot::Slot(_) => Err(unfilled()),
         }
     }
 
@@ -314,38 +289,38 @@ impl Lowering {
                     pst::Var::Action => (Var::Action, b'A'),
                     pst::Var::Resource => (Var::Resource, b'R'),
                     pst::Var::Context => {
-                        self.context = ContextUse::Whole;
+                        self.out.program.context = ContextUse::Whole;
                         (Var::Context, b'C')
                     }
                 };
-                self.mark(mark);
+                self.hash.mark(mark);
                 Node::Var(var)
             }
             pst::Expr::UnaryOp { op, expr } => self.unary(*op, expr, below)?,
             pst::Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, below)?,
             pst::Expr::GetAttr { expr, attr } => {
-                self.mark(b'.');
-                self.text(attr);
-                let key = self.names.sym(attr)?;
+                self.hash.mark(b'.');
+                self.hash.text(attr);
+                let key = self.out.program.names.sym(attr)?;
                 let base = self.attribute_base(expr, below)?;
-                match self.nodes.get(base.index()) {
+                match self.out.program.nodes.get(base.index()) {
                     // Nothing else refers to the variable's node, and nothing ever reports it: variables cannot fail.
                     Some(Node::Var(var)) => {
                         let node = Node::VarAttr(*var, key);
-                        self.nodes.truncate(base.index());
+                        self.out.program.nodes.truncate(base.index());
                         node
                     }
                     _ => Node::GetAttr(base, key),
                 }
             }
             pst::Expr::HasAttr { expr, attrs } => {
-                self.mark(b'h');
-                self.count(attrs.len());
+                self.hash.mark(b'h');
+                self.hash.count(attrs.len());
                 let keys = attrs
                     .iter()
                     .map(|attr| {
-                        self.text(attr);
-                        self.names.sym(attr)
+                        self.hash.text(attr);
+                        self.out.program.names.sym(attr)
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 let base = self.attribute_base(expr, below)?;
@@ -355,8 +330,8 @@ impl Lowering {
                 }
             }
             pst::Expr::Like { expr, pattern } => {
-                self.mark(b'~');
-                self.count(pattern.len());
+                self.hash.mark(b'~');
+                self.hash.count(pattern.len());
                 let parts: Vec<PatternPart> = pattern
                     .iter()
                     .map(|part| match part {
@@ -366,15 +341,16 @@ impl Lowering {
                     .collect();
                 for part in &parts {
                     match part {
-                        PatternPart::Any => self.mark(b'*'),
+                        PatternPart::Any => self.hash.mark(b'*'),
                         PatternPart::Char(c) => {
-                            self.mark(b'c');
-                            self.hash.update(u32::from(*c).to_le_bytes());
+                            self.hash.mark(b'c');
+                            self.hash.bytes(&u32::from(*c).to_le_bytes());
                         }
                     }
                 }
-                let index = u32::try_from(self.patterns.len()).map_err(|_| TableFull)?;
-                self.patterns.push(Pattern::new(parts));
+                let index =
+                    u32::try_from(self.out.program.patterns.len()).map_err(|_| TableFull)?;
+                self.out.program.patterns.push(Pattern::new(parts));
                 Node::Like(self.expr(expr, below)?, index)
             }
             pst::Expr::Is {
@@ -382,8 +358,9 @@ impl Lowering {
                 entity_type,
                 in_expr,
             } => {
-                self.mark(if in_expr.is_some() { b'b' } else { b't' });
-                let ty = self.type_name(entity_type)?;
+                self.hash.mark(if in_expr.is_some() { b'b' } else { b't' });
+                let ty = self.type_id(entity_type)?;
+                self.hash.text(self.out.program.names.type_text(ty));
                 let expr = self.expr(expr, below)?;
                 match in_expr {
                     None => Node::Is(expr, ty),
@@ -395,7 +372,7 @@ impl Lowering {
                 then_expr,
                 else_expr,
             } => {
-                self.mark(b'?');
+                self.hash.mark(b'?');
                 Node::If(
                     self.expr(cond, below)?,
                     self.expr(then_expr, below)?,
@@ -403,8 +380,8 @@ impl Lowering {
                 )
             }
             pst::Expr::Set(items) => {
-                self.mark(b'[');
-                self.count(items.len());
+                self.hash.mark(b'[');
+                self.hash.count(items.len());
                 self.limits.check(Limit::SetElements, items.len())?;
                 let items = items
                     .iter()
@@ -414,9 +391,9 @@ impl Lowering {
             }
             pst::Expr::Record(fields) => match self.marked_call(fields) {
                 Some((function, args)) => {
-                    self.mark(b'(');
-                    self.text(function.name());
-                    self.count(args.len());
+                    self.hash.mark(b'(');
+                    self.hash.text(function.name());
+                    self.hash.count(args.len());
                     let args = args
                         .iter()
                         .map(|arg| self.expr(arg, below))
@@ -424,14 +401,14 @@ impl Lowering {
                     Node::CallAny(function, self.list(args)?)
                 }
                 None => {
-                    self.mark(b'{');
-                    self.count(fields.len());
+                    self.hash.mark(b'{');
+                    self.hash.count(fields.len());
                     let mut keys = Vec::with_capacity(fields.len());
                     let mut values = Vec::with_capacity(fields.len());
                     // A BTreeMap: in key order, which is the order Cedar evaluates in.
                     for (key, value) in fields {
-                        self.text(key);
-                        keys.push(self.names.sym(key)?);
+                        self.hash.text(key);
+                        keys.push(self.out.program.names.sym(key)?);
                         values.push(self.expr(value, below)?);
                     }
                     let keys = self.key_list(&keys)?;
@@ -453,10 +430,10 @@ impl Lowering {
 
     /// The expression left of `.` or `has`. There, and only there, `context` does not count as used whole.
     fn attribute_base(&mut self, expr: &pst::Expr, depth: usize) -> Result<NodeId, LowerError> {
-        let before = self.context;
+        let before = self.out.program.context;
         let node = self.expr(expr, depth)?;
         if matches!(expr, pst::Expr::Var(pst::Var::Context)) {
-            self.context = before;
+            self.out.program.context = before;
         }
         Ok(node)
     }
@@ -469,8 +446,8 @@ impl Lowering {
     ) -> Result<Node, LowerError> {
         use pst::UnaryOp as Op;
         let name = unary_name(op).ok_or_else(|| LowerError::Unsupported(format!("{op:?}")))?;
-        self.mark(b'1');
-        self.text(name);
+        self.hash.mark(b'1');
+        self.hash.text(name);
         let arg = self.expr(expr, depth)?;
         Ok(match op {
             Op::Not => Node::Not(arg),
@@ -492,8 +469,8 @@ impl Lowering {
     ) -> Result<Node, LowerError> {
         use pst::BinaryOp as Op;
         let name = binary_name(op).ok_or_else(|| LowerError::Unsupported(format!("{op:?}")))?;
-        self.mark(b'2');
-        self.text(name);
+        self.hash.mark(b'2');
+        self.hash.text(name);
         let (a, b) = (self.expr(left, depth)?, self.expr(right, depth)?);
         Ok(match op {
             Op::And => Node::And(a, b),
@@ -528,15 +505,15 @@ impl Lowering {
 
     /// The name that a node is, if it is a string constant, which is then taken back: it is the last one made.
     fn constant_text(&mut self, node: NodeId) -> Result<Option<Sym>, LowerError> {
-        let Some(Node::Constant(index)) = self.nodes.get(node.index()) else {
+        let Some(Node::Constant(index)) = self.out.program.nodes.get(node.index()) else {
             return Ok(None);
         };
-        let Some(Stored::String(text)) = self.constants.get(*index as usize) else {
+        let Some(Stored::String(text)) = self.out.program.constants.get(*index as usize) else {
             return Ok(None);
         };
-        let name = self.names.sym(text)?;
-        self.constants.truncate(*index as usize);
-        self.nodes.truncate(node.index());
+        let name = self.out.program.names.sym(text)?;
+        self.out.program.constants.truncate(*index as usize);
+        self.out.program.nodes.truncate(node.index());
         Ok(Some(name))
     }
 
@@ -554,22 +531,27 @@ impl Lowering {
     fn literal(&mut self, literal: &pst::Literal) -> Result<NodeId, LowerError> {
         match literal {
             pst::Literal::Bool(b) => {
-                self.mark(if *b { b'T' } else { b'F' });
+                self.hash.mark(if *b { b'T' } else { b'F' });
                 self.push_node(Node::Bool(*b))
             }
             pst::Literal::Long(i) => {
-                self.mark(b'L');
-                self.hash.update(i.to_le_bytes());
+                self.hash.mark(b'L');
+                self.hash.bytes(&i.to_le_bytes());
                 self.constant(Stored::Long(*i))
             }
             pst::Literal::String(s) => {
-                self.mark(b'S');
-                self.text(s);
-                self.constant(Stored::String(s.as_str().into()))
+                let filled = self.holes.filled(s);
+                let text = filled.as_deref().unwrap_or(s);
+                self.hash.mark(b'S');
+                self.hash.text(text);
+                self.constant(Stored::String(text.into()))
             }
             pst::Literal::EntityUID(uid) => {
-                self.mark(b'E');
+                self.hash.mark(b'E');
                 let uid = self.uid(uid)?;
+                let (type_name, id) = self.out.program.names.uid_text(uid);
+                self.hash.text(type_name);
+                self.hash.text(id);
                 self.constant(Stored::Entity(uid))
             }
             other => Err(LowerError::Unsupported(format!("{other:?}"))),
@@ -579,7 +561,7 @@ impl Lowering {
     /// Adds a node, or the constant that it computes to.
     fn push(&mut self, node: Node) -> Result<NodeId, LowerError> {
         if self.fold
-            && let Some(constant) = super::fold::fold(self, node)
+            && let Some(constant) = super::fold::fold(&self.out.program, node)
         {
             return self.constant(constant);
         }
@@ -587,8 +569,8 @@ impl Lowering {
     }
 
     fn push_node(&mut self, node: Node) -> Result<NodeId, LowerError> {
-        let id = NodeId::known(self.nodes.len()).ok_or(TableFull)?;
-        self.nodes.push(node);
+        let id = NodeId::known(self.out.program.nodes.len()).ok_or(TableFull)?;
+        self.out.program.nodes.push(node);
         Ok(id)
     }
 
@@ -596,82 +578,32 @@ impl Lowering {
         if let Stored::Bool(b) = constant {
             return self.push_node(Node::Bool(b));
         }
-        let index = u32::try_from(self.constants.len()).map_err(|_| TableFull)?;
-        self.constants.push(constant);
+        let index = u32::try_from(self.out.program.constants.len()).map_err(|_| TableFull)?;
+        self.out.program.constants.push(constant);
         self.push_node(Node::Constant(index))
     }
 
     fn list(&mut self, items: Vec<NodeId>) -> Result<Span, LowerError> {
-        let span = span(self.children.len(), items.len())?;
-        self.children.extend(items);
+        let span = span(self.out.program.children.len(), items.len())?;
+        self.out.program.children.extend(items);
         Ok(span)
     }
 
     fn key_list(&mut self, keys: &[Sym]) -> Result<Span, LowerError> {
-        let span = span(self.keys.len(), keys.len())?;
-        self.keys.extend_from_slice(keys);
+        let span = span(self.out.program.keys.len(), keys.len())?;
+        self.out.program.keys.extend_from_slice(keys);
         Ok(span)
     }
 
-    pub(super) fn children(&self, span: Span) -> &[NodeId] {
-        let start = span.start as usize;
-        self.children
-            .get(start..start + span.len as usize)
-            .unwrap_or_default()
-    }
-
-    pub(super) fn keys_from(&self, start: u32, len: u32) -> &[Sym] {
-        let start = start as usize;
-        self.keys
-            .get(start..start + len as usize)
-            .unwrap_or_default()
-    }
-
-    pub(super) fn type_of(&self, uid: Uid) -> Option<TypeId> {
-        self.names.type_of(uid)
-    }
-
     fn uid(&mut self, uid: &pst::EntityUID) -> Result<Uid, LowerError> {
-        let type_name = name_text(&uid.ty.0);
-        self.text(&type_name);
-        self.text(&uid.eid);
-        Ok(self.names.uid(&type_name, &uid.eid)?)
+        let filled = self.holes.filled(&uid.eid);
+        let id = filled.as_deref().unwrap_or(&uid.eid);
+        Ok(self.out.program.names.uid(&name_text(&uid.ty.0), id)?)
     }
 
-    fn slot(&mut self, uid: &EntityUid) -> Result<Uid, LowerError> {
-        self.text(uid.type_name());
-        self.text(uid.id());
-        Ok(self.names.uid(uid.type_name(), uid.id())?)
+    fn type_id(&mut self, ty: &pst::EntityType) -> Result<TypeId, LowerError> {
+        Ok(self.out.program.names.add_type(&name_text(&ty.0))?)
     }
-
-    fn type_name(&mut self, ty: &pst::EntityType) -> Result<TypeId, LowerError> {
-        let type_name = name_text(&ty.0);
-        self.text(&type_name);
-        Ok(self.names.add_type(&type_name)?)
-    }
-
-    // What the digest covers, written as the tree is walked: a mark for the kind of node, then its parts;
-    // texts and lists with their length first, so that no two trees write the same bytes.
-
-    fn mark(&mut self, mark: u8) {
-        self.hash.update([mark]);
-    }
-
-    fn count(&mut self, count: usize) {
-        self.hash.update(length(count));
-    }
-
-    fn text(&mut self, text: &str) {
-        self.count(text.len());
-        self.hash.update(text);
-    }
-}
-
-/// The values of a link's slots; none for a static policy.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slots {
-    pub(crate) principal: Option<EntityUid>,
-    pub(crate) resource: Option<EntityUid>,
 }
 
 /// Whether the limit on depth leaves the node out; see there.
@@ -686,17 +618,6 @@ fn is_connective(expr: &pst::Expr) -> bool {
             ..
         }
     )
-}
-
-fn length(len: usize) -> [u8; 8] {
-    (len as u64).to_le_bytes()
-}
-
-fn span(start: usize, len: usize) -> Result<Span, TableFull> {
-    Ok(Span {
-        start: u32::try_from(start).map_err(|_| TableFull)?,
-        len: u32::try_from(len).map_err(|_| TableFull)?,
-    })
 }
 
 /// A type name as Cedar prints it: `Namespace::Type`.

@@ -5,13 +5,14 @@ mod entities;
 mod error;
 mod fold;
 mod input;
+pub(crate) mod load;
 mod lower;
 pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod schema;
 mod share;
-pub(crate) mod source;
 pub(crate) mod stack;
+pub(crate) mod update;
 
 use std::sync::Arc;
 
@@ -19,9 +20,9 @@ use crate::limits::Limits;
 
 pub use entities::Entities;
 pub use error::{CompileError, Problem};
-pub use input::Policies;
 pub(crate) use input::SourceFile;
-pub(crate) use share::share;
+pub use input::{Policies, PolicyProgress};
+pub use update::PolicyUpdate;
 
 /// Compiles the fragments of one schema; `files` says where each comes from.
 pub(crate) fn compile_schema(

@@ -100,11 +100,12 @@ impl std::error::Error for ScanError {
     }
 }
 
-/// Checks policies in Cedar syntax: bytes, brackets, operator chains, number of policies.
+/// Checks policies in Cedar syntax: bytes, brackets, operator chains, number of policies. Gives the offsets
+/// behind the `;` that end them.
 ///
 /// # Errors
 /// At the first place that goes beyond one of `limits`.
-pub(crate) fn scan_cedar(text: &str, limits: &Limits) -> Result<(), ScanError> {
+pub(crate) fn scan_policies(text: &str, limits: &Limits) -> Result<Vec<usize>, ScanError> {
     CedarScan::new(text, limits, Dialect::Policies).run()
 }
 
@@ -113,7 +114,9 @@ pub(crate) fn scan_cedar(text: &str, limits: &Limits) -> Result<(), ScanError> {
 /// # Errors
 /// At the first place that goes beyond one of `limits`.
 pub(crate) fn scan_cedar_schema(text: &str, limits: &Limits) -> Result<(), ScanError> {
-    CedarScan::new(text, limits, Dialect::Schema).run()
+    CedarScan::new(text, limits, Dialect::Schema)
+        .run()
+        .map(|_| ())
 }
 
 /// Checks JSON that holds data, such as entities: bytes and nesting.
@@ -251,7 +254,8 @@ struct CedarScan<'a> {
     level: Level,
     around: Vec<Level>,
     previous: Previous,
-    policies: usize,
+    /// Behind the `;` of each policy.
+    ends: Vec<usize>,
     declarations: usize,
 }
 
@@ -266,12 +270,12 @@ impl<'a> CedarScan<'a> {
             level: Level::default(),
             around: Vec::new(),
             previous: Previous::Start,
-            policies: 0,
+            ends: Vec::new(),
             declarations: 0,
         }
     }
 
-    fn run(mut self) -> Result<(), ScanError> {
+    fn run(mut self) -> Result<Vec<usize>, ScanError> {
         check_bytes(self.text, self.limits)?;
         while let Some(&byte) = self.bytes.get(self.at) {
             let start = self.at;
@@ -345,7 +349,7 @@ impl<'a> CedarScan<'a> {
         while !self.around.is_empty() {
             self.pop(self.bytes.len())?;
         }
-        Ok(())
+        Ok(self.ends)
     }
 
     fn word(&mut self, start: usize) -> Result<(), ScanError> {
@@ -440,8 +444,8 @@ impl<'a> CedarScan<'a> {
             self.pop(start)?;
         }
         self.level = Level::default();
-        self.policies += 1;
-        self.check(Limit::Policies, self.policies, start)
+        self.ends.push(self.at);
+        self.check(Limit::Policies, self.ends.len(), start)
     }
 
     /// Each name that a schema declares is followed by a `,` or a `;`.
@@ -479,7 +483,7 @@ impl<'a> CedarScan<'a> {
 
 /// Moves `at` from behind an opening quote to behind the closing one; false if there is none. Cedar
 /// and JSON agree on what ends a string.
-fn skip_string(bytes: &[u8], at: &mut usize) -> bool {
+pub(super) fn skip_string(bytes: &[u8], at: &mut usize) -> bool {
     while let Some(&byte) = bytes.get(*at) {
         *at += 1;
         match byte {

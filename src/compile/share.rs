@@ -191,12 +191,14 @@ impl Classes {
     }
 }
 
-/// What the evaluator begins with, once for each policy. Of a template's links two count: that is all that it takes.
+/// What the evaluator begins with, once for each policy. Of a template's links three count, of policies with one body
+/// as many as it takes: beyond that only the order of what is worth most would change.
 fn roots(program: &Program) -> impl Iterator<Item = NodeId> {
     let mut policies = vec![0_u8; program.bodies.len()];
     for policy in &program.policies {
         if let Some(count) = policies.get_mut(policy.body as usize) {
-            *count = count.saturating_add(1).min(3);
+            let most = if policy.template.is_some() { 3 } else { 16 };
+            *count = count.saturating_add(1).min(most);
         }
     }
     policies

@@ -32,6 +32,7 @@
 //! stack as much as Cedar text: the 128 levels that `serde_json` allows are some 60 operators. A crate in the dev profile may be linked with a release build of Cedar and the other
 //! way round, so the sizes below are those of the dev profile, doubled.
 
+use std::num::NonZero;
 use std::{io, panic, thread};
 
 use crate::limits::Limits;
@@ -76,6 +77,47 @@ pub(crate) fn with_parser_stack<T: Send>(
     })
 }
 
+/// Runs `f` on parts of `items`, one for each core, and gives the results in the order of the items. Called on a
+/// thread of [`with_parser_stack`]; the threads it adds have the same stack. Where the system has no more
+/// threads, this one does their part.
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    limits: &Limits,
+    items: &[T],
+    f: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    // Beyond eight the stacks' address space grows and Cedar's allocations are what is waited for.
+    let workers = cores.min(8).min(items.len() / FEWEST).max(1);
+    let mut parts = items.chunks(items.len().div_ceil(workers).max(1));
+    let Some(first) = parts.next() else {
+        return Vec::new();
+    };
+    let f = &f;
+    thread::scope(|scope| {
+        let spawned: Vec<_> = parts
+            .map(|part| {
+                let thread = thread::Builder::new()
+                    .name("duramen-parser".into())
+                    .stack_size(parser_stack_bytes(limits))
+                    .spawn_scoped(scope, move || f(part));
+                (part, thread)
+            })
+            .collect();
+        let mut results = vec![f(first)];
+        for (part, thread) in spawned {
+            results.push(match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(payload)) => panic::resume_unwind(payload),
+                Err(_) => f(part),
+            });
+        }
+        results
+    })
+}
+
+/// Fewer items than this, some 100 microseconds each, are not worth a thread.
+const FEWEST: usize = 8;
+
 /// Steps run one after the other, so the stack is as large as the deepest one needs, not their sum.
 fn parser_stack_bytes(limits: &Limits) -> usize {
     let operators = limits
@@ -118,6 +160,15 @@ mod tests {
         })
         .unwrap();
         assert_eq!((len, name.as_deref()), (3, Some("duramen-parser")));
+    }
+
+    #[test]
+    fn parts_are_done_in_order() {
+        let items: Vec<usize> = (0..100).collect();
+        let done = with_parser_stack(&Limits::default(), || {
+            in_parallel(&Limits::default(), &items, <[usize]>::to_vec)
+        });
+        assert_eq!(done.unwrap().concat(), items);
     }
 
     #[test]

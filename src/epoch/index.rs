@@ -6,6 +6,7 @@
 //! decision asks for its principal and all of the principal's ancestors, likewise for the resource, and for its
 //! action; what it gets is tested in full.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 
 use crate::entity::Snapshot;
@@ -29,9 +30,7 @@ pub(crate) struct Index {
 /// Rows by uid.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
-    /// By uid: the bucket's number plus one; 0 for none. A flat array and not a hash table: a decision looks
-    /// up some forty ancestors in a deep hierarchy, at a nanosecond each. Four bytes a uid.
-    bucket_of: Vec<u32>,
+    bucket_of: BucketOf,
     /// Where each bucket's rows begin; one entry more than there are buckets.
     starts: Vec<u32>,
     /// Where the rows end, in each bucket, that match whatever else the request says. They come first.
@@ -48,9 +47,77 @@ pub(crate) struct Filed<'i> {
     pub(crate) possible: &'i [u32],
 }
 
+/// By uid: the bucket's number plus one; 0 for none.
+#[derive(Debug)]
+enum BucketOf {
+    /// By the uid's number. Four bytes a uid, and a nanosecond for each of the forty ancestors that a decision in a
+    /// deep hierarchy asks for.
+    Flat(Vec<u32>),
+    /// Pairs of uid and bucket, where few of many uids have one: what a change of one policy links must not cost
+    /// four bytes for each entity there is. A power of two of places, at least twice as many as pairs.
+    Hashed { places: Vec<(u32, u32)>, shift: u32 },
+}
+
+impl Default for BucketOf {
+    fn default() -> Self {
+        Self::Flat(Vec::new())
+    }
+}
+
+impl BucketOf {
+    /// `flat` is how many uids a flat array may have however few of them have buckets.
+    fn new(uids: &[Uid], flat: usize) -> Self {
+        let len = uids.last().map_or(0, |last| last.index() + 1);
+        if len <= flat.max(uids.len() * 32) {
+            let mut bucket_of = vec![0; len];
+            for (uid, bucket) in uids.iter().zip(1..) {
+                bucket_of[uid.index()] = bucket;
+            }
+            return Self::Flat(bucket_of);
+        }
+        let size = (uids.len() * 2).next_power_of_two().max(2);
+        let mut places = vec![(0, 0); size];
+        let shift = u32::BITS - size.trailing_zeros();
+        for (uid, bucket) in uids.iter().zip(1..) {
+            let uid = as_u32(uid.index());
+            let mut at = place(uid, shift);
+            while places[at].1 != 0 {
+                at = (at + 1) % size;
+            }
+            places[at] = (uid, bucket);
+        }
+        Self::Hashed { places, shift }
+    }
+
+    #[inline]
+    fn get(&self, uid: Uid) -> u32 {
+        match self {
+            Self::Flat(bucket_of) => bucket_of.get(uid.index()).copied().unwrap_or(0),
+            Self::Hashed { places, shift } => {
+                let uid = as_u32(uid.index());
+                let mut at = place(uid, *shift);
+                // Half of the places are empty, so the search ends.
+                loop {
+                    match places[at] {
+                        (_, 0) => return 0,
+                        (found, bucket) if found == uid => return bucket,
+                        _ => at = (at + 1) % places.len(),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The high bits of a product with the golden ratio, so that neighbours are spread.
+#[inline]
+fn place(uid: u32, shift: u32) -> usize {
+    (uid.wrapping_mul(0x9E37_79B9) >> shift) as usize
+}
+
 impl Buckets {
-    /// From rows by uid; `certain` tells those that need no test.
-    fn new(entries: Vec<(Uid, u32)>, certain: impl Fn(u32) -> bool) -> Self {
+    /// From rows by uid; `certain` tells those that need no test. `flat`: see [`BucketOf::new`].
+    fn new(entries: Vec<(Uid, u32)>, certain: impl Fn(u32) -> bool, flat: usize) -> Self {
         let mut entries: Vec<(Uid, bool, u32)> = entries
             .into_iter()
             .map(|(uid, row)| (uid, !certain(row), row))
@@ -58,16 +125,11 @@ impl Buckets {
         entries.sort_unstable();
         entries.dedup();
         let mut buckets = Self::default();
-        let mut last = None;
+        let mut uids = Vec::new();
         for (uid, uncertain, row) in entries {
-            if last != Some(uid) {
-                last = Some(uid);
-                let at = uid.index();
-                if at >= buckets.bucket_of.len() {
-                    buckets.bucket_of.resize(at + 1, 0);
-                }
+            if uids.last() != Some(&uid) {
+                uids.push(uid);
                 buckets.starts.push(as_u32(buckets.rows.len()));
-                buckets.bucket_of[at] = as_u32(buckets.starts.len());
                 buckets.certain_ends.push(as_u32(buckets.rows.len()));
             }
             buckets.rows.push(row);
@@ -76,6 +138,7 @@ impl Buckets {
             }
         }
         buckets.starts.push(as_u32(buckets.rows.len()));
+        buckets.bucket_of = BucketOf::new(&uids, flat);
         buckets
     }
 
@@ -96,9 +159,7 @@ impl Buckets {
     /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
     #[inline]
     pub(crate) fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
-        self.bucket_of
-            .get(uid.index())
-            .and_then(|bucket| NonZero::new(*bucket))
+        NonZero::new(self.bucket_of.get(uid))
     }
 
     #[inline]
@@ -121,7 +182,14 @@ impl Buckets {
 }
 
 impl Index {
-    pub(crate) fn new(rows: &[Row], action_lists: &[Uid], snapshot: &Snapshot) -> Self {
+    /// `flat`: see [`BucketOf::new`].
+    pub(crate) fn new(
+        rows: &[Row],
+        action_lists: &[Uid],
+        snapshot: &Snapshot,
+        members: &ActionMembers,
+        flat: usize,
+    ) -> Self {
         let mut principal_use = Usage::default();
         let mut resource_use = Usage::default();
         for row in rows {
@@ -132,7 +200,6 @@ impl Index {
                 resource_use.count(uid);
             }
         }
-        let members = ActionMembers::new(snapshot);
         let (mut principal, mut resource, mut action) = (Vec::new(), Vec::new(), Vec::new());
         let mut rest = Vec::new();
         for (number, row) in rows.iter().enumerate() {
@@ -157,14 +224,18 @@ impl Index {
         }
         Self {
             // Nothing is certain of what is found by way of an ancestor: the scope may say `==`.
-            principal: Buckets::new(principal, |_| false),
-            resource: Buckets::new(resource, |_| false),
+            principal: Buckets::new(principal, |_| false, flat),
+            resource: Buckets::new(resource, |_| false, flat),
             // What is filed under an action is for that action, and maybe for anybody and anything.
-            action: Buckets::new(action, |number| {
-                rows.get(number as usize).is_some_and(|row| {
-                    row.principal == ScopeTest::Any && row.resource == ScopeTest::Any
-                })
-            }),
+            action: Buckets::new(
+                action,
+                |number| {
+                    rows.get(number as usize).is_some_and(|row| {
+                        row.principal == ScopeTest::Any && row.resource == ScopeTest::Any
+                    })
+                },
+                flat,
+            ),
             action_types: snapshot
                 .names
                 .types()
@@ -195,27 +266,25 @@ impl ScopeTest {
 
 /// How often each uid is used on one side of the scopes.
 #[derive(Default)]
-struct Usage(Vec<u32>);
+struct Usage(HashMap<Uid, u32>);
 
 impl Usage {
     fn count(&mut self, uid: Uid) {
-        let at = uid.index();
-        if at >= self.0.len() {
-            self.0.resize(at + 1, 0);
-        }
-        self.0[at] += 1;
+        *self.0.entry(uid).or_default() += 1;
     }
 
     fn of(&self, uid: Uid) -> u32 {
-        self.0.get(uid.index()).copied().unwrap_or_default()
+        self.0.get(&uid).copied().unwrap_or_default()
     }
 }
 
-/// What is below each action group, from the stored hierarchy.
-struct ActionMembers(Vec<(Uid, Uid)>);
+/// What is below each action group, from the stored hierarchy. Found by a walk over all entities, and so once for
+/// all programs that are linked to them.
+#[derive(Debug)]
+pub(crate) struct ActionMembers(Vec<(Uid, Uid)>);
 
 impl ActionMembers {
-    fn new(snapshot: &Snapshot) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
         let mut pairs: Vec<(Uid, Uid)> = snapshot
             .actions()
             .flat_map(|(uid, data)| data.ancestors().iter().map(move |above| (*above, uid)))

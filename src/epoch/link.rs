@@ -11,7 +11,7 @@ use crate::value::Stored;
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
 
-use super::index::Index;
+use super::index::{ActionMembers, Index};
 
 /// What a program's numbers mean in one table of names, and the index over its policies.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Linked {
     pub(crate) action_lists: Vec<Uid>,
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
+    /// What the index was made with, for the next program.
+    pub(super) members: Arc<ActionMembers>,
 }
 
 /// What a decision reads of a policy: the scope in the snapshot's numbers, and what is at hand in one load
@@ -53,15 +55,6 @@ pub(crate) enum ActionTest {
     Eq(Uid),
     /// A run of `action_lists`.
     In(Span),
-}
-
-impl Span {
-    pub(crate) fn of<T>(self, items: &[T]) -> &[T] {
-        let start = self.start as usize;
-        items
-            .get(start..start + self.len as usize)
-            .unwrap_or_default()
-    }
 }
 
 /// A program's ids by number, in another table.
@@ -127,11 +120,19 @@ impl Rename for Translation {
     }
 }
 
-/// Links `program` to the entities of `snapshot`, whose names grow by what only the program mentions.
+/// How many uids the index of the first program, which has most policies, may have an array over: 256 kB.
+const FLAT: usize = 1 << 16;
+
+/// The same for a program that is linked anew with each change.
+const FLAT_BEHIND: usize = 1 << 10;
+
+/// Links `program` to the entities of `snapshot`, whose names grow by what only the program mentions. `before` is a
+/// program that is linked to the same entities and comes before it.
 pub(super) fn link(
     program: &Program,
     snapshot: &mut Snapshot,
     indexed: bool,
+    before: Option<&Linked>,
 ) -> Result<Linked, TableFull> {
     let mut translation = translate(program, Arc::make_mut(&mut snapshot.names))?;
     let constants = program
@@ -139,34 +140,34 @@ pub(super) fn link(
         .iter()
         .map(|constant| Stored::copy_of(constant.value(), &mut translation))
         .collect::<Result<_, _>>()?;
-    let mut action_lists = Vec::new();
+    let action_lists = program
+        .action_lists
+        .iter()
+        .map(|uid| translation.to_uid(*uid))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::with_capacity(program.policies.len());
     for policy in &program.policies {
-        let action = match &policy.action {
-            ActionScope::Any => ActionTest::Any,
-            ActionScope::Eq(uid) => ActionTest::Eq(translation.to_uid(*uid)?),
-            ActionScope::In(uids) => {
-                let start = action_lists.len();
-                for uid in uids {
-                    action_lists.push(translation.to_uid(*uid)?);
-                }
-                ActionTest::In(Span {
-                    start: u32::try_from(start).map_err(|_| TableFull)?,
-                    len: u32::try_from(uids.len()).map_err(|_| TableFull)?,
-                })
-            }
-        };
-        let body = program.bodies.get(policy.body as usize);
-        let body = body.ok_or(TableFull)?;
+        let body = program.body(policy).ok_or(TableFull)?;
         rows.push(Row {
             conjuncts: body.conjuncts,
             effect: body.effect,
             principal: translation.scope(policy.principal)?,
             resource: translation.scope(policy.resource)?,
-            action,
+            action: match policy.action {
+                ActionScope::Any => ActionTest::Any,
+                ActionScope::Eq(uid) => ActionTest::Eq(translation.to_uid(uid)?),
+                ActionScope::In(list) => ActionTest::In(list),
+            },
         });
     }
-    let index = indexed.then(|| Index::new(&rows, &action_lists, snapshot));
+    let members = match before {
+        Some(before) => Arc::clone(&before.members),
+        None => Arc::new(ActionMembers::new(snapshot)),
+    };
+    let index = indexed.then(|| {
+        let flat = if before.is_some() { FLAT_BEHIND } else { FLAT };
+        Index::new(&rows, &action_lists, snapshot, &members, flat)
+    });
     Ok(Linked {
         syms: translation.syms,
         types: translation.types,
@@ -174,5 +175,6 @@ pub(super) fn link(
         rows,
         action_lists,
         index,
+        members,
     })
 }

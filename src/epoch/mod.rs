@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Effect;
 use crate::entity::Snapshot;
-use crate::program::Program;
+use crate::program::{Dead, Program, ProgramSet};
 use crate::schema::SchemaModel;
 use crate::value::arena::TableFull;
 
@@ -26,11 +26,23 @@ pub(crate) use link::{ActionTest, Linked, Row, ScopeTest};
 /// Policies, schema and entities that are in force together. Immutable.
 #[derive(Debug)]
 pub(crate) struct Epoch {
-    pub(crate) program: Arc<Program>,
-    pub(crate) linked: Linked,
+    pub(crate) policies: ProgramSet,
+    /// The policies, linked: at least one segment, in the order of the policies.
+    pub(crate) segments: Vec<Segment>,
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) version: Version,
+}
+
+/// A program of the policies in force and its link to the entities.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) program: Arc<Program>,
+    pub(crate) linked: Arc<Linked>,
+    /// The number of its first policy in answers.
+    pub(crate) first: u32,
+    /// Policies that are in the program and no more in force.
+    pub(crate) dead: Dead,
 }
 
 /// Which policies, schema and entities a decision was made on.
@@ -132,7 +144,10 @@ impl<'de> Deserialize<'de> for VersionDigest {
 /// What the next epoch is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
-    pub(crate) program: Arc<Program>,
+    pub(crate) policies: ProgramSet,
+    /// Links that still hold, as `snapshot` has the names and the actions that they were made with: those of the
+    /// last epoch if only policies have changed since, none if the entities have.
+    pub(crate) linked: Vec<Segment>,
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) entity_revision: u64,
@@ -140,31 +155,62 @@ pub(crate) struct Parts {
 }
 
 impl Epoch {
-    /// Links the parts. Names that the program mentions and the entities do not are added to a copy of the
-    /// snapshot's table; the entities themselves are shared.
+    /// Links what is not linked yet. Names that a program mentions and the entities do not are added to a copy of
+    /// the snapshot's table; the entities themselves are shared.
     pub(crate) fn new(parts: Parts, number: u64) -> Result<Self, TableFull> {
         let mut snapshot = parts.snapshot;
-        let linked = link::link(&parts.program, &mut snapshot, parts.indexed)?;
+        let mut segments: Vec<Segment> = Vec::with_capacity(parts.policies.layers().len());
+        let mut first = 0;
+        for layer in parts.policies.layers() {
+            let program = &layer.program;
+            let mut linked = parts.linked.iter();
+            let linked = match linked.find(|known| Arc::ptr_eq(&known.program, program)) {
+                Some(known) => Arc::clone(&known.linked),
+                None => Arc::new(link::link(
+                    program,
+                    &mut snapshot,
+                    parts.indexed,
+                    segments.last().map(|segment| &*segment.linked),
+                )?),
+            };
+            segments.push(Segment {
+                program: Arc::clone(program),
+                linked,
+                first,
+                dead: layer.dead.clone(),
+            });
+            let len = u32::try_from(program.policies.len()).map_err(|_| TableFull)?;
+            first = first.checked_add(len).ok_or(TableFull)?;
+        }
         Ok(Self {
             version: Version {
                 epoch: number,
                 entity_revision: parts.entity_revision,
-                policies: parts.program.digest.into(),
+                policies: parts.policies.digest().into(),
                 schema: parts.schema.as_ref().map(|schema| schema.digest().into()),
             },
-            program: parts.program,
-            linked,
+            policies: parts.policies,
+            segments,
             snapshot,
             schema: parts.schema,
         })
     }
-}
 
-impl Epoch {
+    /// The segment of a policy by its number in answers, and its number there. Numbers come from the epoch itself.
+    #[inline]
+    pub(crate) fn policy(&self, number: u32) -> (&Segment, u32) {
+        let behind = self
+            .segments
+            .partition_point(|segment| segment.first <= number);
+        let segment = &self.segments[behind.saturating_sub(1)];
+        (segment, number - segment.first)
+    }
+
     /// Whether a policy permits or forbids.
     #[inline]
     pub(crate) fn effect(&self, policy: u32) -> Effect {
-        let row = self.linked.rows.get(policy as usize);
+        let (segment, number) = self.policy(policy);
+        let row = segment.linked.rows.get(number as usize);
         row.map_or(Effect::Forbid, |row| row.effect)
     }
 }

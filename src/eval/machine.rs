@@ -7,9 +7,9 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::entity::{EntityData, Snapshot};
-use crate::epoch::{ActionTest, Epoch, Index, Linked, Row, ScopeTest};
+use crate::epoch::{ActionTest, Epoch, Index, Linked, Row, ScopeTest, Segment};
 use crate::id::{Sym, Uid};
-use crate::program::{Node, Program};
+use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
 use crate::request::overlay::Overlay;
 use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value};
@@ -32,6 +32,9 @@ pub(crate) struct Machine<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) constants: &'a [Stored],
     pub(super) syms: &'a [Sym],
+    /// The number of the program's first policy, and which of its policies are not in force.
+    first: u32,
+    dead: &'a Dead,
     snapshot: &'a Snapshot,
     pub(super) names: RequestNames<'a>,
     pub(super) principal: Side<'a>,
@@ -83,6 +86,7 @@ impl<'a> Machine<'a> {
         request: Resolved<'a>,
         arena: &'a Bump,
     ) -> Self {
+        let segment = &epoch.segments[0];
         let snapshot = &epoch.snapshot;
         let stored = |uid| {
             let stored = snapshot.entity(uid);
@@ -93,11 +97,13 @@ impl<'a> Machine<'a> {
             }
         };
         let mut machine = Self {
-            program: &epoch.program,
-            linked: &epoch.linked,
-            nodes: &epoch.program.nodes,
-            constants: &epoch.linked.constants,
-            syms: &epoch.linked.syms,
+            program: &segment.program,
+            linked: &segment.linked,
+            nodes: &segment.program.nodes,
+            constants: &segment.linked.constants,
+            syms: &segment.linked.syms,
+            first: segment.first,
+            dead: &segment.dead,
             snapshot,
             names,
             principal: stored(request.principal),
@@ -126,6 +132,24 @@ impl<'a> Machine<'a> {
         machine
     }
 
+    /// The machine for the policies of another segment.
+    pub(crate) fn on(&self, segment: &'a Segment) -> Self {
+        Self {
+            program: &segment.program,
+            linked: &segment.linked,
+            nodes: &segment.program.nodes,
+            constants: &segment.linked.constants,
+            syms: &segment.linked.syms,
+            first: segment.first,
+            dead: &segment.dead,
+            recomputed: RefCell::new(Vec::new_in(self.arena)),
+            raised: Cell::new(Raise::NONE),
+            // Places are numbered by program.
+            shared: Cell::new(None),
+            ..*self
+        }
+    }
+
     #[cold]
     fn overlaid_side(&self, uid: Uid) -> Side<'a> {
         Side {
@@ -135,7 +159,18 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Collects the numbers of the policies whose scopes match, in no order.
+    /// A policy that [`Machine::matching`] has found: its number in answers and its row, unless it is no more in
+    /// force.
+    #[inline]
+    pub(crate) fn in_force(&self, number: u32) -> Option<(u32, &'a Row)> {
+        if !self.dead.is_empty() && self.dead.contains(number) {
+            return None;
+        }
+        let row = &self.linked.rows[number as usize];
+        Some((self.first + number, row))
+    }
+
+    /// Collects the numbers of the segment's policies whose scopes match, in no order.
     ///
     /// A list, and not a call for each: the loops stay small enough for everything in them to be inlined.
     #[inline]

@@ -9,7 +9,7 @@ mod scratch;
 use bumpalo::Bump;
 
 use crate::decision::{Effect, ErrorMode, Outcome};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Segment};
 use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Request, RequestError};
 
@@ -22,30 +22,23 @@ pub(crate) use scratch::{Findings, Lease};
 
 /// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also
 /// after a forbid has been found.
-pub(crate) fn evaluate(
-    epoch: &Epoch,
-    machine: &Machine<'_>,
+pub(crate) fn evaluate<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
     mode: ErrorMode,
     findings: &mut Findings,
 ) -> Outcome {
+    collect(machine, findings);
+    for segment in later_segments(epoch) {
+        findings.candidates.clear();
+        collect(&machine.on(segment), findings);
+    }
     let Findings {
-        candidates,
         permits,
         forbids,
         errors,
+        ..
     } = findings;
-    machine.matching(candidates);
-    for policy in &*candidates {
-        let row = &epoch.linked.rows[*policy as usize];
-        match machine.holds(row) {
-            Ok(false) => {}
-            Ok(true) => match row.effect {
-                Effect::Permit => permits.push(*policy),
-                Effect::Forbid => forbids.push(*policy),
-            },
-            Err(raise) => errors.push((*policy, raise)),
-        }
-    }
     // The index finds policies bucket by bucket; answers come in the order of the policies.
     for list in [permits, forbids] {
         if list.len() > 1 && !list.is_sorted() {
@@ -56,6 +49,37 @@ pub(crate) fn evaluate(
         errors.sort_unstable_by_key(|(policy, _)| *policy);
     }
     outcome(epoch, mode, findings)
+}
+
+/// Evaluates the policies of the machine's segment.
+#[inline]
+fn collect(machine: &Machine<'_>, findings: &mut Findings) {
+    let Findings {
+        candidates,
+        permits,
+        forbids,
+        errors,
+    } = findings;
+    machine.matching(candidates);
+    for policy in &*candidates {
+        let Some((policy, row)) = machine.in_force(*policy) else {
+            continue;
+        };
+        match machine.holds(row) {
+            Ok(false) => {}
+            Ok(true) => match row.effect {
+                Effect::Permit => permits.push(policy),
+                Effect::Forbid => forbids.push(policy),
+            },
+            Err(raise) => errors.push((policy, raise)),
+        }
+    }
+}
+
+/// The segments that a machine does not begin with: none unless policies have been changed one by one.
+#[inline]
+fn later_segments(epoch: &Epoch) -> &[Segment] {
+    epoch.segments.get(1..).unwrap_or_default()
 }
 
 fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
@@ -82,25 +106,43 @@ fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
 
 /// Whether the request is allowed, and nothing else: stops at the first forbid, and evaluates no permit after
 /// the first that applies.
-pub(crate) fn evaluate_decision(
-    epoch: &Epoch,
-    machine: &Machine<'_>,
+pub(crate) fn evaluate_decision<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
     mode: ErrorMode,
     candidates: &mut Vec<u32>,
 ) -> bool {
     let mut permitted = false;
+    let mut denied = decide(machine, mode, candidates, &mut permitted);
+    for segment in later_segments(epoch) {
+        candidates.clear();
+        denied = denied || decide(&machine.on(segment), mode, candidates, &mut permitted);
+    }
+    permitted && !denied
+}
+
+/// Whether a policy of the machine's segment denies.
+#[inline]
+fn decide(
+    machine: &Machine<'_>,
+    mode: ErrorMode,
+    candidates: &mut Vec<u32>,
+    permitted: &mut bool,
+) -> bool {
     let mut denied = false;
     machine.matching(candidates);
     for policy in &*candidates {
-        let row = &epoch.linked.rows[*policy as usize];
+        let Some((_, row)) = machine.in_force(*policy) else {
+            continue;
+        };
         let effect = row.effect;
         // In the strictest mode a permit that errors spoils an allow, so every permit has to be asked.
-        if permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
+        if *permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
             continue;
         }
         match (machine.holds(row), effect) {
             (Ok(false), _) => {}
-            (Ok(true), Effect::Permit) => permitted = true,
+            (Ok(true), Effect::Permit) => *permitted = true,
             (Ok(true), Effect::Forbid) => denied = true,
             (Err(_), effect) => {
                 denied = match mode {
@@ -111,10 +153,10 @@ pub(crate) fn evaluate_decision(
             }
         }
         if denied {
-            return false;
+            break;
         }
     }
-    permitted
+    denied
 }
 
 /// Resolves a request and makes the machine that evaluates it.

@@ -134,7 +134,7 @@ impl<'a> Resolver<'a, '_> {
     fn fields(&self) -> Fields {
         let all = self.reading.keep_inputs
             || (self.reading.validate && self.epoch.schema.is_some())
-            || self.epoch.program.context == ContextUse::Whole;
+            || self.epoch.policies.context() == ContextUse::Whole;
         if all { Fields::All } else { Fields::Known }
     }
 

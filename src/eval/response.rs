@@ -64,10 +64,10 @@ impl Response<'_> {
             .lease
             .get()
             .map_or(&[][..], |scratch| scratch.findings.determining());
-        let program = &self.pin.epoch().program;
+        let epoch = self.pin.epoch();
         policies
             .iter()
-            .map(move |policy| RecordedPolicy::new(program, *policy))
+            .map(move |policy| RecordedPolicy::new(epoch, *policy))
     }
 
     /// The policies that could not be evaluated, in the order of the policy set.
@@ -76,10 +76,10 @@ impl Response<'_> {
             .lease
             .get()
             .map_or(&[][..], |scratch| &scratch.findings.errors);
-        let program = &self.pin.epoch().program;
+        let epoch = self.pin.epoch();
         errors
             .iter()
-            .map(move |(policy, raise)| RecordedError::new(program, *policy, *raise))
+            .map(move |(policy, raise)| RecordedError::new(epoch, *policy, *raise))
     }
 
     /// What was wrong with the request, when the outcome is [`Outcome::InvalidRequest`].

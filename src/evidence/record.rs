@@ -117,20 +117,17 @@ impl<'a> DecisionRecord<'a> {
 
     /// The policies that determined the decision: the forbids that applied, or else the permits.
     pub fn determining(&self) -> impl ExactSizeIterator<Item = RecordedPolicy<'a>> {
-        let program: &'a Program = &self.epoch.program;
+        let epoch = self.epoch;
         self.determining
             .iter()
-            .map(|policy| RecordedPolicy::new(program, *policy))
+            .map(|policy| RecordedPolicy::new(epoch, *policy))
     }
 
     /// The policies that could not be evaluated.
     pub fn errors(&self) -> impl ExactSizeIterator<Item = RecordedError<'a>> {
-        let program: &'a Program = &self.epoch.program;
-        self.errors.iter().map(|(policy, raise)| RecordedError {
-            program,
-            policy: *policy,
-            raise: *raise,
-        })
+        let epoch = self.epoch;
+        let errors = self.errors.iter();
+        errors.map(|(policy, raise)| RecordedError::new(epoch, *policy, *raise))
     }
 
     /// What was wrong with the request, if it could not be decided.
@@ -196,21 +193,31 @@ impl Serialize for DecisionRecord<'_> {
 #[derive(Clone, Copy)]
 pub struct RecordedPolicy<'a> {
     program: &'a Program,
+    /// Its number in the program.
     policy: u32,
 }
 
 impl<'a> RecordedPolicy<'a> {
-    pub(crate) fn new(program: &'a Program, policy: u32) -> Self {
-        Self { program, policy }
+    pub(crate) fn new(epoch: &'a Epoch, policy: u32) -> Self {
+        let (segment, policy) = epoch.policy(policy);
+        Self {
+            program: &segment.program,
+            policy,
+        }
     }
 
-    /// Numbers come from the program itself.
+    /// The program that the policy is in.
+    pub(crate) fn program(&self) -> &'a Program {
+        self.program
+    }
+
+    /// Numbers come from the epoch itself.
     pub(crate) fn program_policy(&self) -> &'a Policy {
         &self.program.policies[self.policy as usize]
     }
 
     fn body(&self) -> Option<&'a Body> {
-        self.program.bodies.get(self.program_policy().body as usize)
+        self.program.body(self.program_policy())
     }
 
     /// The policy's id.
@@ -225,7 +232,8 @@ impl<'a> RecordedPolicy<'a> {
 
     /// The id of the template, when the policy is a link.
     pub fn template(&self) -> Option<&'a PolicyId> {
-        self.body()?.template.as_ref()
+        let template = self.program.template(self.program_policy())?;
+        Some(&template.id)
     }
 
     /// The policy's annotations, by name.
@@ -267,23 +275,21 @@ impl Serialize for RecordedPolicy<'_> {
 /// A policy that could not be evaluated: which, why and where.
 #[derive(Clone, Copy)]
 pub struct RecordedError<'a> {
-    program: &'a Program,
-    policy: u32,
+    policy: RecordedPolicy<'a>,
     raise: Raise,
 }
 
 impl<'a> RecordedError<'a> {
-    pub(crate) fn new(program: &'a Program, policy: u32, raise: Raise) -> Self {
+    pub(crate) fn new(epoch: &'a Epoch, policy: u32, raise: Raise) -> Self {
         Self {
-            program,
-            policy,
+            policy: RecordedPolicy::new(epoch, policy),
             raise,
         }
     }
 
     /// The policy.
     pub fn policy(&self) -> RecordedPolicy<'a> {
-        RecordedPolicy::new(self.program, self.policy)
+        self.policy
     }
 
     /// The kind of error.
@@ -295,16 +301,17 @@ impl<'a> RecordedError<'a> {
     /// condition, then at each level the number of the operand, from 0 in the order of evaluation. Made on
     /// demand; allocates.
     pub fn path(&self) -> Vec<u32> {
-        self.program
-            .path_to(self.policy, self.raise.node)
-            .unwrap_or_default()
+        let RecordedPolicy { program, policy } = self.policy;
+        program.path_to(policy, self.raise.node).unwrap_or_default()
     }
 
     /// Where the policy stands in its source: the file, if it has one, and the byte range in the source text.
     /// A link stands where its template stands. `None` for policies that were not loaded from Cedar text.
     pub fn source(&self) -> Option<(Option<&'a str>, std::ops::Range<usize>)> {
-        let span = self.policy().body()?.source.as_ref()?;
-        Some((span.file.as_deref(), span.start as usize..span.end as usize))
+        let policy = self.policy;
+        let (source, span) = policy.program.source(policy.program_policy())?;
+        let range = span.start as usize..span.end as usize;
+        Some((source.file.as_deref(), range))
     }
 }
 
@@ -329,7 +336,6 @@ impl Serialize for RecordedError<'_> {
         map.serialize_entry(
             "path",
             &Text(&PathText {
-                program: self.program,
                 policy: self.policy,
                 node: self.raise.node,
             }),
@@ -340,14 +346,14 @@ impl Serialize for RecordedError<'_> {
 
 /// The path to a node, joined by dots.
 struct PathText<'a> {
-    program: &'a Program,
-    policy: u32,
+    policy: RecordedPolicy<'a>,
     node: NodeId,
 }
 
 impl fmt::Display for PathText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.program.write_path(self.policy, self.node, f)
+        let RecordedPolicy { program, policy } = self.policy;
+        program.write_path(policy, self.node, f)
     }
 }
 

@@ -1,10 +1,15 @@
 //! A compiled policy set: flat arrays, no references, independent of any entity store.
 //!
 //! Uids, types and attribute names are numbered in the program's own tables. Publishing links them to the
-//! numbers of the entity snapshot (`epoch::link`), so that one program serves many snapshots.
+//! numbers of the entity snapshot (`epoch::link`), so that one program serves many snapshots. The policies in
+//! force are one program or a few, one behind the other (`epoch::segment`).
 
+mod build;
+mod digest;
+mod ids;
 mod op;
 mod path;
+mod set;
 
 use std::sync::Arc;
 
@@ -13,9 +18,14 @@ use crate::id::{NodeId, PolicyId, Sym, TypeId, Uid};
 use crate::names::Names;
 use crate::value::{Pattern, Stored};
 
+pub(crate) use build::{Mark, NewPolicy, ProgramBuilder, SlotError, Slots, span};
+pub(crate) use digest::{Digest, SetDigest, Writer as DigestWriter};
 pub(crate) use op::{Node, Span, Var};
+pub(crate) use set::{Change, Dead, ProgramSet};
 
-/// A compiled policy set.
+use ids::IdTable;
+
+/// Compiled policies.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The program's own numbering.
@@ -27,18 +37,23 @@ pub(crate) struct Program {
     pub(crate) keys: Vec<Sym>,
     pub(crate) constants: Vec<Stored>,
     pub(crate) patterns: Vec<Pattern>,
+    /// Distinct: policies that mean the same but for id and scope share one.
     pub(crate) bodies: Vec<Body>,
+    pub(crate) templates: Vec<Template>,
     pub(crate) policies: Vec<Policy>,
+    /// What `ActionScope::In` is a run of.
+    pub(crate) action_lists: Vec<Uid>,
+    pub(crate) sources: Vec<Source>,
     /// What of a context any policy can observe.
     pub(crate) context: ContextUse,
     /// How many places [`Node::Shared`] uses.
     pub(crate) shared: usize,
-    /// SHA-256 of the policy set's meaning: ids, scopes, conditions, annotations, links. Formatting and
-    /// comments do not count.
-    pub(crate) digest: [u8; 32],
+    ids: IdTable,
+    /// Policies in the order of their digests.
+    by_digest: Vec<u32>,
 }
 
-/// What template-linked policies share: everything but the id and the scope. A static policy has one of its own.
+/// What policies may share: everything but the id, the scope and the place in the source.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) effect: Effect,
@@ -47,62 +62,91 @@ pub(crate) struct Body {
     /// The same with `a && b` taken apart, also within: what is evaluated, one after the other. Equal to the
     /// conjunctions because each part must be boolean in both, and the first that is false or fails decides.
     pub(crate) conjuncts: Span,
+    /// All nodes of the body.
+    pub(crate) nodes: Span,
     /// Sorted by name.
     pub(crate) annotations: Box<[(Box<str>, Box<str>)]>,
-    pub(crate) source: Option<SourceSpan>,
-    /// The template's id where the body is a template's.
-    pub(crate) template: Option<PolicyId>,
-    /// Which condition is `unless`, by bit: only for telling positions.
+    /// Which condition is `unless`: only for telling positions.
     pub(crate) unless: Box<[bool]>,
+    /// SHA-256 of the body's meaning: effect, conditions, annotations.
+    pub(crate) digest: Digest,
 }
 
 /// A policy: static, or a template link.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) id: PolicyId,
     pub(crate) body: u32,
+    /// The link's template, by its place in the program's.
+    pub(crate) template: Option<u32>,
     pub(crate) principal: Scope,
     pub(crate) action: ActionScope,
     pub(crate) resource: Scope,
     /// The values of `?principal` and `?resource`.
     pub(crate) slots: [Option<Uid>; 2],
+    /// A link stands where its template stands.
+    pub(crate) source: Option<SourceSpan>,
     /// SHA-256 of this policy's meaning.
-    pub(crate) digest: [u8; 32],
+    pub(crate) digest: Digest,
+}
+
+/// A template: decides nothing by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    pub(crate) id: PolicyId,
+    pub(crate) body: u32,
+    pub(crate) principal: Scope<Target>,
+    pub(crate) action: ActionScope,
+    pub(crate) resource: Scope<Target>,
+    pub(crate) source: Option<SourceSpan>,
 }
 
 /// The principal or resource part of a policy's scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Scope {
+pub(crate) enum Scope<T = Uid> {
     Any,
-    Eq(Uid),
-    In(Uid),
+    Eq(T),
+    In(T),
     Is(TypeId),
-    IsIn(TypeId, Uid),
+    IsIn(TypeId, T),
+}
+
+/// The entity of a template's scope, or the slot for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    Entity(Uid),
+    Slot,
 }
 
 /// The action part of a policy's scope.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ActionScope {
     Any,
     Eq(Uid),
-    /// `in` any of these.
-    In(Box<[Uid]>),
+    /// `in` any of these: a run of the program's `action_lists`.
+    In(Span),
 }
 
-/// Where a policy stands in its source.
+/// A text that policies were parsed from, shared by them.
 #[derive(Clone, Debug)]
-pub(crate) struct SourceSpan {
-    /// The text that the policy was parsed from, shared by its policies.
+pub(crate) struct Source {
     pub(crate) text: Arc<str>,
     /// The file's path, where there is one.
     pub(crate) file: Option<Arc<str>>,
-    /// Byte range in `text`.
+}
+
+/// Where a policy stands in its source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceSpan {
+    /// By its place in the program's sources.
+    pub(crate) source: u32,
+    /// Byte range in its text.
     pub(crate) start: u32,
     pub(crate) end: u32,
 }
 
 /// What policies can observe of a context.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum ContextUse {
     /// Only through `context.name` and `context has name`: fields with other names cannot matter.
     Fields,
@@ -111,8 +155,36 @@ pub(crate) enum ContextUse {
 }
 
 impl Program {
+    /// The number of the policy with this id.
+    pub(crate) fn find(&self, id: &str) -> Option<u32> {
+        self.ids.find(id, &self.policies)
+    }
+
+    /// The policies whose digests begin with `first`.
+    pub(crate) fn with_digest_byte(&self, first: u8) -> &[u32] {
+        let key = |number: &u32| self.policies[*number as usize].digest[0];
+        let start = self.by_digest.partition_point(|number| key(number) < first);
+        let len = self.by_digest[start..].partition_point(|number| key(number) == first);
+        &self.by_digest[start..start + len]
+    }
+
+    /// Where a policy stands.
+    pub(crate) fn source(&self, policy: &Policy) -> Option<(&Source, SourceSpan)> {
+        let span = policy.source?;
+        Some((self.sources.get(span.source as usize)?, span))
+    }
+
+    pub(crate) fn body(&self, policy: &Policy) -> Option<&Body> {
+        self.bodies.get(policy.body as usize)
+    }
+
+    /// The template that a policy is a link of.
+    pub(crate) fn template(&self, policy: &Policy) -> Option<&Template> {
+        self.templates.get(policy.template? as usize)
+    }
+
     pub(crate) fn conditions(&self, body: &Body) -> &[NodeId] {
-        run(&self.children, body.conditions)
+        body.conditions.of(&self.children)
     }
 
     /// The expression itself where a node only says that it is shared.
@@ -124,17 +196,33 @@ impl Program {
     }
 
     pub(crate) fn children(&self, span: Span) -> &[NodeId] {
-        run(&self.children, span)
+        span.of(&self.children)
     }
 
     pub(crate) fn keys(&self, span: Span) -> &[Sym] {
-        run(&self.keys, span)
+        span.of(&self.keys)
     }
 }
 
-fn run<T>(items: &[T], span: Span) -> &[T] {
-    let start = span.start as usize;
-    items
-        .get(start..start + span.len as usize)
-        .unwrap_or_default()
+impl<T> Scope<T> {
+    /// The same test of another target.
+    pub(crate) fn try_map<U, E>(
+        self,
+        target: impl FnOnce(T) -> Result<U, E>,
+    ) -> Result<Scope<U>, E> {
+        Ok(match self {
+            Self::Any => Scope::Any,
+            Self::Eq(to) => Scope::Eq(target(to)?),
+            Self::In(above) => Scope::In(target(above)?),
+            Self::Is(ty) => Scope::Is(ty),
+            Self::IsIn(ty, above) => Scope::IsIn(ty, target(above)?),
+        })
+    }
+
+    fn target(self) -> Option<T> {
+        match self {
+            Self::Any | Self::Is(_) => None,
+            Self::Eq(target) | Self::In(target) | Self::IsIn(_, target) => Some(target),
+        }
+    }
 }

@@ -19,6 +19,16 @@ pub(crate) struct Span {
     pub(crate) len: u32,
 }
 
+impl Span {
+    /// The run's entries.
+    pub(crate) fn of<T>(self, items: &[T]) -> &[T] {
+        let start = self.start as usize;
+        items
+            .get(start..start + self.len as usize)
+            .unwrap_or_default()
+    }
+}
+
 /// One node. Children stand anywhere before their parent in the node array, but what is [`Node::Shared`] stands
 /// behind all others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -118,5 +128,68 @@ impl Node {
             Self::Call2(function, a, b) => Self::Call2(function, to(a), to(b)),
             Self::Shared(place, a) => Self::Shared(place, to(a)),
         }
+    }
+}
+
+/// What the numbers in a node become when it is copied to another program.
+pub(super) trait Renumber {
+    type Error;
+    fn node(&mut self, node: NodeId) -> Result<NodeId, Self::Error>;
+    fn sym(&mut self, sym: Sym) -> Result<Sym, Self::Error>;
+    fn type_id(&mut self, ty: TypeId) -> Result<TypeId, Self::Error>;
+    fn constant(&mut self, constant: u32) -> Result<u32, Self::Error>;
+    fn pattern(&mut self, pattern: u32) -> Result<u32, Self::Error>;
+    fn list(&mut self, list: Span) -> Result<Span, Self::Error>;
+    fn keys(&mut self, keys: Span) -> Result<Span, Self::Error>;
+}
+
+impl Node {
+    pub(super) fn renumbered<R: Renumber>(self, r: &mut R) -> Result<Self, R::Error> {
+        Ok(match self {
+            Self::Bool(_) | Self::Var(_) => self,
+            Self::VarAttr(var, key) => Self::VarAttr(var, r.sym(key)?),
+            Self::GetNamedTag(a, tag) => Self::GetNamedTag(r.node(a)?, r.sym(tag)?),
+            Self::HasNamedTag(a, tag) => Self::HasNamedTag(r.node(a)?, r.sym(tag)?),
+            Self::Constant(constant) => Self::Constant(r.constant(constant)?),
+            Self::Not(a) => Self::Not(r.node(a)?),
+            Self::Neg(a) => Self::Neg(r.node(a)?),
+            Self::IsEmpty(a) => Self::IsEmpty(r.node(a)?),
+            Self::And(a, b) => Self::And(r.node(a)?, r.node(b)?),
+            Self::Or(a, b) => Self::Or(r.node(a)?, r.node(b)?),
+            Self::Equal(a, b) => Self::Equal(r.node(a)?, r.node(b)?),
+            Self::NotEqual(a, b) => Self::NotEqual(r.node(a)?, r.node(b)?),
+            Self::Less(a, b) => Self::Less(r.node(a)?, r.node(b)?),
+            Self::LessEq(a, b) => Self::LessEq(r.node(a)?, r.node(b)?),
+            Self::Greater(a, b) => Self::Greater(r.node(a)?, r.node(b)?),
+            Self::GreaterEq(a, b) => Self::GreaterEq(r.node(a)?, r.node(b)?),
+            Self::Add(a, b) => Self::Add(r.node(a)?, r.node(b)?),
+            Self::Sub(a, b) => Self::Sub(r.node(a)?, r.node(b)?),
+            Self::Mul(a, b) => Self::Mul(r.node(a)?, r.node(b)?),
+            Self::In(a, b) => Self::In(r.node(a)?, r.node(b)?),
+            Self::Contains(a, b) => Self::Contains(r.node(a)?, r.node(b)?),
+            Self::ContainsAll(a, b) => Self::ContainsAll(r.node(a)?, r.node(b)?),
+            Self::ContainsAny(a, b) => Self::ContainsAny(r.node(a)?, r.node(b)?),
+            Self::GetTag(a, b) => Self::GetTag(r.node(a)?, r.node(b)?),
+            Self::HasTag(a, b) => Self::HasTag(r.node(a)?, r.node(b)?),
+            Self::If(a, b, c) => Self::If(r.node(a)?, r.node(b)?, r.node(c)?),
+            Self::GetAttr(a, key) => Self::GetAttr(r.node(a)?, r.sym(key)?),
+            Self::HasAttr(a, key) => Self::HasAttr(r.node(a)?, r.sym(key)?),
+            Self::HasPath(a, keys) => Self::HasPath(r.node(a)?, r.keys(keys)?),
+            Self::Like(a, pattern) => Self::Like(r.node(a)?, r.pattern(pattern)?),
+            Self::Is(a, ty) => Self::Is(r.node(a)?, r.type_id(ty)?),
+            Self::IsIn(a, ty, b) => Self::IsIn(r.node(a)?, r.type_id(ty)?, r.node(b)?),
+            Self::Set(items) => Self::Set(r.list(items)?),
+            Self::Record(values, keys) => {
+                let keys = Span {
+                    start: keys,
+                    len: values.len,
+                };
+                Self::Record(r.list(values)?, r.keys(keys)?.start)
+            }
+            Self::Call1(function, a) => Self::Call1(function, r.node(a)?),
+            Self::Call2(function, a, b) => Self::Call2(function, r.node(a)?, r.node(b)?),
+            Self::CallAny(function, args) => Self::CallAny(function, r.list(args)?),
+            Self::Shared(place, a) => Self::Shared(place, r.node(a)?),
+        })
     }
 }

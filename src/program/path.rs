@@ -17,7 +17,7 @@ impl Program {
     /// The way to `node`: the number of the condition, then the number of the operand at each level.
     pub(crate) fn path_to(&self, policy: u32, node: NodeId) -> Option<Vec<u32>> {
         let mut path = Vec::new();
-        self.find(policy, node, &mut |step| collect(step, &mut path))
+        self.find_node(policy, node, &mut |step| collect(step, &mut path))
             .then_some(path)
     }
 
@@ -29,15 +29,15 @@ impl Program {
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
         let mut result = Ok(());
-        self.find(policy, node, &mut |step| result = write(step, f));
+        self.find_node(policy, node, &mut |step| result = write(step, f));
         result
     }
 
-    fn find(&self, policy: u32, node: NodeId, found: &mut dyn FnMut(&Step<'_>)) -> bool {
+    fn find_node(&self, policy: u32, node: NodeId, found: &mut dyn FnMut(&Step<'_>)) -> bool {
         let Some(policy) = self.policies.get(policy as usize) else {
             return false;
         };
-        let Some(body) = self.bodies.get(policy.body as usize) else {
+        let Some(body) = self.body(policy) else {
             return false;
         };
         let conditions = self.conditions(body).iter().zip(&body.unless).zip(0..);

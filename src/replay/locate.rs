@@ -14,6 +14,7 @@ use cedar_policy::{self as cedar, RestrictedExpression};
 use crate::compile::stack;
 use crate::epoch::Epoch;
 use crate::eval::{self, Machine, Reading, Response};
+use crate::evidence::RecordedPolicy;
 use crate::id::{PolicyId, Uid};
 use crate::limits::Limits;
 use crate::program::{Node, Policy, Program};
@@ -107,7 +108,7 @@ impl Response<'_> {
                     policy: policy.id().clone(),
                     kind: error.kind(),
                     file: error.source().and_then(|(file, _)| Some(file?.to_owned())),
-                    range: asked.label(policy.program_policy()),
+                    range: asked.label(policy),
                 }
             })
             .collect()
@@ -125,12 +126,13 @@ struct Asked<'a, 'm> {
 
 impl Asked<'_, '_> {
     /// What Cedar's error labels when `policy` is evaluated, in the bytes of the policy's source.
-    fn label(&self, policy: &Policy) -> Option<Range<usize>> {
-        let program = &*self.epoch.program;
-        let source = program.bodies.get(policy.body as usize)?.source.as_ref()?;
-        let start = source.start as usize;
-        let text = source.text.get(start..source.end as usize)?;
-        let entities = cedar::Entities::from_entities(self.reachable(policy), None).ok()?;
+    fn label(&self, policy: RecordedPolicy<'_>) -> Option<Range<usize>> {
+        let (program, policy) = (policy.program(), policy.program_policy());
+        let (source, span) = program.source(policy)?;
+        let start = span.start as usize;
+        let text = source.text.get(start..span.end as usize)?;
+        let entities =
+            cedar::Entities::from_entities(self.reachable(program, policy), None).ok()?;
         let [principal, action, resource] = self.uids.map(|uid| self.uid(uid));
         let context = cedar::Context::from_pairs(self.fields(self.context)).ok()?;
         let request = cedar::Request::new(principal?, action?, resource?, context, None).ok()?;
@@ -150,10 +152,10 @@ impl Asked<'_, '_> {
 
     /// Every entity that evaluating the policy can come across: from the request and from the policy's
     /// constants, by way of attributes and tags. Ancestors stand in as parents; that is all that `in` asks for.
-    fn reachable(&self, policy: &Policy) -> Vec<cedar::Entity> {
+    fn reachable(&self, program: &Program, policy: &Policy) -> Vec<cedar::Entity> {
         let mut open: Vec<Uid> = self.uids.to_vec();
         mentioned(self.context.into(), &mut open);
-        for constant in self.constants(policy) {
+        for constant in self.constants(program, policy) {
             mentioned(constant.value(), &mut open);
         }
         let mut seen = HashSet::new();
@@ -181,9 +183,13 @@ impl Asked<'_, '_> {
     }
 
     /// The constants in a policy's conditions.
-    fn constants(&self, policy: &Policy) -> Vec<&Stored> {
-        let program = &self.epoch.program;
-        let Some(body) = program.bodies.get(policy.body as usize) else {
+    fn constants(&self, program: &Program, policy: &Policy) -> Vec<&Stored> {
+        let mut segments = self.epoch.segments.iter();
+        let segment = segments.find(|segment| std::ptr::eq(&*segment.program, program));
+        let Some(segment) = segment else {
+            return Vec::new();
+        };
+        let Some(body) = program.body(policy) else {
             return Vec::new();
         };
         let mut open = program.conditions(body).to_vec();
@@ -193,7 +199,7 @@ impl Asked<'_, '_> {
                 continue;
             };
             if let Node::Constant(index) = node {
-                constants.extend(self.epoch.linked.constants.get(*index as usize));
+                constants.extend(segment.linked.constants.get(*index as usize));
             }
             let (fixed, listed) = program.operands(*node);
             open.extend(fixed.into_iter().flatten());
@@ -246,7 +252,7 @@ impl Asked<'_, '_> {
 fn policy_set(program: &Program, policy: &Policy, text: &str) -> Option<cedar::PolicySet> {
     let mut set = cedar::PolicySet::new();
     let id = cedar::PolicyId::new("policy");
-    if policy.slots == [None, None] {
+    if policy.template.is_none() {
         set.add(cedar::Policy::parse(Some(id), text).ok()?).ok()?;
         return Some(set);
     }

@@ -21,5 +21,6 @@ mod properties;
 mod requests;
 mod sinks;
 mod swap;
+mod updates;
 mod validation;
 mod value;

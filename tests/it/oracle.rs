@@ -110,16 +110,18 @@ impl World {
 }
 
 /// All optimisations, all but one, none.
-pub(crate) fn tunings() -> [Tuning; 5] {
+pub(crate) fn tunings() -> [Tuning; 6] {
     let all = Tuning::default();
     [
         all,
         all.with_constant_folding(false),
         all.with_shared_expressions(false),
         all.with_scope_index(false),
+        all.with_shared_parsing(false),
         all.with_constant_folding(false)
             .with_shared_expressions(false)
-            .with_scope_index(false),
+            .with_scope_index(false)
+            .with_shared_parsing(false),
     ]
 }
 

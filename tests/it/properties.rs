@@ -89,8 +89,10 @@ proptest! {
             return Ok(());
         };
         let expected: Vec<Answer> = asks.iter().map(|ask| oracle.decide(ask)).collect();
+        let digest = world.builder().build().unwrap().version().policies();
         for tuning in tunings() {
             let authorizer = world.builder().tuning(tuning).build().unwrap();
+            prop_assert_eq!(authorizer.version().policies(), digest, "{:?}", tuning);
             for (ask, expected) in asks.iter().zip(&expected) {
                 compare(&authorizer, &world, ask, expected)?;
             }

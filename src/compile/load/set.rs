@@ -1,0 +1,165 @@
+//! Loading what Cedar has parsed: policy sets, and its JSON form of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{self as cedar, PolicySet, SlotId};
+
+use crate::compile::error::{Lines, Problem};
+use crate::compile::input::uid_of;
+use crate::compile::lower::LowerError;
+use crate::compile::scan;
+use crate::compile::stack::in_parallel;
+use crate::id::PolicyId;
+use crate::program::{Slots, SourceSpan};
+
+use super::parse::{OwnedTree, Parsed};
+use super::shape::Holes;
+use super::source::Link;
+use super::validate::validate;
+use super::{BATCH, Loader, template_of};
+
+impl Loader<'_> {
+    pub(super) fn json(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
+        let lines = Lines::new(text);
+        if let Err(error) = scan::scan_json_policies(text, self.options.limits) {
+            let at = error.offset()..error.offset();
+            let problem = Problem::from(error.exceeded()).at(&lines, at);
+            self.problems.push(problem.in_file(file));
+            return;
+        }
+        match PolicySet::from_json_str(text) {
+            Ok(set) => self.set(&set, file),
+            Err(error) => {
+                let problem = Problem::from_cedar((&error).into(), Some((&lines, 0)));
+                self.problems.push(problem.in_file(file));
+            }
+        }
+    }
+
+    pub(super) fn set(&mut self, set: &PolicySet, file: Option<&Arc<str>>) {
+        let id_of = |annotation: Option<&str>, id: &cedar::PolicyId| {
+            annotation
+                .filter(|_| self.ids_from_annotations)
+                .map_or_else(|| PolicyId::new(id.to_string()), PolicyId::new)
+        };
+        let mut parsed: Vec<(PolicyId, Parsed)> = Vec::new();
+        let mut links = Vec::new();
+        let mut template_ids = HashMap::new();
+        for template in set.templates() {
+            let id = id_of(template.annotation("id"), template.id());
+            template_ids.insert(template.id().clone(), id.clone());
+            parsed.push((id, Parsed::Template(template.clone())));
+        }
+        for policy in set.policies() {
+            match (policy.template_id(), policy.template_links()) {
+                (Some(template), Some(values)) => links.push((policy.id(), template, values)),
+                _ => parsed.push((
+                    id_of(policy.annotation("id"), policy.id()),
+                    Parsed::Static(policy.clone()),
+                )),
+            }
+        }
+        // A `PolicySet` iterates in no particular order; ours is by id, numbers counted as numbers.
+        parsed.sort_by_cached_key(|(id, _)| natural(id.as_str()));
+        links.sort_by_cached_key(|(id, ..)| natural(id.as_ref()));
+        self.expect(parsed.len());
+        for batch in parsed.chunks(BATCH) {
+            self.parsed_batch(batch, file);
+        }
+        let links: Vec<Link> = links
+            .into_iter()
+            .map(|(id, template, values)| Link {
+                template: template_ids
+                    .get(template)
+                    .cloned()
+                    .unwrap_or_else(|| PolicyId::new(template.to_string())),
+                id: PolicyId::new(id.to_string()),
+                slots: Slots {
+                    principal: values.get(&SlotId::principal()).map(uid_of),
+                    resource: values.get(&SlotId::resource()).map(uid_of),
+                },
+            })
+            .collect();
+        self.links(&links);
+    }
+
+    fn parsed_batch(&mut self, batch: &[(PolicyId, Parsed)], file: Option<&Arc<str>>) {
+        if self.is_full {
+            return;
+        }
+        let schema = self.options.schema;
+        let parts = in_parallel(self.options.limits, batch, |part| {
+            let trees: Vec<_> = part
+                .iter()
+                .map(|(_, parsed)| OwnedTree::of(parsed))
+                .collect();
+            let verdicts = schema.map(|schema| validate(schema, part.iter().cloned()));
+            (trees, verdicts.unwrap_or_default())
+        });
+        if schema.is_some() {
+            self.cedar_templates
+                .extend(batch.iter().filter_map(template_of));
+        }
+        let mut trees = Vec::with_capacity(batch.len());
+        for (part, verdicts) in parts {
+            trees.extend(part);
+            for verdict in verdicts {
+                // Where in which text the policies stood, the set does not tell.
+                self.verdict(verdict, None, file);
+            }
+        }
+        for ((id, parsed), tree) in batch.iter().zip(trees) {
+            if let Err(problem) = self.add_parsed(id, parsed, tree, file) {
+                self.problems
+                    .extend(problem.map(|problem| problem.in_file(file)));
+            }
+            if self.is_full {
+                return;
+            }
+        }
+        self.advance(batch.len());
+    }
+
+    fn add_parsed(
+        &mut self,
+        id: &PolicyId,
+        parsed: &Parsed,
+        tree: Result<OwnedTree, LowerError>,
+        file: Option<&Arc<str>>,
+    ) -> Result<(), Option<Problem>> {
+        if self.is_taken(id) {
+            return Err(self.clash(id));
+        }
+        let source = parsed.text().and_then(|own| {
+            Some(SourceSpan {
+                start: 0,
+                end: u32::try_from(own.len()).ok()?,
+                source: self.lowering.out.source(&own.into(), file).ok()?,
+            })
+        });
+        let added = tree.and_then(|tree| {
+            let whole = &mut [tree.view(Holes::default())];
+            self.lowering.add(id.clone(), whole, source)
+        });
+        match added {
+            Ok(template) => {
+                let template = template.map(|template| (id.clone(), template));
+                self.templates.extend(template);
+                Ok(())
+            }
+            Err(error) => Err(Some(self.lower_problem(error, id))),
+        }
+    }
+}
+
+/// A key that sorts `policy10` behind `policy9`.
+fn natural(id: &str) -> (String, usize, String) {
+    let digits = id.len() - id.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (head, number) = id.split_at(id.len() - digits);
+    (
+        head.to_owned(),
+        number.parse().unwrap_or(usize::MAX),
+        number.to_owned(),
+    )
+}

@@ -1,0 +1,102 @@
+//! What is loaded, and the way from there to a [`Program`].
+
+use std::sync::Arc;
+
+use cedar_policy::{self as cedar, PolicySet};
+
+use crate::id::PolicyId;
+use crate::limits::Limits;
+use crate::program::{Program, Slots};
+
+use crate::compile::error::{CompileError, Problem};
+use crate::compile::input::Progress;
+use crate::compile::share::share;
+use crate::compile::{probe, stack};
+
+use super::Loader;
+
+/// Where policies come from.
+#[derive(Clone, Debug)]
+pub(crate) enum PolicySource {
+    /// Cedar text.
+    Text {
+        file: Option<Arc<str>>,
+        text: Arc<str>,
+    },
+    /// A policy set in Cedar's JSON form.
+    Json {
+        file: Option<Arc<str>>,
+        text: Arc<str>,
+    },
+    /// A policy set that `cedar_policy` holds already.
+    Set(Box<PolicySet>),
+}
+
+/// A template link to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) template: PolicyId,
+    pub(crate) id: PolicyId,
+    pub(crate) slots: Slots,
+}
+
+/// All that goes into one policy set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) policies: Vec<PolicySource>,
+    pub(crate) links: Vec<Link>,
+    /// Whether a policy's `@id` annotation, where it has one, is its id. Cedar ignores the annotation.
+    pub(crate) ids_from_annotations: bool,
+    pub(crate) progress: Progress,
+}
+
+/// How to compile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options<'o> {
+    /// With a schema, policies are validated strictly.
+    pub(crate) schema: Option<&'o cedar::Schema>,
+    pub(crate) limits: &'o Limits,
+    /// Whether constant expressions are computed.
+    pub(crate) fold: bool,
+    /// Whether what policies' texts have in common is parsed once.
+    pub(crate) parse_once: bool,
+    /// Whether expressions that conditions have in common are evaluated once a decision.
+    pub(crate) share: bool,
+}
+
+/// A compiled policy set and what the validator would like to have said.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) program: Program,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// Compiles policies.
+pub(crate) fn compile(sources: &Sources, options: &Options<'_>) -> Result<Compiled, CompileError> {
+    with_cedar(options.limits, || {
+        let mut loader = Loader::new(options, sources.ids_from_annotations, &sources.progress);
+        for source in &sources.policies {
+            match source {
+                PolicySource::Text { file, text } => loader.text(file.as_ref(), text),
+                PolicySource::Json { file, text } => loader.json(file.as_ref(), text),
+                PolicySource::Set(set) => loader.set(set, None),
+            }
+        }
+        loader.links(&sources.links);
+        let mut compiled = loader.finish()?;
+        if options.share {
+            share(&mut compiled.program);
+        }
+        Ok(compiled)
+    })
+}
+
+/// Calls what calls Cedar, on a thread whose stack suffices and if its language is the one we know.
+pub(super) fn with_cedar<T: Send>(
+    limits: &Limits,
+    f: impl FnOnce() -> Result<T, CompileError> + Send,
+) -> Result<T, CompileError> {
+    probe::probe_language().map_err(Problem::new)?;
+    stack::with_parser_stack(limits, f)
+        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+}
