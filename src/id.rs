@@ -140,6 +140,12 @@ impl PolicyId {
     }
 }
 
+impl Uid {
+    /// The least and the greatest that there can be: the ends of ranges.
+    pub(crate) const FIRST: Self = Self(0);
+    pub(crate) const LAST: Self = Self(u32::MAX);
+}
+
 impl fmt::Display for PolicyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -148,12 +148,15 @@ impl Entities {
         {
             loader.problems.push(full.into());
         }
-        loader.finish(|names, uid, data| {
+        let mut arena = Bump::new();
+        loader.finish(|snapshot, uid, data| {
             let Some(schema) = schema else { return Ok(()) };
+            arena.reset();
+            let names = &*snapshot.names;
             let uid: EntityUidRef<'_> = names.uid_text(uid).into();
             // As Cedar does: an action is compared closed, other entities are checked with what they name.
             let ancestors = if is_action_type(uid.type_name()) {
-                data.ancestors()
+                snapshot.ancestors(&arena, data).merged(&arena)
             } else {
                 data.parents()
             };

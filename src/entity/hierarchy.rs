@@ -1,13 +1,22 @@
-//! The transitive closure of the entity hierarchy.
+//! The transitive closure of the entity hierarchy, in two levels.
 //!
-//! Each entity keeps its ancestors, sorted: `in` is a binary search, and the policy index walks the list.
-//! A walk along parents at each request was the other choice; it costs nothing to update and more to ask, and
-//! asking is what happens all the time.
+//! A *group* is a uid that some entity has as a parent, whether or not it has data of its own. Each group keeps its
+//! closure: itself and all its ancestors, sorted. An entity keeps its direct parents, and its ancestors are the union
+//! of its parents' closures: for one parent, that parent's closure as it is. So `in` remains a search in a sorted
+//! list, and giving a group a new parent changes the group and the groups below it, not their members.
+//!
+//! Two other choices: the closure with every entity makes moving a group of 100,000 members write 100,000 lists, and a
+//! walk along parents at each request makes questions pay for what updates save.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::id::Uid;
 use crate::limits::{Limit, LimitExceeded, Limits};
 
-use super::store::EntityData;
+use super::ancestors::Signature;
+use super::paged::Paged;
+use super::snapshot::EntityData;
 
 /// Why a hierarchy is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,79 +27,104 @@ pub(crate) enum HierarchyFault {
     TooDeep(Uid, LimitExceeded),
 }
 
+/// What a group keeps.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// The group and its ancestors; sorted.
+    pub(super) closure: Arc<[Uid]>,
+    pub(super) signature: Signature,
+    /// Edges of the longest way up.
+    pub(super) depth: u32,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     New,
-    /// On the path from the entity where the walk began: meeting it again is a cycle.
+    /// On the path from the group where the walk began: meeting it again is a cycle.
     Open,
     Done,
 }
 
-/// Fills in the ancestors of all entities; faults are collected, one an entity.
-pub(crate) fn close(
-    entities: &mut [Option<Box<EntityData>>],
-    limits: &Limits,
+/// Computes the closures of `open`, which must be all groups whose ancestors may have changed. Faults are collected.
+pub(super) fn close(
+    rows: &Paged<Arc<EntityData>>,
+    groups: &mut Paged<Group>,
+    open: &[Uid],
 ) -> Vec<HierarchyFault> {
-    let mut marks = vec![Mark::New; entities.len()];
-    let mut depths = vec![0_u32; entities.len()];
+    let parents = |uid: Uid| rows.get(uid.index()).map_or(&[] as &[_], |data| data.parents());
+    let mut marks: HashMap<Uid, Mark> = open.iter().map(|uid| (*uid, Mark::New)).collect();
     let mut faults = Vec::new();
-    // The path of entities being walked, each with the number of its parents seen so far. Iterative, because
-    // a chain of parents may be as long as the limit says.
-    let mut path: Vec<(usize, usize)> = Vec::new();
-    for start in 0..entities.len() {
-        if marks[start] != Mark::New || entities[start].is_none() {
+    // The path of groups being walked, each with the number of its parents seen so far. Iterative, because a chain of
+    // parents may be as long as the limit says.
+    let mut path: Vec<(Uid, usize)> = Vec::new();
+    for start in open {
+        if marks.get(start) != Some(&Mark::New) {
             continue;
         }
-        marks[start] = Mark::Open;
-        path.push((start, 0));
-        while let Some((row, seen)) = path.last_mut() {
-            let parent = entities[*row]
-                .as_ref()
-                .and_then(|entity| entity.parents().get(*seen))
-                .copied();
-            let Some(parent) = parent else {
-                let (row, _) = (*row, path.pop());
-                finish(entities, &mut depths, row);
-                marks[row] = Mark::Done;
-                let depth = depths[row] as usize;
-                if let (Err(exceeded), Some(uid)) =
-                    (limits.check(Limit::HierarchyDepth, depth), Uid::known(row))
-                {
-                    faults.push(HierarchyFault::TooDeep(uid, exceeded));
-                }
+        marks.insert(*start, Mark::Open);
+        path.push((*start, 0));
+        while let Some((uid, seen)) = path.last_mut() {
+            let Some(parent) = parents(*uid).get(*seen) else {
+                let uid = *uid;
+                path.pop();
+                marks.insert(uid, Mark::Done);
+                groups.set(uid.index(), Some(group(uid, parents(uid), groups)));
                 continue;
             };
             *seen += 1;
-            let parent_row = parent.index();
-            match marks.get(parent_row) {
-                Some(Mark::Open) => faults.push(HierarchyFault::Cycle(parent)),
-                Some(Mark::New) if entities[parent_row].is_some() => {
-                    marks[parent_row] = Mark::Open;
-                    path.push((parent_row, 0));
+            match marks.get_mut(parent) {
+                Some(Mark::Open) => faults.push(HierarchyFault::Cycle(*parent)),
+                Some(mark @ Mark::New) => {
+                    *mark = Mark::Open;
+                    path.push((*parent, 0));
                 }
-                // Done, or a parent that has no data of its own.
-                _ => {}
+                // Done, or not affected.
+                Some(Mark::Done) | None => {}
             }
         }
     }
     faults
 }
 
-/// The ancestors of `row`, all of whose parents are done.
-fn finish(entities: &mut [Option<Box<EntityData>>], depths: &mut [u32], row: usize) {
-    let Some(entity) = &entities[row] else { return };
-    let mut ancestors: Vec<Uid> = entity.parents().to_vec();
-    let mut depth = u32::from(!ancestors.is_empty());
-    for parent in entity.parents() {
-        if let Some(Some(data)) = entities.get(parent.index()) {
-            ancestors.extend_from_slice(data.ancestors());
-            depth = depth.max(depths[parent.index()].saturating_add(1));
+/// A group whose parents' closures are known.
+fn group(uid: Uid, parents: &[Uid], groups: &Paged<Group>) -> Group {
+    let mut closure = vec![uid];
+    for parent in parents {
+        match groups.get(parent.index()) {
+            Some(above) => closure.extend_from_slice(&above.closure),
+            // In a cycle, which is reported.
+            None => closure.push(*parent),
         }
     }
-    ancestors.sort_unstable();
-    ancestors.dedup();
-    depths[row] = depth;
-    if let Some(entity) = &mut entities[row] {
-        entity.set_ancestors(ancestors.into_boxed_slice());
+    closure.sort_unstable();
+    closure.dedup();
+    Group {
+        signature: Signature::of(&closure),
+        closure: closure.into(),
+        depth: depth(parents, groups),
     }
+}
+
+/// Edges of the longest way up from something with these parents.
+fn depth(parents: &[Uid], groups: &Paged<Group>) -> u32 {
+    let above = |parent: &Uid| groups.get(parent.index()).map_or(0, |group| group.depth);
+    parents
+        .iter()
+        .map(|parent| above(parent).saturating_add(1))
+        .max()
+        .unwrap_or(0)
+}
+
+/// Whether the way up from `uid` is short enough; with `below` also for what it is a parent of.
+pub(super) fn check_depth(
+    uid: Uid,
+    parents: &[Uid],
+    groups: &Paged<Group>,
+    below: bool,
+    limits: &Limits,
+) -> Result<(), HierarchyFault> {
+    let depth = depth(parents, groups).saturating_add(u32::from(below));
+    limits
+        .check(Limit::HierarchyDepth, depth as usize)
+        .map_err(|exceeded| HierarchyFault::TooDeep(uid, exceeded))
 }

@@ -1,10 +1,20 @@
 //! Entities: the data that policies are about.
 
+mod ancestors;
+mod children;
+mod draft;
 mod error;
 mod hierarchy;
-mod store;
+mod loader;
+mod paged;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ancestors::Ancestors;
+pub(crate) use children::Children;
+pub use draft::EntityChange;
+pub(crate) use draft::{Draft, Drafted, Part};
 pub use error::{EntityError, EntityProblem};
-pub(crate) use store::{EntityData, EntityLoader, Snapshot};
+pub(crate) use loader::EntityLoader;
+pub(crate) use snapshot::{EntityData, Snapshot};

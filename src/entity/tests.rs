@@ -25,9 +25,11 @@ fn load(edges: &[(&str, &[&str])], limits: Limits) -> Result<Snapshot, EntityErr
 
 fn is_in(snapshot: &Snapshot, a: &str, b: &str) -> bool {
     let uid = |id| snapshot.names.find_uid("G", id).unwrap();
-    snapshot
-        .entity(uid(a))
-        .is_some_and(|data| data.ancestors().binary_search(&uid(b)).is_ok())
+    let arena = bumpalo::Bump::new();
+    snapshot.entity(uid(a)).is_some_and(|data| {
+        let ancestors = snapshot.ancestors(&arena, data);
+        ancestors.contains(uid(b))
+    })
 }
 
 #[test]

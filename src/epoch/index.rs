@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 
+use bumpalo::Bump;
+
 use crate::entity::Snapshot;
 use crate::id::{TypeId, Uid};
 use crate::schema::is_action_type;
@@ -285,9 +287,13 @@ pub(crate) struct ActionMembers(Vec<(Uid, Uid)>);
 
 impl ActionMembers {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let arena = Bump::new();
         let mut pairs: Vec<(Uid, Uid)> = snapshot
             .actions()
-            .flat_map(|(uid, data)| data.ancestors().iter().map(move |above| (*above, uid)))
+            .flat_map(|(uid, data)| {
+                let ancestors = snapshot.ancestors(&arena, data).merged(&arena);
+                ancestors.iter().map(move |above| (*above, uid))
+            })
             .collect();
         pairs.sort_unstable();
         Self(pairs)

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
-use crate::entity::{EntityData, Snapshot};
+use crate::entity::{Ancestors, EntityData, Snapshot};
 use crate::epoch::{ActionTest, Epoch, Index, Linked, Row, ScopeTest, Segment};
 use crate::id::{Sym, Uid};
 use crate::program::{Dead, Node, Program};
@@ -45,8 +45,8 @@ pub(crate) struct Machine<'a> {
     pub(super) variables: [Option<Record<'a>>; 4],
     overlay: Overlay<'a>,
     pub(super) arena: &'a Bump,
-    /// Ancestors that were computed because the overlay changes them.
-    recomputed: RefCell<Vec<'a, (Uid, &'a [Uid])>>,
+    /// Ancestors that were put together: of groups that have moved, or because the overlay changes them.
+    computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
     /// The error that was raised last: results carry only the fact (`condition::Raised`).
     pub(super) raised: Cell<Raise>,
     /// Values of shared expressions, once one was met.
@@ -58,8 +58,7 @@ pub(crate) struct Machine<'a> {
 pub(super) struct Side<'a> {
     pub(super) uid: Uid,
     pub(super) facts: Option<Facts<'a>>,
-    /// Sorted.
-    pub(super) ancestors: &'a [Uid],
+    pub(super) ancestors: Ancestors<'a>,
 }
 
 /// An entity's attributes and tags.
@@ -93,7 +92,9 @@ impl<'a> Machine<'a> {
             Side {
                 uid,
                 facts: stored.map(Facts::stored),
-                ancestors: stored.map_or(&[], EntityData::ancestors),
+                ancestors: stored.map_or_else(Ancestors::default, |data| {
+                    snapshot.ancestors(arena, data)
+                }),
             }
         };
         let mut machine = Self {
@@ -113,7 +114,7 @@ impl<'a> Machine<'a> {
             variables: [None; 4],
             overlay: request.overlay,
             arena,
-            recomputed: RefCell::new(Vec::new_in(arena)),
+            computed: RefCell::new(Vec::new_in(arena)),
             raised: Cell::new(Raise::NONE),
             shared: Cell::new(None),
         };
@@ -155,7 +156,7 @@ impl<'a> Machine<'a> {
         Side {
             uid,
             facts: self.stored_or_overlaid(uid),
-            ancestors: self.ancestors(uid),
+            ancestors: self.look_up_ancestors(uid),
         }
     }
 
@@ -211,11 +212,10 @@ impl<'a> Machine<'a> {
                 continue;
             }
             self.matching_of(buckets.filed(side.uid).possible, found);
-            for above in side.ancestors {
-                if let Some(bucket) = buckets.bucket(*above) {
-                    self.matching_of(buckets.filed_in(bucket).possible, found);
-                }
-            }
+            side.ancestors.each(
+                |above| buckets.bucket(above).is_some(),
+                |above| self.matching_of(buckets.filed(above).possible, found),
+            );
         }
     }
 
@@ -267,7 +267,7 @@ impl<'a> Machine<'a> {
         match above {
             Value::Entity(above) => {
                 let above = above.uid();
-                Ok(uid == above || contains(self.ancestors_of(uid), above))
+                Ok(uid == above || self.ancestors_of(uid).contains(above))
             }
             set => is_in_set(uid, self.ancestors_of(uid), set.as_set()?),
         }
@@ -275,13 +275,13 @@ impl<'a> Machine<'a> {
 
     /// An entity's ancestors; principal's and resource's are at hand.
     #[inline]
-    fn ancestors_of(&self, uid: Uid) -> &'a [Uid] {
+    fn ancestors_of(&self, uid: Uid) -> Ancestors<'a> {
         if uid == self.resource.uid {
             self.resource.ancestors
         } else if uid == self.principal.uid {
             self.principal.ancestors
         } else {
-            self.ancestors(uid)
+            self.look_up_ancestors(uid)
         }
     }
 
@@ -293,21 +293,36 @@ impl<'a> Machine<'a> {
 
     /// An entity's ancestors with the overlay in force, sorted.
     pub(crate) fn ancestors(&self, uid: Uid) -> &'a [Uid] {
+        self.look_up_ancestors(uid).merged(self.arena)
+    }
+
+    fn look_up_ancestors(&self, uid: Uid) -> Ancestors<'a> {
         let overlay = &self.overlay;
         let stored = self.snapshot.entity(uid);
         if overlay.is_empty() {
-            return stored.map_or(&[], EntityData::ancestors);
+            match stored {
+                None => return Ancestors::default(),
+                Some(data) if !self.snapshot.has_moved(data) => {
+                    return self.snapshot.ancestors(self.arena, data);
+                }
+                Some(_) => {}
+            }
         }
-        let known = self.recomputed.borrow();
+        let known = self.computed.borrow();
         if let Some((_, ancestors)) = known.iter().find(|(known, _)| *known == uid) {
-            return ancestors;
+            return *ancestors;
         }
         drop(known);
-        let ancestors = overlay.ancestors(self.arena, uid, |uid| {
-            let data = self.snapshot.entity(uid)?;
-            Some((data.parents(), data.ancestors()))
-        });
-        self.recomputed.borrow_mut().push((uid, ancestors));
+        let ancestors = match stored {
+            Some(data) if overlay.is_empty() => self.snapshot.ancestors(self.arena, data),
+            _ => Ancestors::of(overlay.ancestors(
+                self.arena,
+                uid,
+                |uid| self.snapshot.entity(uid).map(EntityData::parents),
+                |uid| self.snapshot.closure(uid),
+            )),
+        };
+        self.computed.borrow_mut().push((uid, ancestors));
         ancestors
     }
 
@@ -338,13 +353,17 @@ impl<'a> Machine<'a> {
 impl Side<'_> {
     #[inline]
     pub(super) fn is_in(&self, above: Uid) -> bool {
-        self.uid == above || contains(self.ancestors, above)
+        self.uid == above || self.ancestors.contains(above)
     }
 }
 
 /// Whether the entity is one of the set's, or below one.
 #[inline]
-pub(super) fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> Result<bool, ErrorKind> {
+pub(super) fn is_in_set(
+    uid: Uid,
+    ancestors: Ancestors<'_>,
+    set: Set<'_>,
+) -> Result<bool, ErrorKind> {
     // Every element must be an entity before any is looked at. Sets are sorted by type first, so the ends
     // tell.
     let last = set.len().checked_sub(1).and_then(|last| set.get(last));
@@ -352,25 +371,15 @@ pub(super) fn is_in_set(uid: Uid, ancestors: &[Uid], set: Set<'_>) -> Result<boo
         end.as_entity()?;
     }
     let within = |item: Value<'_>| match item {
-        Value::Entity(above) => uid == above.uid() || contains(ancestors, above.uid()),
+        Value::Entity(above) => uid == above.uid() || ancestors.contains(above.uid()),
         _ => false,
     };
     Ok(match set {
         // Whichever of the two lists is longer is searched, the other is walked.
-        _ if set.len() > ancestors.len().max(8) => {
-            set.contains(uid.into()) || ancestors.iter().any(|above| set.contains((*above).into()))
+        _ if set.len() > ancestors.at_most().max(8) => {
+            set.contains(uid.into()) || ancestors.any(|above| set.contains(above.into()))
         }
         Set::Stored(set) => set.items().iter().any(|item| within(item.value())),
         Set::Built(items) => items.iter().any(|item| within(*item)),
     })
-}
-
-/// Whether a sorted list has `uid`. Short lists are walked: one or two cache lines, and no branch to mispredict.
-#[inline]
-fn contains(uids: &[Uid], uid: Uid) -> bool {
-    if uids.len() <= 16 {
-        uids.contains(&uid)
-    } else {
-        uids.binary_search(&uid).is_ok()
-    }
 }

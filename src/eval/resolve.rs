@@ -3,6 +3,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
+use crate::entity::EntityData;
 use crate::epoch::Epoch;
 use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
@@ -316,10 +317,12 @@ fn refuse_cycles(
         if entity.parents.is_empty() {
             continue;
         }
-        let ancestors = overlay.ancestors(arena, entity.uid, |uid| {
-            let data = epoch.snapshot.entity(uid)?;
-            Some((data.parents(), data.ancestors()))
-        });
+        let ancestors = overlay.ancestors(
+            arena,
+            entity.uid,
+            |uid| epoch.snapshot.entity(uid).map(EntityData::parents),
+            |uid| epoch.snapshot.closure(uid),
+        );
         if ancestors.binary_search(&entity.uid).is_ok() {
             return Err(RequestError::new(
                 RequestPart::Entities,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::table::same_bytes;
 use super::*;
 
 #[test]
@@ -46,4 +47,42 @@ fn tables_survive_growth() {
         assert_eq!(names.sym_text(*sym), i.to_string());
     }
     assert_eq!(names.uids().count(), 5000);
+}
+
+/// Clones that grow: numbers never change, a clone does not see what another adds, and stacks stay short.
+#[test]
+fn clones_grow_apart() {
+    let mut names = Names::new();
+    for i in 0..10_000 {
+        names.uid("Base", &i.to_string()).unwrap();
+    }
+    assert_eq!(names.uids.height(), 1, "what is not shared grows in place");
+    let before = names.clone();
+    let mut highest = 0;
+    for i in 0..30_000_usize {
+        let mut next = names.clone();
+        let uid = next.uid("New", &i.to_string()).unwrap();
+        assert_eq!(uid.index(), 10_000 + i);
+        assert_eq!(names.find_uid("New", &i.to_string()), None);
+        if i % 97 == 0 {
+            next.sym(&format!("s{i}")).unwrap();
+        }
+        highest = highest.max(next.uids.height());
+        names = next;
+    }
+    assert!(highest <= 5, "{highest} tables");
+    assert_eq!(before.extent().uids, 10_000);
+    assert_eq!(before.find_uid("New", "0"), None);
+    let new_type = names.find_type("New").unwrap();
+    for (uid, number) in names.uids().zip(0..) {
+        let (type_name, id) = names.uid_text(uid);
+        let expected = match number {
+            0..10_000 => ("Base", number.to_string()),
+            _ => ("New", (number - 10_000).to_string()),
+        };
+        assert_eq!((type_name, id), (expected.0, expected.1.as_str()));
+        assert_eq!(names.find_uid(type_name, id), Some(uid));
+        assert_eq!(names.type_of(uid) == Some(new_type), number >= 10_000);
+    }
+    assert_eq!(names.uids().count(), 40_000);
 }

@@ -64,35 +64,38 @@ impl<'a> Overlay<'a> {
             .any(|entity| uids.binary_search(&entity.uid).is_ok())
     }
 
-    /// The ancestors of `uid` with the overlay in force, sorted. `stored` gives a stored entity's direct
-    /// parents and its ancestors.
+    /// The ancestors of `uid` with the overlay in force, sorted. `parents` gives a stored entity's direct parents,
+    /// `closure` a stored group with its ancestors.
     pub(crate) fn ancestors<'s>(
         &self,
         arena: &'a Bump,
         uid: Uid,
-        stored: impl Fn(Uid) -> Option<(&'s [Uid], &'s [Uid])>,
+        parents: impl Fn(Uid) -> Option<&'s [Uid]>,
+        closure: impl Fn(Uid) -> Option<&'s [Uid]>,
     ) -> &'a [Uid] {
+        let parents = |uid| match self.get(uid) {
+            Some(entity) => entity.parents,
+            None => parents(uid).unwrap_or_default(),
+        };
         let mut found: Vec<'a, Uid> = Vec::new_in(arena);
         let mut open: Vec<'a, Uid> = Vec::new_in(arena);
-        open.push(uid);
+        open.extend_from_slice_copy(parents(uid));
         while let Some(next) = open.pop() {
-            let parents = match (self.get(next), stored(next)) {
-                (Some(entity), _) => entity.parents,
-                (None, Some((_, ancestors))) if !self.touches(ancestors) => {
-                    for above in ancestors {
+            let Err(at) = found.binary_search(&next) else {
+                continue;
+            };
+            match closure(next) {
+                // All of it as it is stored: `next` and what is above.
+                Some(above) if !self.touches(above) => {
+                    for above in above {
                         if let Err(at) = found.binary_search(above) {
                             found.insert(at, *above);
                         }
                     }
-                    continue;
                 }
-                (None, Some((parents, _))) => parents,
-                (None, None) => continue,
-            };
-            for parent in parents {
-                if let Err(at) = found.binary_search(parent) {
-                    found.insert(at, *parent);
-                    open.push(*parent);
+                _ => {
+                    found.insert(at, next);
+                    open.extend_from_slice_copy(parents(next));
                 }
             }
         }

@@ -34,9 +34,9 @@ pub(crate) trait Intern {
     fn sym(&mut self, name: &str) -> Result<Sym, TableFull>;
 }
 
-/// A table of names has no number left (2³¹ entries).
+/// A table of names has no number left (2³¹ entries), or no room for text (4 GiB).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a table of names is full (2147483648 entries)")]
+#[error("a table of names is full (2147483648 entries, or 4 GiB of text)")]
 pub(crate) struct TableFull;
 
 /// A string that is in the arena already, or outlives it.

@@ -1,0 +1,164 @@
+//! Loading: what makes a snapshot of entities that are given one after the other.
+
+use std::sync::Arc;
+
+use crate::id::{EntityUid, Uid};
+use crate::limits::{Limit, Limits};
+use crate::names::Names;
+use crate::value::arena::{NameText, TableFull};
+use crate::value::{Bounds, Record, StoredRecord};
+
+use super::ancestors::Signature;
+use super::error::{EntityError, EntityProblem};
+use super::hierarchy::{self, Group, HierarchyFault};
+use super::paged::Paged;
+use super::snapshot::{EntityData, Snapshot};
+
+/// Collects entities, then closes the hierarchy.
+#[derive(Clone, Debug)]
+pub(crate) struct EntityLoader {
+    pub(crate) names: Names,
+    rows: Paged<Arc<EntityData>>,
+    count: usize,
+    pub(crate) problems: Vec<EntityProblem>,
+    limits: Limits,
+}
+
+impl EntityLoader {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            names: Names::new(),
+            rows: Paged::default(),
+            count: 0,
+            problems: Vec::new(),
+            limits,
+        }
+    }
+
+    /// Adds an entity. A second one with the same uid must be equal, as in Cedar.
+    pub(crate) fn insert(
+        &mut self,
+        uid: Uid,
+        attrs: StoredRecord,
+        tags: StoredRecord,
+        parents: Vec<Uid>,
+    ) {
+        for record in [&attrs, &tags] {
+            if let Err(exceeded) = Bounds::attributes(&self.limits).check(Record::Stored(record)) {
+                self.problem(uid, exceeded.into());
+            }
+        }
+        let data = EntityData::new(attrs, tags, parents);
+        match self.rows.get(uid.index()) {
+            Some(existing) if existing.same(&data) => {}
+            Some(_) => self.problem(
+                uid,
+                EntityProblem::new(
+                    "is given twice with different data; give it once, or the same both times",
+                ),
+            ),
+            None => {
+                self.rows.set(uid.index(), Some(Arc::new(data)));
+                self.count += 1;
+                if let Err(exceeded) = self.limits.check(Limit::Entities, self.count) {
+                    self.problem(uid, exceeded.into());
+                }
+            }
+        }
+    }
+
+    /// Whether an entity with this uid has been added.
+    pub(crate) fn contains(&self, uid: Uid) -> bool {
+        self.rows.get(uid.index()).is_some()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn problem(&mut self, uid: Uid, problem: EntityProblem) {
+        let uid = self.uid(uid);
+        self.problems.push(problem.of(uid));
+    }
+
+    fn uid(&self, uid: Uid) -> EntityUid {
+        let (type_name, id) = self.names.uid_text(uid);
+        EntityUid::new(type_name, id)
+    }
+
+    /// Closes the hierarchy and lets `check` look at each entity (validation against a schema).
+    pub(crate) fn finish(
+        mut self,
+        mut check: impl FnMut(&Snapshot, Uid, &EntityData) -> Result<(), String>,
+    ) -> Result<Snapshot, EntityError> {
+        let groups = self.close();
+        self.rows.update_all(|data| data.set_ancestors(&groups));
+        let snapshot = Snapshot {
+            names: Arc::new(std::mem::replace(&mut self.names, Names::new())),
+            rows: std::mem::take(&mut self.rows),
+            groups,
+            count: self.count,
+            moved: Signature::default(),
+        };
+        if self.problems.is_empty() {
+            for (uid, data) in snapshot.iter() {
+                if let Err(message) = check(&snapshot, uid, data) {
+                    let uid = snapshot.names.uid_text(uid);
+                    let problem = EntityProblem::new(message);
+                    self.problems.push(problem.of(EntityUid::new(uid.0, uid.1)));
+                }
+            }
+        }
+        match EntityError::from_problems(self.problems) {
+            Some(error) => Err(error),
+            None => Ok(snapshot),
+        }
+    }
+
+    fn close(&mut self) -> Paged<Group> {
+        let mut is_group = vec![false; self.names.extent().uids];
+        for (_, data) in self.rows.iter() {
+            for parent in data.parents() {
+                is_group[parent.index()] = true;
+            }
+        }
+        let open: Vec<Uid> = self
+            .names
+            .uids()
+            .zip(is_group)
+            .filter_map(|(uid, is_group)| is_group.then_some(uid))
+            .collect();
+        let mut groups = Paged::default();
+        let mut faults = hierarchy::close(&self.rows, &mut groups, &open);
+        for (row, data) in self.rows.iter() {
+            if let Some(uid) = Uid::known(row) {
+                let checked =
+                    hierarchy::check_depth(uid, data.parents(), &groups, false, &self.limits);
+                faults.extend(checked.err());
+            }
+        }
+        for fault in faults {
+            let (uid, problem) = fault.problem();
+            self.problem(uid, problem);
+        }
+        groups
+    }
+}
+
+impl HierarchyFault {
+    pub(super) fn problem(self) -> (Uid, EntityProblem) {
+        match self {
+            Self::Cycle(uid) => (
+                uid,
+                EntityProblem::new("is its own ancestor; the hierarchy must not have cycles"),
+            ),
+            Self::TooDeep(uid, exceeded) => (uid, exceeded.into()),
+        }
+    }
+}
+
+impl From<TableFull> for EntityProblem {
+    fn from(full: TableFull) -> Self {
+        Self::new(full)
+    }
+}

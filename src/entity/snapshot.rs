@@ -1,0 +1,169 @@
+//! The entities that decisions read.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
+use crate::id::Uid;
+use crate::names::Names;
+use crate::value::{StoredRecord, Value};
+
+use super::ancestors::{Ancestors, Signature};
+use super::hierarchy::Group;
+use super::paged::Paged;
+
+/// One entity's data.
+#[derive(Clone, Debug)]
+pub(crate) struct EntityData {
+    pub(super) attrs: StoredRecord,
+    pub(super) tags: StoredRecord,
+    /// Sorted, without duplicates.
+    parents: Box<[Uid]>,
+    /// All ancestors, sorted, as they were when the data was written. With one parent it is that group's list.
+    ancestors: Arc<[Uid]>,
+    signature: Signature,
+}
+
+/// The entities at one moment, with the names that number them. Immutable; clones and successors share what neither
+/// changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) names: Arc<Names>,
+    /// By uid; a uid that is only mentioned has none.
+    pub(super) rows: Paged<Arc<EntityData>>,
+    /// By uid, of what is somebody's parent.
+    pub(super) groups: Paged<Group>,
+    pub(super) count: usize,
+    /// The groups whose ancestors have changed since the entities were loaded: what is below one of them may have a
+    /// list that is out of date.
+    pub(super) moved: Signature,
+}
+
+impl EntityData {
+    /// `parents` in any order.
+    pub(super) fn new(attrs: StoredRecord, tags: StoredRecord, mut parents: Vec<Uid>) -> Self {
+        parents.sort_unstable();
+        parents.dedup();
+        Self {
+            attrs,
+            tags,
+            parents: parents.into_boxed_slice(),
+            ancestors: Arc::default(),
+            signature: Signature::default(),
+        }
+    }
+
+    /// Writes down the ancestors, once the groups are closed.
+    pub(super) fn set_ancestors(&mut self, groups: &Paged<Group>) {
+        self.ancestors = match &*self.parents {
+            [] => Arc::default(),
+            [parent] => groups
+                .get(parent.index())
+                .map(|group| Arc::clone(&group.closure))
+                .unwrap_or_default(),
+            parents => {
+                let mut ancestors = Vec::new();
+                for group in parents.iter().filter_map(|parent| groups.get(parent.index())) {
+                    ancestors.extend_from_slice(&group.closure);
+                }
+                ancestors.sort_unstable();
+                ancestors.dedup();
+                ancestors.into()
+            }
+        };
+        self.signature = Signature::of(&self.ancestors);
+    }
+
+    pub(crate) fn attrs(&self) -> &StoredRecord {
+        &self.attrs
+    }
+
+    pub(crate) fn tags(&self) -> &StoredRecord {
+        &self.tags
+    }
+
+    pub(crate) fn parents(&self) -> &[Uid] {
+        &self.parents
+    }
+
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let same = |a, b| Value::StoredRecord(a).same(Value::StoredRecord(b));
+        self.parents == other.parents
+            && same(&self.attrs, &other.attrs)
+            && same(&self.tags, &other.tags)
+    }
+}
+
+impl Snapshot {
+    /// The data of an entity; `None` for what is only mentioned and for a request's own uids.
+    #[inline]
+    pub(crate) fn entity(&self, uid: Uid) -> Option<&EntityData> {
+        if uid.is_local() {
+            return None;
+        }
+        self.rows.get(uid.index()).map(|data| &**data)
+    }
+
+    /// A group and its ancestors, sorted; `None` for what is nobody's parent.
+    #[inline]
+    pub(crate) fn closure(&self, uid: Uid) -> Option<&[Uid]> {
+        if uid.is_local() {
+            return None;
+        }
+        self.groups.get(uid.index()).map(|group| &*group.closure)
+    }
+
+    /// An entity's ancestors.
+    #[inline]
+    pub(crate) fn ancestors<'a>(&'a self, arena: &'a Bump, data: &'a EntityData) -> Ancestors<'a> {
+        if self.has_moved(data) {
+            return self.closures(arena, data.parents());
+        }
+        Ancestors::of_closure(&data.ancestors, data.signature)
+    }
+
+    /// Whether the list of ancestors that the entity keeps may be out of date.
+    #[inline]
+    pub(crate) fn has_moved(&self, data: &EntityData) -> bool {
+        data.signature.meets(self.moved)
+    }
+
+    #[inline(never)]
+    fn closures<'a>(&'a self, arena: &'a Bump, parents: &'a [Uid]) -> Ancestors<'a> {
+        let above = |parent: &Uid| match self.groups.get(parent.index()) {
+            Some(group) => (&*group.closure, group.signature),
+            None => Default::default(),
+        };
+        Ancestors::of_each(arena, parents.iter().map(above))
+    }
+
+    /// How many entities have data.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// All entities that have data.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Uid, &EntityData)> {
+        self.rows
+            .iter()
+            .filter_map(|(row, data)| Some((Uid::known(row)?, &**data)))
+    }
+
+    /// The entities of type `Action`, in any namespace.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (Uid, &EntityData)> {
+        let is_action: Vec<bool> = self
+            .names
+            .types()
+            .map(|ty| {
+                let name = self.names.type_text(ty);
+                name == "Action" || name.ends_with("::Action")
+            })
+            .collect();
+        self.iter().filter(move |(uid, _)| {
+            self.names
+                .type_of(*uid)
+                .and_then(|ty| is_action.get(ty.index()))
+                .is_some_and(|is_action| *is_action)
+        })
+    }
+}
