@@ -79,6 +79,7 @@
 //! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
 //! | decide one request again and again | [`Authorizer::prepare`] |
 //! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
+//! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | keep evidence of decisions | [`evidence`] |
 //! | make evaluation errors deny | [`ErrorMode`] |
@@ -123,9 +124,12 @@ mod value;
 pub use authorizer::{
     Authorizer, BuildError, Builder, PolicyChanges, PreparedRequest, Session, Tuning,
 };
-pub use compile::{CompileError, Entities, Policies, PolicyProgress, PolicyUpdate, Problem};
+pub use compile::{
+    CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, PolicyProgress, PolicyUpdate,
+    Problem,
+};
 pub use decision::{Decision, Effect, ErrorMode, Outcome};
-pub use entity::{EntityError, EntityProblem};
+pub use entity::{EntityChange, EntityError, EntityProblem};
 pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};
 pub use id::{EntityUid, EntityUidRef, PolicyId};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cedar_policy as cedar;
 
 use crate::compile::load::Options;
-use crate::compile::{CompileError, Entities, Policies, Problem};
+use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
 use crate::epoch::{Epoch, Parts, Published, Sequence, Version};
@@ -200,6 +200,27 @@ impl Authorizer {
             parts.entity_revision += 1;
         })
         .map_err(full)
+    }
+
+    /// Changes some of the entities: everything that `update` says, or nothing. Decisions that have begun end on the
+    /// old ones.
+    ///
+    /// Costs what the change costs and not what the store holds. Only the first update after entities were loaded
+    /// looks at all of them once. With a schema, each changed entity is validated as `cedar-policy` validates upserts,
+    /// as it is at the end of the update. Actions that the schema declares cannot be altered.
+    ///
+    /// # Errors
+    /// [`EntityError`] with all problems, among them cycles in the hierarchy and exceeded limits; the entities in
+    /// force stay.
+    pub fn update_entities(&self, update: EntityUpdate) -> Result<EntitiesUpdated, EntityError> {
+        let limits = &self.inner.settings.reading.limits;
+        let (version, changes) = self
+            .inner
+            .published
+            .update_entities(limits, |epoch, draft| {
+                update.apply(draft, epoch.schema.as_deref())
+            })?;
+        Ok(EntitiesUpdated::new(version, changes))
     }
 
     fn replace(

@@ -2,6 +2,7 @@
 
 use bumpalo::Bump;
 
+use crate::entity::NamesMark;
 use crate::epoch::Epoch;
 use crate::eval::{Reading, Resolved, resolve};
 use crate::id::{EntityUid, Uid};
@@ -39,6 +40,7 @@ pub struct PreparedRequest {
 struct Current {
     /// 0 before the first.
     epoch: u64,
+    mark: NamesMark,
     uids: [Uid; 3],
     context: StoredRecord,
     locals: Locals,
@@ -86,6 +88,7 @@ impl PreparedRequest {
             context,
             current: Current {
                 epoch: 0,
+                mark: NamesMark::default(),
                 uids: [resolved.principal; 3],
                 context: StoredRecord::default(),
                 locals: Locals::default(),
@@ -112,6 +115,16 @@ impl PreparedRequest {
     #[inline]
     pub(super) fn refresh(&mut self, epoch: &Epoch, reading: &Reading) -> Result<(), RequestError> {
         if self.current.epoch == epoch.version.epoch() {
+            return Ok(());
+        }
+        // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
+        // was not may have got one only if there are more names.
+        let mark = epoch.snapshot.names_mark();
+        let same = mark == self.current.mark
+            || (mark.numbering == self.current.mark.numbering && self.current.locals.is_empty());
+        if same {
+            self.current.epoch = epoch.version.epoch();
+            self.current.mark = mark;
             return Ok(());
         }
         self.look_up(epoch, reading)
@@ -151,6 +164,7 @@ impl PreparedRequest {
         }
         self.current = Current {
             epoch: epoch.version.epoch(),
+            mark: epoch.snapshot.names_mark(),
             uids,
             context,
             locals,

@@ -62,7 +62,7 @@ struct Touched {
 #[derive(Debug)]
 pub(crate) struct Drafted {
     pub(crate) snapshot: Snapshot,
-    pub(crate) changes: Vec<(Uid, EntityChange)>,
+    changes: Vec<(Uid, EntityChange)>,
 }
 
 impl<'w> Draft<'w> {
@@ -182,8 +182,8 @@ impl<'w> Draft<'w> {
     /// Writes a row, and who is whose child.
     fn write(&mut self, uid: Uid, data: Option<EntityData>) {
         let old = self.data(uid);
-        let parents = |data: Option<&EntityData>| data.map_or(&[] as &[_], |data| data.parents());
-        let (before, after) = (parents(old.as_deref()), parents(data.as_ref()));
+        let before = old.as_deref().map_or(&[] as &[_], EntityData::parents);
+        let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);
         for parent in before.iter().filter(|parent| !after.contains(parent)) {
             self.children.remove(*parent, uid);
         }
@@ -263,7 +263,11 @@ impl<'w> Draft<'w> {
         let mut at = 0;
         while let Some(uid) = open.get(at).copied() {
             at += 1;
-            open.extend(self.children.groups_of(uid).filter(|below| seen.insert(*below)));
+            open.extend(
+                self.children
+                    .groups_of(uid)
+                    .filter(|below| seen.insert(*below)),
+            );
         }
         let before = self.snapshot.groups.clone();
         let groups = &mut self.snapshot.groups;
@@ -276,10 +280,15 @@ impl<'w> Draft<'w> {
                 self.snapshot.moved.insert(*uid);
             }
         }
-        for (uid, is_group) in written.iter().map(|uid| (*uid, false)).chain(open.iter().map(|uid| (*uid, true))) {
+        for (uid, is_group) in written
+            .iter()
+            .map(|uid| (*uid, false))
+            .chain(open.iter().map(|uid| (*uid, true)))
+        {
             let data = self.snapshot.rows.get(uid.index()).map(Arc::clone);
             let parents = data.as_ref().map_or(&[] as &[_], |data| data.parents());
-            faults.extend(hierarchy::check_depth(uid, parents, groups, is_group, &self.limits).err());
+            faults
+                .extend(hierarchy::check_depth(uid, parents, groups, is_group, &self.limits).err());
             if let Some(mut data) = data.filter(|_| !is_group) {
                 Arc::make_mut(&mut data).set_ancestors(groups);
                 self.snapshot.rows.set(uid.index(), Some(data));
@@ -306,6 +315,20 @@ impl<'w> Draft<'w> {
                 }
             }
         }
+    }
+}
+
+impl Drafted {
+    /// What became of each entity, by name.
+    pub(crate) fn named_changes(&self) -> Vec<(EntityUid, EntityChange)> {
+        let name = |uid: Uid| {
+            let (type_name, id) = self.snapshot.names.uid_text(uid);
+            EntityUid::new(type_name, id)
+        };
+        self.changes
+            .iter()
+            .map(|(uid, change)| (name(*uid), *change))
+            .collect()
     }
 }
 

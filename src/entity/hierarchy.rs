@@ -51,7 +51,10 @@ pub(super) fn close(
     groups: &mut Paged<Group>,
     open: &[Uid],
 ) -> Vec<HierarchyFault> {
-    let parents = |uid: Uid| rows.get(uid.index()).map_or(&[] as &[_], |data| data.parents());
+    let parents = |uid: Uid| {
+        rows.get(uid.index())
+            .map_or(&[] as &[_], |data| data.parents())
+    };
     let mut marks: HashMap<Uid, Mark> = open.iter().map(|uid| (*uid, Mark::New)).collect();
     let mut faults = Vec::new();
     // The path of groups being walked, each with the number of its parents seen so far. Iterative, because a chain of

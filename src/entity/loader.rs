@@ -99,6 +99,7 @@ impl EntityLoader {
             groups,
             count: self.count,
             moved: Signature::default(),
+            origin: None,
         };
         if self.problems.is_empty() {
             for (uid, data) in snapshot.iter() {
@@ -154,6 +155,12 @@ impl HierarchyFault {
             ),
             Self::TooDeep(uid, exceeded) => (uid, exceeded.into()),
         }
+    }
+}
+
+impl From<TableFull> for EntityError {
+    fn from(full: TableFull) -> Self {
+        EntityProblem::from(full).into()
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod hierarchy;
 mod loader;
 mod paged;
+mod reclaim;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ pub use draft::EntityChange;
 pub(crate) use draft::{Draft, Drafted, Part};
 pub use error::{EntityError, EntityProblem};
 pub(crate) use loader::EntityLoader;
+pub(crate) use reclaim::NamesMark;
 pub(crate) use snapshot::{EntityData, Snapshot};

@@ -40,9 +40,7 @@ impl<T> Clone for Paged<T> {
 
 impl<T> Default for Paged<T> {
     fn default() -> Self {
-        Self {
-            root: Arc::new([]),
-        }
+        Self { root: Arc::new([]) }
     }
 }
 
@@ -79,7 +77,9 @@ impl<T: Clone> Paged<T> {
                 return;
             }
             let longer = self.root.iter().cloned();
-            self.root = longer.chain((self.root.len()..=root).map(|_| None)).collect();
+            self.root = longer
+                .chain((self.root.len()..=root).map(|_| None))
+                .collect();
         }
         let nodes = Arc::make_mut(&mut self.root);
         let branches = nodes[root].get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));

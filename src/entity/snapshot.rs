@@ -11,6 +11,7 @@ use crate::value::{StoredRecord, Value};
 use super::ancestors::{Ancestors, Signature};
 use super::hierarchy::Group;
 use super::paged::Paged;
+use super::reclaim::Origin;
 
 /// One entity's data.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Snapshot {
     /// The groups whose ancestors have changed since the entities were loaded: what is below one of them may have a
     /// list that is out of date.
     pub(super) moved: Signature,
+    /// `None` until it is first published.
+    pub(super) origin: Option<Origin>,
 }
 
 impl EntityData {
@@ -63,7 +66,10 @@ impl EntityData {
                 .unwrap_or_default(),
             parents => {
                 let mut ancestors = Vec::new();
-                for group in parents.iter().filter_map(|parent| groups.get(parent.index())) {
+                for group in parents
+                    .iter()
+                    .filter_map(|parent| groups.get(parent.index()))
+                {
                     ancestors.extend_from_slice(&group.closure);
                 }
                 ancestors.sort_unstable();
@@ -135,6 +141,11 @@ impl Snapshot {
             None => Default::default(),
         };
         Ancestors::of_each(arena, parents.iter().map(above))
+    }
+
+    /// Whether both have the same entities, by the same numbers.
+    pub(crate) fn has_entities_of(&self, other: &Self) -> bool {
+        self.rows.is_same(&other.rows)
     }
 
     /// How many entities have data.

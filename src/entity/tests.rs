@@ -93,3 +93,40 @@ fn equal_duplicates_pass_and_different_ones_do_not() {
     let error = load(&[("a", &["b"]), ("a", &["c"])], Limits::default()).unwrap_err();
     assert!(error.to_string().contains("G::\"a\""), "{error}");
 }
+
+#[test]
+fn a_renumbered_snapshot_has_the_same_entities_and_no_other_names() {
+    let mut snapshot = load(
+        &[("a", &["b", "c"]), ("c", &["d"]), ("b", &["d"])],
+        Limits::default(),
+    )
+    .unwrap();
+    snapshot.begin(1);
+    let mut children = Children::of(&snapshot);
+    for round in 0..3 {
+        let mut draft = Draft::new(&snapshot, &mut children, &Limits::default());
+        for i in 0..20_000 {
+            let uid = draft.names.uid("G", &format!("{round}-{i}")).unwrap();
+            draft.upsert(
+                uid,
+                StoredRecord::default(),
+                StoredRecord::default(),
+                Vec::new(),
+            );
+            draft.remove(uid);
+        }
+        snapshot = draft.finish(|_, _, _| Ok(())).unwrap().snapshot;
+        children.commit();
+    }
+    assert_eq!(snapshot.names.extent().uids, 60_004);
+    assert!(snapshot.is_wasteful());
+    let mut renumbered = snapshot.renumbered().unwrap();
+    renumbered.begin(2);
+    assert!(!renumbered.is_wasteful());
+    assert_eq!(renumbered.names.extent().uids, 4);
+    assert_eq!(renumbered.len(), 3);
+    for above in ["b", "c", "d"] {
+        assert!(is_in(&renumbered, "a", above));
+    }
+    assert!(!is_in(&renumbered, "b", "c"));
+}

@@ -15,9 +15,11 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Effect;
-use crate::entity::Snapshot;
+use crate::entity::{Children, Draft, Drafted, EntityChange, Snapshot};
+use crate::id::EntityUid;
+use crate::limits::Limits;
 use crate::program::{Dead, Program, ProgramSet};
-use crate::schema::SchemaModel;
+use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::TableFull;
 
 pub(crate) use index::Index;
@@ -182,6 +184,7 @@ impl Epoch {
             let len = u32::try_from(program.policies.len()).map_err(|_| TableFull)?;
             first = first.checked_add(len).ok_or(TableFull)?;
         }
+        snapshot.begin(number);
         Ok(Self {
             version: Version {
                 epoch: number,
@@ -194,6 +197,49 @@ impl Epoch {
             snapshot,
             schema: parts.schema,
         })
+    }
+
+    /// This epoch with new numbers for everything, free of names that nothing mentions.
+    fn renumbered(&self) -> Result<Self, TableFull> {
+        let parts = self.relinked(self.snapshot.renumbered()?);
+        Self::new(parts, self.version.epoch)
+    }
+
+    /// The next epoch, with changed entities that are numbered as these are: the policies stay linked. What is above
+    /// actions is part of the index; with `relink` it is made anew.
+    fn with_entities(&self, snapshot: Snapshot, relink: bool) -> Result<Self, TableFull> {
+        let (epoch, entity_revision) = (self.version.epoch + 1, self.version.entity_revision + 1);
+        if relink {
+            let parts = Parts {
+                entity_revision,
+                ..self.relinked(snapshot)
+            };
+            return Self::new(parts, epoch);
+        }
+        Ok(Self {
+            version: Version {
+                epoch,
+                entity_revision,
+                ..self.version
+            },
+            policies: self.policies.clone(),
+            segments: self.segments.clone(),
+            snapshot,
+            schema: self.schema.clone(),
+        })
+    }
+
+    /// The same policies, to be linked to other entities.
+    fn relinked(&self, snapshot: Snapshot) -> Parts {
+        let indexed = |segment: &Segment| segment.linked.index.is_some();
+        Parts {
+            policies: self.policies.clone(),
+            linked: Vec::new(),
+            snapshot,
+            schema: self.schema.clone(),
+            entity_revision: self.version.entity_revision,
+            indexed: self.segments.first().is_some_and(indexed),
+        }
     }
 
     /// The segment of a policy by its number in answers, and its number there. Numbers come from the epoch itself.
@@ -227,6 +273,27 @@ struct Writer {
     /// Epochs that were replaced and that somebody may still be deciding on. They are dropped here, by a
     /// writer, so that no decision ever pays for freeing a store.
     retired: Vec<Arc<Epoch>>,
+    /// Who is below whom in the entities in force. Made at the first update of entities, and dropped when they are
+    /// replaced.
+    children: Option<Children>,
+}
+
+impl Writer {
+    /// The epoch as it is, or renumbered when too much of its tables is garbage. The writer pays for that, and the
+    /// writers behind it wait; readers go on.
+    fn without_garbage(&mut self, epoch: Epoch) -> Epoch {
+        if !epoch.snapshot.is_wasteful() {
+            return epoch;
+        }
+        match epoch.renumbered() {
+            Ok(renumbered) => {
+                self.children = None;
+                renumbered
+            }
+            // Smaller tables are not fuller than larger ones; should it be so, the larger ones do.
+            Err(TableFull) => epoch,
+        }
+    }
 }
 
 impl Published {
@@ -235,6 +302,7 @@ impl Published {
             current: ArcSwap::from_pointee(epoch),
             writer: Mutex::new(Writer {
                 retired: Vec::new(),
+                children: None,
             }),
         }
     }
@@ -262,12 +330,67 @@ impl Published {
     ) -> Result<Version, E> {
         // A writer that panicked has published nothing: the state behind a poisoned lock is sound.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = Arc::new(next(&self.current.load_full())?);
-        let version = new.version;
-        let old = self.current.swap(new);
+        let current = self.current.load_full();
+        let new = next(&current)?;
+        if !new.snapshot.has_entities_of(&current.snapshot) {
+            writer.children = None;
+        }
+        drop(current);
+        let new = writer.without_garbage(new);
+        Ok(self.publish(&mut writer, new))
+    }
+
+    /// Changes entities: `change` makes a draft of the next snapshot. When it fails, or when the draft changes
+    /// nothing, the epoch stays.
+    ///
+    /// Costs what the change costs; only the first update after all entities were replaced looks at all of them.
+    pub(crate) fn update_entities<E: From<TableFull>>(
+        &self,
+        limits: &Limits,
+        change: impl FnOnce(&Epoch, Draft<'_>) -> Result<Drafted, E>,
+    ) -> Result<(Version, Vec<(EntityUid, EntityChange)>), E> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        // Taken out, so that a panic leaves none behind and not one that is half changed.
+        let mut children = match writer.children.take() {
+            Some(children) => children,
+            None => Children::of(&current.snapshot),
+        };
+        let draft = Draft::new(&current.snapshot, &mut children, limits);
+        let next = change(&current, draft).and_then(|drafted| {
+            let changes = drafted.named_changes();
+            let unchanged = |(_, change): &(_, EntityChange)| *change == EntityChange::Unchanged;
+            if changes.iter().all(unchanged) {
+                return Ok((None, changes));
+            }
+            let relink = changes
+                .iter()
+                .any(|(uid, _)| is_action_type(uid.type_name()));
+            let next = current.with_entities(drafted.snapshot, relink)?;
+            Ok((Some(next), changes))
+        });
+        let result = match next {
+            Ok((Some(next), changes)) => {
+                children.commit();
+                drop(current);
+                writer.children = Some(children);
+                let next = writer.without_garbage(next);
+                return Ok((self.publish(&mut writer, next), changes));
+            }
+            Ok((None, changes)) => Ok((current.version, changes)),
+            Err(error) => Err(error),
+        };
+        children.roll_back();
+        writer.children = Some(children);
+        result
+    }
+
+    fn publish(&self, writer: &mut Writer, next: Epoch) -> Version {
+        let version = next.version;
+        let old = self.current.swap(Arc::new(next));
         writer.retired.push(old);
         writer.retired.retain(|epoch| Arc::strong_count(epoch) > 1);
-        Ok(version)
+        version
     }
 }
 

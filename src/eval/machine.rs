@@ -92,9 +92,8 @@ impl<'a> Machine<'a> {
             Side {
                 uid,
                 facts: stored.map(Facts::stored),
-                ancestors: stored.map_or_else(Ancestors::default, |data| {
-                    snapshot.ancestors(arena, data)
-                }),
+                ancestors: stored
+                    .map_or_else(Ancestors::default, |data| snapshot.ancestors(arena, data)),
             }
         };
         let mut machine = Self {

@@ -105,8 +105,7 @@ impl Names {
             return Ok(type_id);
         }
         let type_id = TypeId::known(self.types.len()).ok_or(TableFull)?;
-        self.types
-            .add(self.hash("", type_name), "", type_name, 0)?;
+        self.types.add(self.hash("", type_name), "", type_name, 0)?;
         Ok(type_id)
     }
 

@@ -48,6 +48,11 @@ impl Locals {
         self.sym_index.clear();
     }
 
+    /// Whether every name that was met is in the shared tables.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.syms.is_empty()
+    }
+
     /// The type of a request's own uid, when any policy or entity knows it.
     pub(crate) fn type_of(&self, uid: Uid) -> Option<TypeId> {
         self.uids.get(uid.index())?.type_id

@@ -447,3 +447,53 @@ impl Tape<'_> {
         }
     }
 }
+
+/// One change of entities.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Typed, or as JSON.
+    Upsert(EntityData, bool),
+    Remove(Uid),
+    SetAttr(Uid, String, Val),
+    UnsetAttr(Uid, String),
+    SetTag(Uid, String, Val),
+    UnsetTag(Uid, String),
+    AddParent(Uid, Uid),
+    RemoveParent(Uid, Uid),
+}
+
+impl Tape<'_> {
+    /// An update: none to some five changes of the entities that worlds have.
+    pub(crate) fn changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for _ in 0..1 + self.below(3) {
+            let of = self.uid();
+            let kind = KINDS[self.below(KINDS.len())];
+            let key = attribute(kind).to_owned();
+            match self.below(12) {
+                0..3 => {
+                    for entity in self.overlay() {
+                        changes.push(Change::Upsert(entity, self.below(2) == 0));
+                    }
+                }
+                3..5 => changes.push(Change::Remove(of)),
+                5 => changes.push(Change::SetAttr(of, key, self.val(kind, 1))),
+                6 => changes.push(Change::UnsetAttr(of, key)),
+                7 => changes.push(Change::SetTag(of, key, self.val(kind, 1))),
+                8 => changes.push(Change::UnsetTag(of, key)),
+                choice => {
+                    let parent = self.uid();
+                    if of.0.ends_with("Action") != parent.0.ends_with("Action") {
+                        continue;
+                    }
+                    changes.push(if choice < 11 {
+                        Change::AddParent(of, parent)
+                    } else {
+                        Change::RemoveParent(of, parent)
+                    });
+                }
+            }
+        }
+        changes
+    }
+}

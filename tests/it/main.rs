@@ -10,6 +10,7 @@
 )]
 
 mod entities;
+mod entity_updates;
 mod garbage;
 mod generate;
 mod language;

@@ -1,5 +1,7 @@
 //! Loading entities: typed values, JSON text, `cedar_policy::Entities`.
 
+mod update;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::value::stored::{ByText, Rename};
 use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::input::uid_of;
+
+pub use update::{EntitiesUpdated, EntityUpdate};
 
 /// Entities to load: typed values, Cedar's entity JSON, files, `cedar_policy::Entities`.
 ///
@@ -187,51 +191,17 @@ impl From<cedar::Entities> for Entities {
 
 impl TypedEntity {
     fn new(entity: &Entity<'_>) -> Result<Self, EntityProblem> {
-        let arena = Bump::new();
         let mut names = Names::new();
-        let uid = checked_uid(&mut names, entity.uid)?;
-        let parents: Vec<Uid> = entity
-            .parents
-            .iter()
-            .map(|parent| checked_uid(&mut names, *parent))
-            .collect::<Result<_, _>>()?;
-        let mut locals = Locals::default();
-        let mut write = |record: Option<Typed<'_>>| {
-            let Some(record) = record else {
-                return Ok(Record::Built(&(&[] as &[_])));
-            };
-            let mut interner = RequestInterner {
-                shared: &names,
-                locals: &mut locals,
-            };
-            // The authorizer's own limits are checked on what it stores.
-            record
-                .0
-                .write(&arena, &mut interner, Fields::All, Bounds::unchecked())
-                .map_err(|WriteError { limit, message }| match limit {
-                    Some(limit) => limit.into(),
-                    None => EntityProblem::new(message),
-                })
-        };
-        let attrs = write(entity.attrs)?;
-        let tags = write(entity.tags)?;
-        let mut own = Names::new();
-        let mut into_own = ByText {
-            from: RequestNames {
-                shared: &names,
-                locals: &locals,
-            },
-            to: &mut own,
-        };
         Ok(Self {
-            uid: into_own.uid(uid)?,
-            attrs: StoredRecord::copy_of(attrs, &mut into_own)?,
-            tags: StoredRecord::copy_of(tags, &mut into_own)?,
-            parents: parents
-                .into_iter()
-                .map(|parent| into_own.uid(parent))
+            uid: checked_uid(&mut names, entity.uid)?,
+            attrs: own_record(&mut names, entity.attrs)?,
+            tags: own_record(&mut names, entity.tags)?,
+            parents: entity
+                .parents
+                .iter()
+                .map(|parent| checked_uid(&mut names, *parent))
                 .collect::<Result<_, _>>()?,
-            names: own,
+            names,
         })
     }
 
@@ -261,6 +231,35 @@ fn checked_uid(names: &mut Names, uid: EntityUidRef<'_>) -> Result<Uid, EntityPr
         )));
     }
     Ok(names.uid(uid.type_name(), uid.id())?)
+}
+
+/// A typed record in the numbering of `names`, which grows by what it mentions.
+fn own_record(names: &mut Names, record: Option<Typed<'_>>) -> Result<StoredRecord, EntityProblem> {
+    let Some(record) = record else {
+        return Ok(StoredRecord::default());
+    };
+    let arena = Bump::new();
+    let (nothing, mut locals) = (Names::new(), Locals::default());
+    let mut interner = RequestInterner {
+        shared: &nothing,
+        locals: &mut locals,
+    };
+    // The authorizer's own limits are checked on what it stores.
+    let written = record
+        .0
+        .write(&arena, &mut interner, Fields::All, Bounds::unchecked())
+        .map_err(|WriteError { limit, message }| match limit {
+            Some(limit) => limit.into(),
+            None => EntityProblem::new(message),
+        })?;
+    let mut into = ByText {
+        from: RequestNames {
+            shared: &nothing,
+            locals: &locals,
+        },
+        to: names,
+    };
+    Ok(StoredRecord::copy_of(written, &mut into)?)
 }
 
 fn stored(record: Record<'_>) -> StoredRecord {
