@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
             syms: &segment.linked.syms,
             first: segment.first,
             dead: &segment.dead,
-            recomputed: RefCell::new(Vec::new_in(self.arena)),
+            computed: RefCell::new(Vec::new_in(self.arena)),
             raised: Cell::new(Raise::NONE),
             // Places are numbered by program.
             shared: Cell::new(None),
