@@ -460,6 +460,39 @@ fn many_policies_and_links() {
     every_way("links", &authorizer, &request, Outcome::Allowed);
 }
 
+/// Policies that were changed one by one stand in several programs.
+#[test]
+fn after_updates_of_policies() {
+    let mut text = String::new();
+    for i in 0..300 {
+        text.push_str(&format!(
+            "permit(principal == Nobody::\"{i}\", action, resource);\n"
+        ));
+    }
+    let authorizer = Authorizer::builder()
+        .policies(text.as_str())
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    for i in 0..40 {
+        let permit = "permit(principal, action, resource) when { context.n > 0 };";
+        let forbid = "forbid(principal, action, resource) when { context.n.x };";
+        let update = duramen::PolicyUpdate::new()
+            .add(format!("permit{i}"), permit)
+            .add(format!("forbid{i}"), forbid);
+        authorizer.update_policies(update).unwrap();
+        let gone = duramen::PolicyUpdate::new().remove(format!("permit{i}"));
+        if i % 2 == 0 {
+            authorizer.update_policies(gone).unwrap();
+        }
+    }
+    let request = view("alice").context_json(r#"{ "n": 1 }"#);
+    every_way("after updates", &authorizer, &request, Outcome::Allowed);
+    let response = authorizer.is_authorized(&request);
+    assert_eq!(response.determining().len(), 20);
+    assert_eq!(response.errors().len(), 40);
+}
+
 #[test]
 fn small_and_large_in_turn() {
     let authorizer = Authorizer::builder()

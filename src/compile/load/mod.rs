@@ -111,7 +111,7 @@ impl<'a> Loader<'a> {
                 }
                 match self.link(link) {
                     Ok(()) => linked.push(link),
-                    Err(problem) => self.problems.extend(problem),
+                    Err(problem) => self.problems.extend(problem.map(|problem| *problem)),
                 }
             }
             if let Some(schema) = self.options.schema {
@@ -128,8 +128,11 @@ impl<'a> Loader<'a> {
     }
 
     /// Makes a link, or says what is wrong with it, if that was not said before.
-    fn link(&mut self, link: &Link) -> Result<(), Option<Problem>> {
-        let refuse = |message: String| Some(Problem::new(message).of_policy(link.id.clone()));
+    fn link(&mut self, link: &Link) -> Result<(), Option<Box<Problem>>> {
+        let refuse = |message: String| {
+            let problem = Problem::new(message).of_policy(link.id.clone());
+            Some(Box::new(problem))
+        };
         for (slot, uid) in [
             ("?principal", &link.slots.principal),
             ("?resource", &link.slots.resource),
@@ -160,7 +163,7 @@ impl<'a> Loader<'a> {
             .map_err(|error| cannot(error.to_string()))?;
         self.lowering
             .check_count()
-            .map_err(|error| Some(self.lower_problem(error, &link.id)))
+            .map_err(|error| Some(Box::new(self.lower_problem(error, &link.id))))
     }
 
     /// Whether a policy or template has the id.
@@ -169,11 +172,11 @@ impl<'a> Loader<'a> {
     }
 
     /// Refuses an id that is taken; `None` if that has been said.
-    fn clash(&mut self, id: &PolicyId) -> Option<Problem> {
+    fn clash(&mut self, id: &PolicyId) -> Option<Box<Problem>> {
         let message = format_args!("duplicate template or policy id `{id}`");
         self.refused
             .insert(id.clone())
-            .then(|| Problem::new(message).of_policy(id.clone()))
+            .then(|| Box::new(Problem::new(message).of_policy(id.clone())))
     }
 
     fn lower_problem(&mut self, error: LowerError, id: &PolicyId) -> Problem {

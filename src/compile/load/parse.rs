@@ -33,7 +33,7 @@ impl Parsed {
 }
 
 /// The statements of a text, in order.
-pub(super) fn statements(text: &str) -> Result<Vec<Parsed>, cedar::ParseErrors> {
+pub(super) fn statements(text: &str) -> Result<Vec<Parsed>, Box<cedar::ParseErrors>> {
     let set = PolicySet::from_str(text)?;
     // Cedar numbers statics and templates of one text together, by position.
     let policies = set

@@ -127,7 +127,7 @@ impl Loader<'_> {
         parsed: &Parsed,
         tree: Result<OwnedTree, LowerError>,
         file: Option<&Arc<str>>,
-    ) -> Result<(), Option<Problem>> {
+    ) -> Result<(), Option<Box<Problem>>> {
         if self.is_taken(id) {
             return Err(self.clash(id));
         }
@@ -148,7 +148,7 @@ impl Loader<'_> {
                 self.templates.extend(template);
                 Ok(())
             }
-            Err(error) => Err(Some(self.lower_problem(error, id))),
+            Err(error) => Err(Some(Box::new(self.lower_problem(error, id)))),
         }
     }
 }

@@ -152,7 +152,7 @@ impl Loader<'_> {
     fn lower_batch(&mut self, origin: &Origin<'_>, batch: &[Range<usize>], first: usize) {
         for ((index, range), number) in batch.iter().enumerate().zip(first..) {
             if let Err(problem) = self.lower_statement(origin, range, index, number) {
-                let place = |problem| origin.place(problem, range.clone());
+                let place = |problem: Box<Problem>| origin.place(*problem, range.clone());
                 self.problems.extend(problem.map(place));
             }
             if self.is_full {
@@ -168,7 +168,7 @@ impl Loader<'_> {
         range: &Range<usize>,
         index: usize,
         number: usize,
-    ) -> Result<(), Option<Problem>> {
+    ) -> Result<(), Option<Box<Problem>>> {
         let text = &origin.text[range.clone()];
         let annotation = match self.ids_from_annotations {
             true => self.shapes.annotation(index, text, "id"),
@@ -194,7 +194,7 @@ impl Loader<'_> {
                     .extend(template.map(|template| (id, template)));
                 Ok(())
             }
-            Err(error) => Err(Some(self.lower_problem(error, &id))),
+            Err(error) => Err(Some(Box::new(self.lower_problem(error, &id)))),
         }
     }
 

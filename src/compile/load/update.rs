@@ -43,10 +43,17 @@ pub(in crate::compile) fn update(
     })
 }
 
+/// Taking texts apart makes two or three parses of one: worth it from a few on.
+const FEW: usize = 8;
+
 /// Loads the texts of all steps into one program.
 fn load(steps: &[Step], options: &Options<'_>) -> Result<Compiled, CompileError> {
     let progress = Progress::default();
-    let mut loader = Loader::new(options, false, &progress);
+    let options = Options {
+        parse_once: options.parse_once && steps.len() > FEW,
+        ..*options
+    };
+    let mut loader = Loader::new(&options, false, &progress);
     for step in steps {
         if let Step::Add(id, text) | Step::Replace(id, text) | Step::AddTemplate(id, text) = step {
             loader.one(id, text);
