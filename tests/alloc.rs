@@ -26,8 +26,8 @@ use duramen::evidence::{
 };
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
-    Authorizer, Entity, EntityUid, EntityUidRef, ErrorKind, Outcome, Policies, Request, Response,
-    Scratch,
+    Authorizer, Entity, EntityUid, EntityUidRef, EntityUpdate, ErrorKind, Outcome, Policies,
+    Request, Response, Scratch,
 };
 use serde::Serialize;
 
@@ -748,4 +748,59 @@ fn the_counter_counts() {
             dealloc: 1
         }
     );
+}
+
+/// After updates: groups that have moved, names in upper tables, also between two decisions.
+#[test]
+fn after_updates_of_entities() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal in Group::"root", action, resource) when { resource.owner in Group::"root" };"#,
+        )
+        .build()
+        .unwrap();
+    let parents: Vec<EntityUidRef<'_>> = vec![("Group", "a").into(), ("Group", "b").into()];
+    let owner = BTreeMap::from([("owner", EntityRef::new("User", "olga"))]);
+    let update = EntityUpdate::new()
+        .upsert(Entity::new(("User", "ulf")).parents(&parents))
+        .upsert(Entity::new(("User", "olga")).parents(&parents))
+        .upsert(Entity::new(("Doc", "d")).attrs(&owner))
+        .upsert(Entity::new(("Group", "a")))
+        .upsert(Entity::new(("Group", "b")));
+    authorizer.update_entities(update).unwrap();
+    let request = Request::new(("User", "ulf"), ("Action", "view"), ("Doc", "d"));
+    every_way(
+        "before the groups move",
+        &authorizer,
+        &request,
+        Outcome::NoPermit,
+    );
+    for group in ["a", "b"] {
+        let update = EntityUpdate::new().add_parent(("Group", group), ("Group", "root"));
+        authorizer.update_entities(update).unwrap();
+        every_way(
+            "after a group has moved",
+            &authorizer,
+            &request,
+            Outcome::Allowed,
+        );
+    }
+    let mut session = authorizer.session();
+    let mut prepared = authorizer.prepare(&request).unwrap();
+    for round in 0..300 {
+        let id = round.to_string();
+        let update = EntityUpdate::new().upsert(Entity::new(("User", id.as_str())));
+        authorizer.update_entities(update).unwrap();
+        let (calls, allowed) = calls_of(|| {
+            let prepared = session.is_authorized_prepared(&mut prepared).is_allowed();
+            prepared && session.is_authorized(&request).is_allowed()
+        });
+        assert!(allowed);
+        // The names of a prepared request are all known, so that new names do not make it look up again. And the
+        // epoch before is freed by the next update.
+        assert!(
+            round < WARM_UP || calls == Calls::default(),
+            "{calls:?} in round {round}"
+        );
+    }
 }

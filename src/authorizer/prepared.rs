@@ -118,10 +118,11 @@ impl PreparedRequest {
             return Ok(());
         }
         // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
-        // was not may have got one only if there are more names.
+        // was not may have got one if there are more names.
         let mark = epoch.snapshot.names_mark();
         let same = mark == self.current.mark
-            || (mark.numbering == self.current.mark.numbering && self.current.locals.is_empty());
+            || (mark.numbering == self.current.mark.numbering
+                && self.current.locals.are_unknown_to(&epoch.snapshot.names));
         if same {
             self.current.epoch = epoch.version.epoch();
             self.current.mark = mark;

@@ -48,9 +48,15 @@ impl Locals {
         self.sym_index.clear();
     }
 
-    /// Whether every name that was met is in the shared tables.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.uids.is_empty() && self.syms.is_empty()
+    /// Whether the shared tables still have none of these names, nor the types that they did not have.
+    pub(crate) fn are_unknown_to(&self, shared: &Names) -> bool {
+        self.uids.iter().all(|uid| {
+            let (type_name, id) = self.uid_parts(uid);
+            shared.find_uid(type_name, id).is_none() && shared.find_type(type_name) == uid.type_id
+        }) && self
+            .syms
+            .iter()
+            .all(|sym| shared.find_sym(self.sym_part(*sym)).is_none())
     }
 
     /// The type of a request's own uid, when any policy or entity knows it.

@@ -2,6 +2,7 @@
 //! `cedar_policy::Entities` after the same upserts and removals.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cedar_policy as cedar;
 use duramen::{Authorizer, Entity, EntityChange, EntityUidRef, EntityUpdate, Request};
@@ -156,7 +157,7 @@ fn compare(
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(40))]
 
     #[test]
     fn updates_are_what_a_fresh_start_would_be(tape in tape()) {
@@ -463,4 +464,65 @@ fn garbage_is_reclaimed_without_a_trace() {
         let found = session.is_authorized_prepared(&mut unknown).is_allowed();
         assert_eq!(found, round == 7);
     }
+}
+
+/// What changes in one update is seen whole: user and document always have the same number, and the user is in the one
+/// group that has it.
+#[test]
+fn readers_see_all_of_an_update_or_nothing() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal in Group::"all", action, resource)
+               when { principal.n == resource.n && principal in resource.group };"#,
+        )
+        .build()
+        .unwrap();
+    let update = |n: usize| {
+        let (group, old) = (format!("g{}", n % 7), format!("g{}", (n + 6) % 7));
+        let group = group.as_str();
+        let attrs = BTreeMap::from([("n", n)]);
+        let of = duramen::values::EntityRef::new("Group", group);
+        let parents = [("Group", group).into()];
+        let all = [("Group", "all").into()];
+        EntityUpdate::new()
+            .upsert(Entity::new(("User", "u")).attrs(&attrs).parents(&parents))
+            .upsert(Entity::new(("Doc", "d")).attrs(&attrs))
+            .set_attr(("Doc", "d"), "group", &of)
+            // Names that are met for the first time, and entities that go.
+            .upsert(Entity::new(("Session", format!("s{n}").as_str())).parents(&parents))
+            .remove(("Session", format!("s{}", n.wrapping_sub(3)).as_str()))
+            .upsert(Entity::new(("Group", group)).parents(&all))
+            .remove(("Group", old.as_str()))
+    };
+    authorizer.update_entities(update(0)).unwrap();
+    let (stop, decided) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let (authorizer, stop, decided) = (&authorizer, &stop, &decided);
+            scope.spawn(move || {
+                let request = &Request::new(("User", "u"), ("Action", "view"), ("Doc", "d"));
+                let mut session = authorizer.session();
+                let mut prepared = authorizer.prepare(request).unwrap();
+                let mut last = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let response = match reader {
+                        0 => authorizer.is_authorized(request),
+                        1 => session.is_authorized(request),
+                        _ => session.is_authorized_prepared(&mut prepared),
+                    };
+                    assert!(response.is_allowed(), "{response:?}");
+                    assert!(response.version().epoch() >= last);
+                    last = response.version().epoch();
+                    decided.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for n in 1..3_000 {
+            authorizer.update_entities(update(n)).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(decided.into_inner() > 1_000);
+    assert_eq!(authorizer.version().epoch(), 3_001);
+    assert_eq!(authorizer.entity_count(), 3 + 3);
 }
