@@ -360,7 +360,8 @@ impl Authorizer {
         let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
-        let request_error = request.refresh(epoch, &settings.reading).err();
+        let line = self.inner.published.line();
+        let request_error = request.refresh(epoch, line, &settings.reading).err();
         let borrowed = request.as_request();
         let findings = &mut scratch.findings;
         let outcome = if let Some(error) = &request_error {

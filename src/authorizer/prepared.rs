@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 
 use crate::entity::NamesMark;
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Line};
 use crate::eval::{Reading, Resolved, resolve};
 use crate::id::{EntityUid, Uid};
 use crate::names::Names;
@@ -21,7 +21,8 @@ use super::Authorizer;
 ///
 /// Made by [`Authorizer::prepare`]; decided by [`Authorizer::is_authorized_prepared`] or a
 /// [`Session`](super::Session). When policies or entities have been replaced, the first decision after that
-/// looks everything up again (and may allocate); the others do not.
+/// looks everything up again (and may allocate); the others do not. Another authorizer may decide it too, and looks
+/// everything up again as well.
 #[derive(Debug)]
 pub struct PreparedRequest {
     principal: EntityUid,
@@ -38,6 +39,8 @@ pub struct PreparedRequest {
 /// The request in the numbers of one epoch.
 #[derive(Debug)]
 struct Current {
+    /// Whose epoch it is.
+    line: Line,
     /// 0 before the first.
     epoch: u64,
     mark: NamesMark,
@@ -87,6 +90,7 @@ impl PreparedRequest {
             names,
             context,
             current: Current {
+                line: authorizer.inner.published.line(),
                 epoch: 0,
                 mark: NamesMark::default(),
                 uids: [resolved.principal; 3],
@@ -94,7 +98,7 @@ impl PreparedRequest {
                 locals: Locals::default(),
             },
         };
-        prepared.refresh(&epoch, &settings.reading)?;
+        prepared.look_up(&epoch, authorizer.inner.published.line(), &settings.reading)?;
         Ok(prepared)
     }
 
@@ -111,9 +115,18 @@ impl PreparedRequest {
         request
     }
 
-    /// Looks everything up in `epoch`, unless that was done.
+    /// Looks everything up in `epoch`, unless that was done. An authorizer other than the one that prepared the request
+    /// gives other numbers to its names.
     #[inline]
-    pub(super) fn refresh(&mut self, epoch: &Epoch, reading: &Reading) -> Result<(), RequestError> {
+    pub(super) fn refresh(
+        &mut self,
+        epoch: &Epoch,
+        line: Line,
+        reading: &Reading,
+    ) -> Result<(), RequestError> {
+        if self.current.line != line {
+            return self.look_up(epoch, line, reading);
+        }
         if self.current.epoch == epoch.version.epoch() {
             return Ok(());
         }
@@ -128,11 +141,16 @@ impl PreparedRequest {
             self.current.mark = mark;
             return Ok(());
         }
-        self.look_up(epoch, reading)
+        self.look_up(epoch, line, reading)
     }
 
     #[cold]
-    fn look_up(&mut self, epoch: &Epoch, reading: &Reading) -> Result<(), RequestError> {
+    fn look_up(
+        &mut self,
+        epoch: &Epoch,
+        line: Line,
+        reading: &Reading,
+    ) -> Result<(), RequestError> {
         let mut locals = Locals::default();
         let mut interner = RequestInterner {
             shared: &epoch.snapshot.names,
@@ -164,6 +182,7 @@ impl PreparedRequest {
             .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
         }
         self.current = Current {
+            line,
             epoch: epoch.version.epoch(),
             mark: epoch.snapshot.names_mark(),
             uids,

@@ -264,6 +264,7 @@ impl Epoch {
 /// The epoch in force, and the lock that serialises its replacement.
 #[derive(Debug)]
 pub(crate) struct Published {
+    line: Line,
     current: ArcSwap<Epoch>,
     writer: Mutex<Writer>,
 }
@@ -299,12 +300,18 @@ impl Writer {
 impl Published {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
+            line: Line::new(),
             current: ArcSwap::from_pointee(epoch),
             writer: Mutex::new(Writer {
                 retired: Vec::new(),
                 children: None,
             }),
         }
+    }
+
+    /// Which authorizer's epochs these are.
+    pub(crate) fn line(&self) -> Line {
+        self.line
     }
 
     /// Pins the epoch in force: wait-free, whatever writers do.
@@ -391,6 +398,18 @@ impl Published {
         writer.retired.push(old);
         writer.retired.retain(|epoch| Arc::strong_count(epoch) > 1);
         version
+    }
+}
+
+/// Tells the epochs of one authorizer from those of all others in the process: their numbers are alike, and what the
+/// numbers of names mean is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Line(u64);
+
+impl Line {
+    fn new() -> Self {
+        static LINES: AtomicU64 = AtomicU64::new(0);
+        Self(LINES.fetch_add(1, Ordering::Relaxed))
     }
 }
 

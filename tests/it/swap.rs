@@ -187,6 +187,32 @@ fn prepared_requests_look_up_again() {
     expect(&authorizer, Outcome::NoPermit);
 }
 
+/// Epochs and names of two authorizers have the same numbers with other meanings.
+#[test]
+fn a_prepared_request_means_the_same_to_every_authorizer() {
+    let build = |first: &str, second: &str| {
+        Authorizer::builder()
+            .policies(r#"permit(principal == User::"alice", action, resource);"#)
+            .entities(
+                Entities::new()
+                    .insert(Entity::new(("User", first)))
+                    .insert(Entity::new(("User", second))),
+            )
+            .build()
+            .unwrap()
+    };
+    let (one, other) = (build("alice", "mallory"), build("mallory", "alice"));
+    let mut scratch = Scratch::new();
+    for (name, outcome) in [("alice", Outcome::Allowed), ("mallory", Outcome::NoPermit)] {
+        let request = Request::new(("User", name), ("Action", "view"), ("Doc", "d"));
+        let mut prepared = one.prepare(&request).unwrap();
+        for authorizer in [&one, &other, &one, &other] {
+            let response = authorizer.is_authorized_prepared(&mut scratch, &mut prepared);
+            assert_eq!(response.outcome(), outcome, "{name}");
+        }
+    }
+}
+
 /// Readers see one world or the other, never policies of one with entities of the other, and no world twice
 /// with different versions.
 #[test]
