@@ -1,6 +1,7 @@
 //! Checking and timing both engines.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use cedar_policy as cedar;
@@ -37,11 +38,9 @@ pub(crate) struct Figures {
 /// Rounds in which the engines take turns; an odd number has a median.
 const ROUNDS: usize = 31;
 
-/// A round of one engine takes at least this long, so that reading the clock does not count.
-const ROUND: Duration = Duration::from_millis(4);
-
-/// A round makes at most this many decisions with the slower engine.
-const SLOW_ROUND: Duration = Duration::from_millis(150);
+/// A round of either engine takes about this long, and of a slow one at least one decision. The same for both, and long:
+/// each begins with caches that the other has filled, which would count for more in the shorter round.
+const ROUND: Duration = Duration::from_millis(40);
 
 fn ours<'c>(case: &'c Case) -> Request<'c> {
     Request::new(
@@ -117,7 +116,7 @@ pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
     };
     // Twice through everything: the first call of each kind warms the working memory.
     (0..2 * cases.len()).for_each(&mut duramen);
-    let duramen_calls = calls_per_round(&mut duramen).max(cases.len());
+    let duramen_calls = calls_per_round(&mut duramen);
 
     let cedar_allocs = allocations(|| {
         (0..cedar_calls).for_each(|number| cedar(&cases[number % cases.len()]));
@@ -127,11 +126,14 @@ pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
         allocations(|| (0..cases.len()).for_each(&mut duramen)) as f64 / cases.len() as f64;
 
     let (mut cedar_rounds, mut duramen_rounds) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        cedar_rounds.push(per_call(cedar_calls, |number| {
+    for round in 0..ROUNDS {
+        // Each round goes on where the last one ended: a slow engine, too, is asked all requests in the end.
+        let from = round * cedar_calls;
+        cedar_rounds.push(per_call(from..from + cedar_calls, |number| {
             cedar(&cases[number % cases.len()]);
         }));
-        duramen_rounds.push(per_call(duramen_calls, &mut duramen));
+        let from = round * duramen_calls;
+        duramen_rounds.push(per_call(from..from + duramen_calls, &mut duramen));
     }
     Figures {
         cedar_ns: median(&mut cedar_rounds),
@@ -176,24 +178,24 @@ fn cedar_request(scenario: &Scenario, case: &Case) -> cedar::Request {
     .unwrap_or_else(|_| case.cedar.clone())
 }
 
-/// How many calls make a round of a useful length.
+/// How many calls make a round.
 fn calls_per_round(mut call: impl FnMut(usize)) -> usize {
     let mut calls = 1;
     loop {
-        let start = Instant::now();
-        (0..calls).for_each(&mut call);
-        let took = start.elapsed();
-        if took >= ROUND || took * 4 >= SLOW_ROUND {
-            return calls;
+        let took = per_call(0..calls, &mut call) * calls as f64;
+        let round = ROUND.as_nanos() as f64;
+        if took * 4.0 >= round {
+            return (calls as f64 * round / took).ceil() as usize;
         }
         calls *= 2;
     }
 }
 
-fn per_call(calls: usize, call: impl FnMut(usize)) -> f64 {
+fn per_call(calls: Range<usize>, call: impl FnMut(usize)) -> f64 {
+    let number = calls.len() as f64;
     let start = Instant::now();
-    (0..calls).for_each(call);
-    start.elapsed().as_nanos() as f64 / calls as f64
+    calls.for_each(call);
+    start.elapsed().as_nanos() as f64 / number
 }
 
 /// The 99th percentile of single calls, less what reading the clock costs.
