@@ -42,6 +42,19 @@ fn roles(count: usize) -> Policies {
     Policies::new().text((0..count).map(policy).collect::<String>())
 }
 
+/// For everybody and everything: told apart by an attribute.
+fn attributes(count: usize) -> Policies {
+    let policy = |i: usize| {
+        let team = if i < MATCHING { 0 } else { i };
+        format!(
+            "permit(principal, action == Action::\"view\", resource) \
+             when {{ context has team && context.team == \"t{team}\" && context.level >= {} }};\n",
+            i % 5
+        )
+    };
+    Policies::new().text((0..count).map(policy).collect::<String>())
+}
+
 fn links(count: usize) -> Policies {
     let template = "permit(principal in ?principal, action, resource in ?resource) when { context.level >= 1 };";
     (0..count).fold(Policies::new().text(template), |policies, i| {
@@ -72,9 +85,14 @@ fn authorizer(policies: Policies) -> Authorizer {
 }
 
 fn scale(c: &mut Criterion) {
-    let shapes: [(&str, Shape); 3] = [("flat", flat), ("roles", roles), ("links", links)];
+    let shapes: [(&str, Shape); 4] = [
+        ("flat", flat),
+        ("roles", roles),
+        ("links", links),
+        ("attributes", attributes),
+    ];
     let request = Request::new(("User", "u"), ("Action", "view"), ("Doc", "d0"))
-        .context_json(r#"{ "level": 9 }"#);
+        .context_json(r#"{ "level": 9, "team": "t0" }"#);
     for (shape, policies) in shapes {
         let mut group = c.benchmark_group(format!("scale_{shape}"));
         group.sample_size(10);

@@ -460,6 +460,43 @@ fn many_policies_and_links() {
     every_way("links", &authorizer, &request, Outcome::Allowed);
 }
 
+/// Policies that are told apart by their conditions, with attributes that are there, of another type, and missing.
+#[test]
+fn policies_that_begin_alike() {
+    let mut text = String::new();
+    for i in 0..300 {
+        text.push_str(&format!(
+            r#"permit(principal, action, resource) when {{ context has dept && context.dept == "d{i}" }};
+               forbid(principal, action, resource) when {{ context.roles.contains("r{i}") && context.n > {i} }};
+               permit(principal, action, resource) when {{ context.team == "t{i}" }};"#
+        ));
+    }
+    let authorizer = Authorizer::builder()
+        .policies(text.as_str())
+        .build()
+        .unwrap();
+    let cases = [
+        (r#"{ "dept": "d7", "roles": [] }"#, Outcome::Allowed, 300),
+        (
+            r#"{ "dept": 7, "roles": [], "team": "t9" }"#,
+            Outcome::Allowed,
+            0,
+        ),
+        (
+            r#"{ "dept": "d7", "roles": ["r1", "r5"], "n": 9 }"#,
+            Outcome::Forbidden,
+            300,
+        ),
+        (r#"{ "roles": "r1" }"#, Outcome::NoPermit, 600),
+    ];
+    for (context, expected, failing) in cases {
+        let request =
+            Request::new(("User", "u"), ("Action", "a"), ("Doc", "d")).context_json(context);
+        assert_eq!(authorizer.is_authorized(&request).errors().len(), failing);
+        every_way(context, &authorizer, &request, expected);
+    }
+}
+
 /// Policies that were changed one by one stand in several programs.
 #[test]
 fn after_updates_of_policies() {

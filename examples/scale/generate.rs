@@ -27,6 +27,10 @@ impl Generated {
         for count in [1_000, 10_000, 100_000] {
             generated.add(&format!("rbac-p{count}"), &rbac(count), "", DOCS)?;
         }
+        for count in [100, 1_000, 10_000] {
+            let name = format!("attributes-p{count}");
+            generated.add(&name, &attributes(count), "", DOCS)?;
+        }
         generated.add("links-10000", TEMPLATE, &links(10_000), DOCS)?;
         Ok(Some(generated))
     }
@@ -125,6 +129,20 @@ pub(crate) fn rbac(count: usize) -> String {
     text
 }
 
+/// For everybody and everything: told apart by an attribute of the principal.
+fn attributes(count: usize) -> String {
+    let mut text = String::new();
+    for team in 0..count {
+        let (action, level) = (ACTIONS[pick(team, ACTIONS.len())], pick(team + 1, 10));
+        let _ = writeln!(
+            text,
+            "permit(principal, action == Action::\"{action}\", resource) \
+             when {{ principal has team && principal.team == \"t{team}\" && principal.level >= {level} }};"
+        );
+    }
+    text
+}
+
 pub(crate) const TEMPLATE: &str = "permit(principal == ?principal, action in [Action::\"read\", Action::\"share\"], \
                                    resource in ?resource) when { context.mfa };";
 
@@ -143,9 +161,9 @@ fn links(count: usize) -> String {
 fn entities(docs: usize) -> String {
     let mut entities = Vec::new();
     for user in 0..USERS {
-        let (group, level) = (pick(user, GROUPS), user % 10);
+        let (group, level, team) = (pick(user, GROUPS), user % 10, pick(user, 100));
         entities.push(format!(
-            r#"{{"uid":{{"type":"User","id":"u{user}"}},"attrs":{{"level":{level}}},"parents":[{{"type":"Group","id":"g{group}"}}]}}"#
+            r#"{{"uid":{{"type":"User","id":"u{user}"}},"attrs":{{"level":{level},"team":"t{team}"}},"parents":[{{"type":"Group","id":"g{group}"}}]}}"#
         ));
     }
     for group in 0..GROUPS {

@@ -14,7 +14,7 @@ use crate::compile::schema::SchemaSource;
 use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
 use crate::entity::{EntityError, Snapshot};
-use crate::epoch::{Epoch, Parts, Published, Sequence};
+use crate::epoch::{Epoch, Indexing, Parts, Published, Sequence};
 use crate::eval::Reading;
 use crate::evidence::{DecisionSink, NoSink, Wants};
 use crate::limits::Limits;
@@ -78,6 +78,7 @@ pub struct Tuning {
     parse_once: bool,
     share: bool,
     index: bool,
+    values: bool,
 }
 
 impl Default for Tuning {
@@ -87,6 +88,7 @@ impl Default for Tuning {
             parse_once: true,
             share: true,
             index: true,
+            values: true,
         }
     }
 }
@@ -113,6 +115,14 @@ impl Tuning {
         self
     }
 
+    /// Whether policies of one scope whose conditions begin alike, but for literals, are looked up by the value that they
+    /// compare, or evaluated one by one. Part of the scope index: without that one there is none.
+    #[must_use]
+    pub fn with_value_index(mut self, on: bool) -> Self {
+        self.values = on;
+        self
+    }
+
     /// Whether what the texts of policies have in common but for literals is parsed once, or each policy for itself.
     #[must_use]
     pub fn with_shared_parsing(mut self, on: bool) -> Self {
@@ -134,8 +144,11 @@ impl Tuning {
         }
     }
 
-    pub(super) fn indexes(self) -> bool {
-        self.index
+    pub(super) fn indexing(self) -> Indexing {
+        Indexing {
+            scopes: self.index,
+            values: self.values,
+        }
     }
 }
 
@@ -279,7 +292,7 @@ impl Builder {
                 snapshot,
                 schema: model,
                 entity_revision: 1,
-                indexed: self.tuning.index,
+                indexing: self.tuning.indexing(),
             },
             1,
         )

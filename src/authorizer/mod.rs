@@ -18,7 +18,7 @@ use crate::compile::load::Options;
 use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
-use crate::epoch::{Epoch, Parts, Published, Sequence, Version};
+use crate::epoch::{Epoch, Errors, Parts, Published, Sequence, Version};
 use crate::eval::{self, Lease, Pin, Reading, Resolved, Response, Scratch};
 use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, Wants};
 use crate::program::ProgramSet;
@@ -242,7 +242,7 @@ impl Authorizer {
             snapshot: current.snapshot.clone(),
             schema: current.schema.clone(),
             entity_revision: current.version.entity_revision(),
-            indexed: self.inner.settings.tuning.indexes(),
+            indexing: self.inner.settings.tuning.indexing(),
         }
     }
 
@@ -300,7 +300,7 @@ impl Authorizer {
                     Some(started) => self.keep(started, outcome, |made| DecisionRecord {
                         context: self.context(&resolved, names),
                         determining: findings.determining(),
-                        errors: &findings.errors,
+                        errors: findings.errors(epoch),
                         ..made.record(epoch, request)
                     }),
                 };
@@ -336,7 +336,7 @@ impl Authorizer {
         let scratch = lease.get_mut();
         scratch.reset();
         let settings = &self.inner.settings;
-        let candidates = &mut scratch.findings.candidates;
+        let findings = &mut scratch.findings;
         eval::prepare(
             epoch,
             request,
@@ -345,7 +345,7 @@ impl Authorizer {
             &mut scratch.locals,
         )
         .is_ok_and(|(machine, ..)| {
-            eval::evaluate_decision(epoch, &machine, settings.error_mode, candidates)
+            eval::evaluate_decision(epoch, &machine, settings.error_mode, findings)
         })
     }
 
@@ -383,7 +383,7 @@ impl Authorizer {
                 Some(started) => self.keep(started, outcome, |made| DecisionRecord {
                     context: self.context(&resolved, names),
                     determining: findings.determining(),
-                    errors: &findings.errors,
+                    errors: findings.errors(epoch),
                     ..made.record(epoch, &borrowed)
                 }),
             }
@@ -489,7 +489,7 @@ impl<'r> Made<'r> {
             context: None,
             outcome: self.outcome,
             determining: &[],
-            errors: &[],
+            errors: Errors::new(epoch, &[], &[]),
             request_error: None,
         }
     }

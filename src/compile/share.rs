@@ -7,14 +7,13 @@
 //! A shared expression is a [`Node::Shared`] in front of the policy's own nodes, which stay: a failure is not kept
 //! but raised anew wherever it is met, by the nodes of the policy that met it, so that positions are exact.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use crate::id::{NodeId, Sym};
-use crate::program::{Node, Program, Span};
-use crate::value::Stored;
+use crate::id::NodeId;
+use crate::program::{Classes, Node, Program};
 
 /// More places would cost more to clear than they save: each is 16 bytes in every decision that meets a shared
 /// expression.
@@ -30,9 +29,9 @@ const ENOUGH_FOR_ONE: u32 = 6;
 /// Replaces the expressions that are worth it by shared ones.
 pub(crate) fn share(program: &mut Program) {
     let classes = Classes::new(program);
-    let shared = classes.worth_sharing(program);
-    for at in 0..classes.of.len() {
-        let Some(place) = classes.of.get(at).and_then(|class| shared.get(class)) else {
+    let shared = worth_sharing(program, &classes);
+    for (at, class) in classes.iter().enumerate() {
+        let Some(place) = shared.get(&class) else {
             continue;
         };
         let Some(moved) = NodeId::known(program.nodes.len()) else {
@@ -44,151 +43,58 @@ pub(crate) fn share(program: &mut Program) {
     program.shared = shared.len();
 }
 
-/// Which nodes are the same expression. A class is named by the first of its nodes.
-struct Classes {
-    of: Vec<NodeId>,
-}
-
-/// A node with its operands replaced by their classes, and lists written out.
-#[derive(PartialEq, Eq, Hash)]
-struct Shape {
-    node: Node,
-    list: Box<[NodeId]>,
-    keys: Box<[Sym]>,
-}
-
-/// Constants in the order of their values.
-struct ByValue<'p>(&'p Stored);
-
-impl Ord for ByValue<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.value().cmp_total(other.0.value())
+/// The classes to share, with their places: those that save most, if every policy were evaluated.
+fn worth_sharing(program: &Program, classes: &Classes) -> HashMap<NodeId, u16, RandomState> {
+    let mut evaluations = vec![0_u32; program.nodes.len()];
+    for root in roots(program) {
+        evaluations[classes.of(root).index()] += 1;
     }
-}
-
-impl PartialOrd for ByValue<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ByValue<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ByValue<'_> {}
-
-impl Classes {
-    fn new(program: &Program) -> Self {
-        let mut constants = BTreeMap::new();
-        let constants: Vec<u32> = (0..)
-            .zip(&program.constants)
-            .map(|(index, constant)| *constants.entry(ByValue(constant)).or_insert(index))
-            .collect();
-        let mut patterns = HashMap::with_hasher(RandomState::new());
-        let patterns: Vec<u32> = (0..)
-            .zip(&program.patterns)
-            .map(|(index, pattern)| *patterns.entry(pattern.pieces()).or_insert(index))
-            .collect();
-        let first = |firsts: &[u32], index: u32| firsts.get(index as usize).copied();
-
-        let mut known = HashMap::with_hasher(RandomState::new());
-        let mut of: Vec<NodeId> = Vec::with_capacity(program.nodes.len());
-        for (id, node) in program.nodes.iter().enumerate() {
-            let Some(id) = NodeId::known(id) else { break };
-            // Operands stand before what they are operands of.
-            let class = |operand: NodeId| of.get(operand.index()).copied().unwrap_or(operand);
-            let (list, keys) = match *node {
-                Node::Set(items) | Node::CallAny(_, items) => (program.children(items), &[][..]),
-                Node::Record(values, keys) => {
-                    let keys = Span {
-                        start: keys,
-                        len: values.len,
-                    };
-                    (program.children(values), program.keys(keys))
-                }
-                Node::HasPath(_, keys) => (&[][..], program.keys(keys)),
-                _ => (&[][..], &[][..]),
-            };
-            let written_out = |span: Span| Span { start: 0, ..span };
-            let node = match node.with_operands(class) {
-                Node::Constant(index) => Node::Constant(first(&constants, index).unwrap_or(index)),
-                Node::Like(a, index) => Node::Like(a, first(&patterns, index).unwrap_or(index)),
-                Node::Set(items) => Node::Set(written_out(items)),
-                Node::CallAny(function, items) => Node::CallAny(function, written_out(items)),
-                Node::Record(values, _) => Node::Record(written_out(values), 0),
-                Node::HasPath(a, keys) => Node::HasPath(a, written_out(keys)),
-                node => node,
-            };
-            let shape = Shape {
-                node,
-                list: list.iter().map(|item| class(*item)).collect(),
-                keys: keys.into(),
-            };
-            let class = *known.entry(shape).or_insert(id);
-            of.push(class);
+    let weights = weights(program);
+    let mut candidates = Vec::new();
+    // From expressions to their operands. What is shared asks for its operands once.
+    for (id, class) in classes.iter().enumerate().rev() {
+        let count = evaluations[id];
+        if class.index() != id || count == 0 {
+            continue;
         }
-        Self { of }
+        let node = program.nodes[id];
+        let weight = weights[id];
+        let enough = if weight > 1 { ENOUGH } else { ENOUGH_FOR_ONE };
+        let shared = count >= enough && !is_free(&node);
+        if shared {
+            candidates.push((Reverse(u64::from(count - 1) * u64::from(weight)), class));
+        }
+        for operand in program.all_operands(&node) {
+            let asked = &mut evaluations[classes.of(operand).index()];
+            *asked = asked.saturating_add(if shared { 1 } else { count });
+        }
     }
+    candidates.sort_unstable();
+    candidates
+        .into_iter()
+        .take(PLACES)
+        .zip(0..)
+        .map(|((_, class), place)| (class, place))
+        .collect()
+}
 
-    /// The classes to share, with their places: those that save most, if every policy were evaluated.
-    fn worth_sharing(&self, program: &Program) -> HashMap<NodeId, u16, RandomState> {
-        let mut evaluations = vec![0_u32; self.of.len()];
-        for root in roots(program) {
-            if let Some(class) = self.of.get(root.index()) {
-                evaluations[class.index()] += 1;
-            }
-        }
-        let weights = self.weights(program);
-        let mut candidates = Vec::new();
-        // From expressions to their operands. What is shared asks for its operands once.
-        for (id, class) in self.of.iter().enumerate().rev() {
-            let count = evaluations[id];
-            if class.index() != id || count == 0 {
-                continue;
-            }
-            let node = program.nodes[id];
-            let weight = weights[id];
-            let enough = if weight > 1 { ENOUGH } else { ENOUGH_FOR_ONE };
-            let leaf = matches!(node, Node::Constant(_) | Node::Var(_) | Node::Bool(_));
-            let shared = count >= enough && !leaf;
-            if shared {
-                candidates.push((Reverse(u64::from(count - 1) * u64::from(weight)), *class));
-            }
-            let (fixed, listed) = program.operands(node);
-            for operand in fixed.iter().flatten().chain(listed) {
-                if let Some(class) = self.of.get(operand.index()) {
-                    let asked = &mut evaluations[class.index()];
-                    *asked = asked.saturating_add(if shared { 1 } else { count });
-                }
-            }
-        }
-        candidates.sort_unstable();
-        candidates
-            .into_iter()
-            .take(PLACES)
-            .zip(0..)
-            .map(|((_, class), place)| (class, place))
-            .collect()
+/// How many nodes an expression has that are not for free.
+fn weights(program: &Program) -> Vec<u32> {
+    let mut weights: Vec<u32> = Vec::with_capacity(program.nodes.len());
+    for node in &program.nodes {
+        let operands = program.all_operands(node);
+        let below = operands.map(|operand| weights.get(operand.index()).copied());
+        let below = below.fold(0_u32, |sum, weight| {
+            sum.saturating_add(weight.unwrap_or_default())
+        });
+        weights.push(below.saturating_add(u32::from(!is_free(node))));
     }
+    weights
+}
 
-    /// How many nodes an expression has that are not for free.
-    fn weights(&self, program: &Program) -> Vec<u32> {
-        let mut weights: Vec<u32> = Vec::with_capacity(program.nodes.len());
-        for node in &program.nodes {
-            let (fixed, listed) = program.operands(*node);
-            let operands = fixed.iter().flatten().chain(listed);
-            let below = operands.map(|operand| weights.get(operand.index()).copied());
-            let below = below.fold(0_u32, |sum, weight| {
-                sum.saturating_add(weight.unwrap_or_default())
-            });
-            let free = matches!(node, Node::Constant(_) | Node::Var(_) | Node::Bool(_));
-            weights.push(below.saturating_add(u32::from(!free)));
-        }
-        weights
-    }
+/// Whether a node costs no more than the look at a place.
+fn is_free(node: &Node) -> bool {
+    matches!(node, Node::Constant(_) | Node::Var(_) | Node::Bool(_))
 }
 
 /// What the evaluator begins with, once for each policy. Of a template's links three count, of policies with one body

@@ -16,6 +16,7 @@ use crate::id::{TypeId, Uid};
 use crate::schema::is_action_type;
 
 use super::link::{ActionTest, Row, ScopeTest};
+use super::values::{Grouping, ValueIndex};
 
 /// The index over the rows of a linked program.
 #[derive(Debug, Default)]
@@ -27,6 +28,10 @@ pub(crate) struct Index {
     action_types: Vec<bool>,
     /// Rows that are filed nowhere: every decision tests them.
     pub(crate) rest: Vec<u32>,
+    /// Groups of them, by their numbers in `values`.
+    pub(crate) rest_groups: Vec<u32>,
+    /// What is told apart by its conditions.
+    pub(crate) values: ValueIndex,
 }
 
 /// Rows by uid.
@@ -38,6 +43,9 @@ pub(crate) struct Buckets {
     /// Where the rows end, in each bucket, that match whatever else the request says. They come first.
     certain_ends: Vec<u32>,
     rows: Vec<u32>,
+    /// Where each bucket's groups begin, one entry more than there are buckets; none if no bucket has any.
+    group_starts: Vec<u32>,
+    groups: Vec<u32>,
 }
 
 /// What is filed under a uid.
@@ -47,6 +55,8 @@ pub(crate) struct Filed<'i> {
     pub(crate) certain: &'i [u32],
     /// Rows that may.
     pub(crate) possible: &'i [u32],
+    /// Groups of rows that may, by their numbers in [`Index::values`].
+    pub(crate) groups: &'i [u32],
 }
 
 /// By uid: the bucket's number plus one; 0 for none.
@@ -58,6 +68,18 @@ enum BucketOf {
     /// Pairs of uid and bucket, where few of many uids have one: what a change of one policy links must not cost
     /// four bytes for each entity there is. A power of two of places, at least twice as many as pairs.
     Hashed { places: Vec<(u32, u32)>, shift: u32 },
+}
+
+/// See [`BucketOf::Flat`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlatBuckets<'i>(&'i [u32]);
+
+impl FlatBuckets<'_> {
+    /// See [`Buckets::has_bucket`].
+    #[inline]
+    pub(crate) fn has_bucket(self, uid: Uid) -> bool {
+        !uid.is_local() && self.0.get(uid.index()).is_some_and(|bucket| *bucket != 0)
+    }
 }
 
 impl Default for BucketOf {
@@ -119,33 +141,39 @@ fn place(uid: u32, shift: u32) -> usize {
 
 impl Buckets {
     /// From rows by uid; `certain` tells those that need no test. `flat`: see [`BucketOf::new`].
-    fn new(entries: Vec<(Uid, u32)>, certain: impl Fn(u32) -> bool, flat: usize) -> Self {
-        let mut entries: Vec<(Uid, bool, u32)> = entries
-            .into_iter()
-            .map(|(uid, row)| (uid, !certain(row), row))
-            .collect();
+    fn new(
+        mut entries: Vec<(Uid, u32)>,
+        certain: impl Fn(u32) -> bool,
+        flat: usize,
+        grouping: &mut Grouping<'_>,
+    ) -> Self {
         entries.sort_unstable();
         entries.dedup();
         let mut buckets = Self::default();
         let mut uids = Vec::new();
-        for (uid, uncertain, row) in entries {
-            if uids.last() != Some(&uid) {
-                uids.push(uid);
-                buckets.starts.push(as_u32(buckets.rows.len()));
-                buckets.certain_ends.push(as_u32(buckets.rows.len()));
-            }
-            buckets.rows.push(row);
-            if let (false, Some(end)) = (uncertain, buckets.certain_ends.last_mut()) {
-                *end += 1;
-            }
+        for entries in entries.chunk_by(|(a, _), (b, _)| a == b) {
+            uids.extend(entries.first().map(|(uid, _)| *uid));
+            let mut rows: Vec<u32> = entries.iter().map(|(_, row)| *row).collect();
+            buckets.group_starts.push(as_u32(buckets.groups.len()));
+            buckets.groups.extend(grouping.group(&mut rows));
+            let (certain, possible): (Vec<u32>, Vec<u32>) =
+                rows.into_iter().partition(|row| certain(*row));
+            buckets.starts.push(as_u32(buckets.rows.len()));
+            buckets.rows.extend(certain);
+            buckets.certain_ends.push(as_u32(buckets.rows.len()));
+            buckets.rows.extend(possible);
         }
         buckets.starts.push(as_u32(buckets.rows.len()));
+        buckets.group_starts.push(as_u32(buckets.groups.len()));
+        if buckets.groups.is_empty() {
+            buckets.group_starts = Vec::new();
+        }
         buckets.bucket_of = BucketOf::new(&uids, flat);
         buckets
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.groups.is_empty()
     }
 
     /// The rows filed under `uid`.
@@ -158,14 +186,29 @@ impl Buckets {
             .map_or_else(Filed::default, |bucket| self.filed_in(bucket))
     }
 
-    /// The bucket of a uid of the shared tables. Most ancestors have none: this is all that they cost.
+    /// Whether something is filed under a uid, for walks over many.
     #[inline]
-    pub(crate) fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
+    pub(crate) fn has_bucket(&self, uid: Uid) -> bool {
+        !uid.is_local() && self.bucket(uid).is_some()
+    }
+
+    /// The array of buckets, if it is one.
+    #[inline]
+    pub(crate) fn flat(&self) -> Option<FlatBuckets<'_>> {
+        match &self.bucket_of {
+            BucketOf::Flat(bucket_of) => Some(FlatBuckets(bucket_of)),
+            BucketOf::Hashed { .. } => None,
+        }
+    }
+
+    /// The bucket of a uid of the shared tables.
+    #[inline]
+    fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
         NonZero::new(self.bucket_of.get(uid))
     }
 
     #[inline]
-    pub(crate) fn filed_in(&self, bucket: NonZero<u32>) -> Filed<'_> {
+    fn filed_in(&self, bucket: NonZero<u32>) -> Filed<'_> {
         let bucket = bucket.get() as usize - 1;
         let bounds = [
             self.starts.get(bucket),
@@ -179,18 +222,33 @@ impl Buckets {
         Filed {
             certain: rows(*start, *certain).unwrap_or_default(),
             possible: rows(*certain, *end).unwrap_or_default(),
+            groups: self.groups_in(bucket),
         }
+    }
+
+    #[inline]
+    fn groups_in(&self, bucket: usize) -> &[u32] {
+        let bounds = (
+            self.group_starts.get(bucket),
+            self.group_starts.get(bucket + 1),
+        );
+        let (Some(start), Some(end)) = bounds else {
+            return &[];
+        };
+        let groups = self.groups.get(*start as usize..*end as usize);
+        groups.unwrap_or_default()
     }
 }
 
 impl Index {
     /// `flat`: see [`BucketOf::new`].
-    pub(crate) fn new(
+    pub(super) fn new(
         rows: &[Row],
         action_lists: &[Uid],
         snapshot: &Snapshot,
         members: &ActionMembers,
         flat: usize,
+        mut grouping: Grouping<'_>,
     ) -> Self {
         let mut principal_use = Usage::default();
         let mut resource_use = Usage::default();
@@ -224,26 +282,29 @@ impl Index {
                 },
             }
         }
+        // Nothing is certain of what is found by way of an ancestor: the scope may say `==`.
+        let principal = Buckets::new(principal, |_| false, flat, &mut grouping);
+        let resource = Buckets::new(resource, |_| false, flat, &mut grouping);
+        // What is filed under an action is for that action, and maybe for anybody and anything.
+        let for_all = |number: u32| {
+            rows.get(number as usize).is_some_and(|row| {
+                row.principal == ScopeTest::Any && row.resource == ScopeTest::Any
+            })
+        };
+        let action = Buckets::new(action, for_all, flat, &mut grouping);
+        let rest_groups = grouping.group(&mut rest);
         Self {
-            // Nothing is certain of what is found by way of an ancestor: the scope may say `==`.
-            principal: Buckets::new(principal, |_| false, flat),
-            resource: Buckets::new(resource, |_| false, flat),
-            // What is filed under an action is for that action, and maybe for anybody and anything.
-            action: Buckets::new(
-                action,
-                |number| {
-                    rows.get(number as usize).is_some_and(|row| {
-                        row.principal == ScopeTest::Any && row.resource == ScopeTest::Any
-                    })
-                },
-                flat,
-            ),
+            principal,
+            resource,
+            action,
             action_types: snapshot
                 .names
                 .types()
                 .map(|ty| is_action_type(snapshot.names.type_text(ty)))
                 .collect(),
             rest,
+            rest_groups,
+            values: grouping.finish(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
 
 use super::index::{ActionMembers, Index};
+use super::values::Grouping;
 
 /// What a program's numbers mean in one table of names, and the index over its policies.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(crate) struct Row {
     pub(crate) effect: Effect,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum ScopeTest {
     Any,
     Eq(Uid),
@@ -55,6 +56,15 @@ pub(crate) enum ActionTest {
     Eq(Uid),
     /// A run of `action_lists`.
     In(Span),
+}
+
+/// Which indexes a link makes: switches for tests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Indexing {
+    /// One over scopes.
+    pub(crate) scopes: bool,
+    /// With one over conditions within it.
+    pub(crate) values: bool,
 }
 
 /// A program's ids by number, in another table.
@@ -131,7 +141,7 @@ const FLAT_BEHIND: usize = 1 << 10;
 pub(super) fn link(
     program: &Program,
     snapshot: &mut Snapshot,
-    indexed: bool,
+    indexing: Indexing,
     before: Option<&Linked>,
 ) -> Result<Linked, TableFull> {
     let mut translation = translate(program, Arc::make_mut(&mut snapshot.names))?;
@@ -139,7 +149,7 @@ pub(super) fn link(
         .constants
         .iter()
         .map(|constant| Stored::copy_of(constant.value(), &mut translation))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let action_lists = program
         .action_lists
         .iter()
@@ -164,9 +174,10 @@ pub(super) fn link(
         Some(before) => Arc::clone(&before.members),
         None => Arc::new(ActionMembers::new(snapshot)),
     };
-    let index = indexed.then(|| {
+    let index = indexing.scopes.then(|| {
         let flat = if before.is_some() { FLAT_BEHIND } else { FLAT };
-        Index::new(&rows, &action_lists, snapshot, &members, flat)
+        let grouping = Grouping::new(program, &rows, &action_lists, &constants, indexing.values);
+        Index::new(&rows, &action_lists, snapshot, &members, flat, grouping)
     });
     Ok(Linked {
         syms: translation.syms,

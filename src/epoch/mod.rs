@@ -7,6 +7,7 @@ mod index;
 mod link;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +23,9 @@ use crate::program::{Dead, Program, ProgramSet};
 use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::TableFull;
 
-pub(crate) use index::Index;
-pub(crate) use link::{ActionTest, Linked, Row, ScopeTest};
+pub(crate) use index::{Buckets, Filed, Index};
+pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
+pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 
 /// Policies, schema and entities that are in force together. Immutable.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct Epoch {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) version: Version,
+    indexing: Indexing,
 }
 
 /// A program of the policies in force and its link to the entities.
@@ -153,7 +156,7 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) entity_revision: u64,
-    pub(crate) indexed: bool,
+    pub(crate) indexing: Indexing,
 }
 
 impl Epoch {
@@ -171,7 +174,7 @@ impl Epoch {
                 None => Arc::new(link::link(
                     program,
                     &mut snapshot,
-                    parts.indexed,
+                    parts.indexing,
                     segments.last().map(|segment| &*segment.linked),
                 )?),
             };
@@ -196,6 +199,7 @@ impl Epoch {
             segments,
             snapshot,
             schema: parts.schema,
+            indexing: parts.indexing,
         })
     }
 
@@ -226,19 +230,19 @@ impl Epoch {
             segments: self.segments.clone(),
             snapshot,
             schema: self.schema.clone(),
+            indexing: self.indexing,
         })
     }
 
     /// The same policies, to be linked to other entities.
     fn relinked(&self, snapshot: Snapshot) -> Parts {
-        let indexed = |segment: &Segment| segment.linked.index.is_some();
         Parts {
             policies: self.policies.clone(),
             linked: Vec::new(),
             snapshot,
             schema: self.schema.clone(),
             entity_revision: self.version.entity_revision,
-            indexed: self.segments.first().is_some_and(indexed),
+            indexing: self.indexing,
         }
     }
 

@@ -44,7 +44,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Evaluates a node that must be boolean.
-    fn boolean(&self, id: NodeId) -> Result<bool> {
+    pub(super) fn boolean(&self, id: NodeId) -> Result<bool> {
         // In range: nodes are made by `compile` alone, children before parents.
         match self.nodes[id.index()] {
             Node::And(a, b) => self.and(a, b),
@@ -136,7 +136,7 @@ impl<'a> Machine<'a> {
 
     /// Evaluates an operand: what most of them are, here; the rest by [`Self::eval`].
     #[inline(always)]
-    fn operand(&self, id: NodeId) -> Result<Value<'a>> {
+    pub(super) fn operand(&self, id: NodeId) -> Result<Value<'a>> {
         match self.nodes[id.index()] {
             Node::Constant(index) => Ok(self.constant(index)),
             Node::VarAttr(var, key) => self.variable_attr(id, var, key),

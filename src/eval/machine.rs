@@ -1,5 +1,5 @@
-//! The evaluator of one request on one epoch: what it reads, and which policies' scopes match. Conditions are
-//! evaluated in `condition`.
+//! The evaluator of one request on one epoch: what it reads. Which policies match is found in `matching`, conditions
+//! are evaluated in `condition`.
 
 use std::cell::{Cell, RefCell};
 
@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::entity::{Ancestors, EntityData, Snapshot};
-use crate::epoch::{ActionTest, Epoch, Index, Linked, Row, ScopeTest, Segment};
+use crate::epoch::{Epoch, Linked, Segment};
 use crate::id::{Sym, Uid};
 use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
@@ -33,8 +33,8 @@ pub(crate) struct Machine<'a> {
     pub(super) constants: &'a [Stored],
     pub(super) syms: &'a [Sym],
     /// The number of the program's first policy, and which of its policies are not in force.
-    first: u32,
-    dead: &'a Dead,
+    pub(super) first: u32,
+    pub(super) dead: &'a Dead,
     snapshot: &'a Snapshot,
     pub(super) names: RequestNames<'a>,
     pub(super) principal: Side<'a>,
@@ -43,7 +43,7 @@ pub(crate) struct Machine<'a> {
     pub(super) context: Record<'a>,
     /// What `variable.name` looks in, by variable; `None` for an entity that does not exist.
     pub(super) variables: [Option<Record<'a>>; 4],
-    overlay: Overlay<'a>,
+    pub(super) overlay: Overlay<'a>,
     pub(super) arena: &'a Bump,
     /// Ancestors that were put together: of groups that have moved, or because the overlay changes them.
     computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
@@ -156,107 +156,6 @@ impl<'a> Machine<'a> {
             uid,
             facts: self.stored_or_overlaid(uid),
             ancestors: self.look_up_ancestors(uid),
-        }
-    }
-
-    /// A policy that [`Machine::matching`] has found: its number in answers and its row, unless it is no more in
-    /// force.
-    #[inline]
-    pub(crate) fn in_force(&self, number: u32) -> Option<(u32, &'a Row)> {
-        if !self.dead.is_empty() && self.dead.contains(number) {
-            return None;
-        }
-        let row = &self.linked.rows[number as usize];
-        Some((self.first + number, row))
-    }
-
-    /// Collects the numbers of the segment's policies whose scopes match, in no order.
-    ///
-    /// A list, and not a call for each: the loops stay small enough for everything in them to be inlined.
-    #[inline]
-    pub(crate) fn matching(&self, found: &mut std::vec::Vec<u32>) {
-        // An overlay may put the action below groups that the index does not know it in.
-        match &self.linked.index {
-            Some(index) if self.overlay.is_empty() && self.action_is_indexed(index) => {
-                self.matching_indexed(index, found);
-            }
-            _ => {
-                for (row, number) in self.linked.rows.iter().zip(0..) {
-                    if self.row_matches(row) {
-                        found.push(number);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Without a schema a request may name any entity as its action; the index knows what is above actions only.
-    #[inline]
-    fn action_is_indexed(&self, index: &Index) -> bool {
-        self.action.ancestors.is_empty()
-            || index.covers_actions_of(self.names.type_of(self.action.uid))
-    }
-
-    #[inline]
-    fn matching_indexed(&self, index: &'a Index, found: &mut std::vec::Vec<u32>) {
-        let filed = index.action.filed(self.action.uid);
-        found.extend_from_slice(filed.certain);
-        self.matching_of(filed.possible, found);
-        self.matching_of(&index.rest, found);
-        for (buckets, side) in [
-            (&index.principal, &self.principal),
-            (&index.resource, &self.resource),
-        ] {
-            if buckets.is_empty() {
-                continue;
-            }
-            self.matching_of(buckets.filed(side.uid).possible, found);
-            side.ancestors.each(
-                |above| buckets.bucket(above).is_some(),
-                |above| self.matching_of(buckets.filed(above).possible, found),
-            );
-        }
-    }
-
-    fn matching_of(&self, candidates: &[u32], found: &mut std::vec::Vec<u32>) {
-        for number in candidates {
-            if self.row_matches(&self.linked.rows[*number as usize]) {
-                found.push(*number);
-            }
-        }
-    }
-
-    #[inline]
-    fn row_matches(&self, row: &Row) -> bool {
-        self.action_matches(row.action)
-            && self.side_matches(&self.principal, row.principal)
-            && self.side_matches(&self.resource, row.resource)
-    }
-
-    #[inline]
-    fn side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
-        test == ScopeTest::Any || self.side_matches_test(side, test)
-    }
-
-    fn side_matches_test(&self, side: &Side<'_>, test: ScopeTest) -> bool {
-        match test {
-            ScopeTest::Any => true,
-            ScopeTest::Eq(uid) => side.uid == uid,
-            ScopeTest::In(uid) => side.is_in(uid),
-            ScopeTest::Is(ty) => self.names.type_of(side.uid) == Some(ty),
-            ScopeTest::IsIn(ty, uid) => self.names.type_of(side.uid) == Some(ty) && side.is_in(uid),
-        }
-    }
-
-    #[inline]
-    fn action_matches(&self, test: ActionTest) -> bool {
-        match test {
-            ActionTest::Any => true,
-            ActionTest::Eq(uid) => self.action.uid == uid,
-            ActionTest::In(list) => list
-                .of(&self.linked.action_lists)
-                .iter()
-                .any(|uid| self.action.is_in(*uid)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod condition;
 mod machine;
+mod matching;
 mod resolve;
 mod response;
 mod scratch;
@@ -12,6 +13,8 @@ use crate::decision::{Effect, ErrorMode, Outcome};
 use crate::epoch::{Epoch, Segment};
 use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Request, RequestError};
+
+use matching::Candidates;
 
 pub(crate) use machine::{Machine, Resolved};
 pub(crate) use resolve::{Reading, resolve};
@@ -59,8 +62,12 @@ fn collect(machine: &Machine<'_>, findings: &mut Findings) {
         permits,
         forbids,
         errors,
+        failed,
     } = findings;
-    machine.matching(candidates);
+    machine.matching(&mut Candidates {
+        found: candidates,
+        failed,
+    });
     for policy in &*candidates {
         let Some((policy, row)) = machine.in_force(*policy) else {
             continue;
@@ -91,11 +98,13 @@ fn outcome(epoch: &Epoch, mode: ErrorMode, findings: &Findings) -> Outcome {
     }
     let spoiled = match mode {
         ErrorMode::Cedar => false,
-        ErrorMode::DenyOnForbidError => findings
-            .errors
-            .iter()
-            .any(|(policy, _)| epoch.effect(*policy) == Effect::Forbid),
-        ErrorMode::DenyOnAnyError => !findings.errors.is_empty(),
+        ErrorMode::DenyOnForbidError => {
+            let single = findings.errors.iter().map(|(policy, _)| *policy);
+            let several = findings.failed.iter();
+            let mut failed = single.chain(several.map(|failed| failed.any_policy(epoch)));
+            failed.any(|policy| epoch.effect(policy) == Effect::Forbid)
+        }
+        ErrorMode::DenyOnAnyError => !findings.errors.is_empty() || !findings.failed.is_empty(),
     };
     if spoiled {
         Outcome::EvaluationErrors
@@ -110,13 +119,14 @@ pub(crate) fn evaluate_decision<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
     mode: ErrorMode,
-    candidates: &mut Vec<u32>,
+    findings: &mut Findings,
 ) -> bool {
     let mut permitted = false;
-    let mut denied = decide(machine, mode, candidates, &mut permitted);
+    let mut denied = decide(epoch, machine, mode, findings, &mut permitted);
     for segment in later_segments(epoch) {
-        candidates.clear();
-        denied = denied || decide(&machine.on(segment), mode, candidates, &mut permitted);
+        findings.candidates.clear();
+        findings.failed.clear();
+        denied = denied || decide(epoch, &machine.on(segment), mode, findings, &mut permitted);
     }
     permitted && !denied
 }
@@ -124,14 +134,32 @@ pub(crate) fn evaluate_decision<'a>(
 /// Whether a policy of the machine's segment denies.
 #[inline]
 fn decide(
+    epoch: &Epoch,
     machine: &Machine<'_>,
     mode: ErrorMode,
-    candidates: &mut Vec<u32>,
+    findings: &mut Findings,
     permitted: &mut bool,
 ) -> bool {
-    let mut denied = false;
-    machine.matching(candidates);
+    let Findings {
+        candidates, failed, ..
+    } = findings;
+    machine.matching(&mut Candidates {
+        found: candidates,
+        failed,
+    });
+    let spoils = |effect| match mode {
+        ErrorMode::Cedar => false,
+        ErrorMode::DenyOnForbidError => effect == Effect::Forbid,
+        ErrorMode::DenyOnAnyError => true,
+    };
+    let mut failed = failed
+        .iter()
+        .map(|failed| epoch.effect(failed.any_policy(epoch)));
+    let mut denied = failed.any(spoils);
     for policy in &*candidates {
+        if denied {
+            break;
+        }
         let Some((_, row)) = machine.in_force(*policy) else {
             continue;
         };
@@ -144,16 +172,7 @@ fn decide(
             (Ok(false), _) => {}
             (Ok(true), Effect::Permit) => *permitted = true,
             (Ok(true), Effect::Forbid) => denied = true,
-            (Err(_), effect) => {
-                denied = match mode {
-                    ErrorMode::Cedar => false,
-                    ErrorMode::DenyOnForbidError => effect == Effect::Forbid,
-                    ErrorMode::DenyOnAnyError => true,
-                };
-            }
-        }
-        if denied {
-            break;
+            (Err(_), effect) => denied = spoils(effect),
         }
     }
     denied

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::decision::{Decision, Outcome};
-use crate::epoch::{Epoch, Version};
+use crate::epoch::{Epoch, Errors, Version};
 use crate::evidence::{RecordedError, RecordedPolicy};
 use crate::id::PolicyId;
 use crate::request::RequestError;
@@ -72,14 +72,12 @@ impl Response<'_> {
 
     /// The policies that could not be evaluated, in the order of the policy set.
     pub fn errors(&self) -> impl ExactSizeIterator<Item = RecordedError<'_>> {
-        let errors = self
-            .lease
-            .get()
-            .map_or(&[][..], |scratch| &scratch.findings.errors);
         let epoch = self.pin.epoch();
-        errors
-            .iter()
-            .map(move |(policy, raise)| RecordedError::new(epoch, *policy, *raise))
+        let errors = match self.lease.get() {
+            Some(scratch) => scratch.findings.errors(epoch),
+            None => Errors::new(epoch, &[], &[]),
+        };
+        errors.map(move |(policy, raise)| RecordedError::new(epoch, policy, raise))
     }
 
     /// What was wrong with the request, when the outcome is [`Outcome::InvalidRequest`].

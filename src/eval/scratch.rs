@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use bumpalo::Bump;
 
+use crate::epoch::{Epoch, Errors, Failed};
 use crate::request::locals::Locals;
 use crate::value::Raise;
 
@@ -25,7 +26,10 @@ pub(crate) struct Findings {
     pub(crate) candidates: Vec<u32>,
     pub(crate) permits: Vec<u32>,
     pub(crate) forbids: Vec<u32>,
+    /// Errors of single policies.
     pub(crate) errors: Vec<(u32, Raise)>,
+    /// Errors that several policies have in common.
+    pub(crate) failed: Vec<Failed>,
 }
 
 /// A bump arena that settles on one chunk.
@@ -60,6 +64,12 @@ impl Findings {
         self.permits.clear();
         self.forbids.clear();
         self.errors.clear();
+        self.failed.clear();
+    }
+
+    /// The errors of all policies.
+    pub(crate) fn errors<'a>(&'a self, epoch: &'a Epoch) -> Errors<'a> {
+        Errors::new(epoch, &self.errors, &self.failed)
     }
 
     /// The policies that determine the decision: forbids before permits.

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::decision::{Decision, Effect, Outcome};
-use crate::epoch::{Epoch, Version};
+use crate::epoch::{Epoch, Errors, Version};
 use crate::ext::Datetime;
 use crate::id::{EntityUidRef, NodeId, PolicyId};
 use crate::program::{Body, Policy, Program};
@@ -34,7 +34,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) context: Option<ContextView<'a>>,
     pub(crate) outcome: Outcome,
     pub(crate) determining: &'a [u32],
-    pub(crate) errors: &'a [(u32, Raise)],
+    pub(crate) errors: Errors<'a>,
     pub(crate) request_error: Option<&'a RequestError>,
 }
 
@@ -126,8 +126,8 @@ impl<'a> DecisionRecord<'a> {
     /// The policies that could not be evaluated.
     pub fn errors(&self) -> impl ExactSizeIterator<Item = RecordedError<'a>> {
         let epoch = self.epoch;
-        let errors = self.errors.iter();
-        errors.map(|(policy, raise)| RecordedError::new(epoch, *policy, *raise))
+        let errors = self.errors;
+        errors.map(|(policy, raise)| RecordedError::new(epoch, policy, raise))
     }
 
     /// What was wrong with the request, if it could not be decided.

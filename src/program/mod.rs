@@ -5,6 +5,7 @@
 //! force are one program or a few, one behind the other (`epoch::segment`).
 
 mod build;
+mod classes;
 mod digest;
 mod ids;
 mod op;
@@ -19,6 +20,7 @@ use crate::names::Names;
 use crate::value::{Pattern, Stored};
 
 pub(crate) use build::{Mark, NewPolicy, ProgramBuilder, SlotError, Slots, span};
+pub(crate) use classes::Classes;
 pub(crate) use digest::{Digest, SetDigest, Writer as DigestWriter};
 pub(crate) use op::{Node, Span, Var};
 pub(crate) use set::{Change, Dead, ProgramSet};

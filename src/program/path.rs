@@ -92,6 +92,12 @@ impl Program {
             })
     }
 
+    /// The same in one list.
+    pub(crate) fn all_operands(&self, node: &Node) -> impl Iterator<Item = NodeId> {
+        let (fixed, listed) = self.operands(*node);
+        fixed.into_iter().flatten().chain(listed.iter().copied())
+    }
+
     /// A node's operands in the order of evaluation: up to three in place, or a list.
     pub(crate) fn operands(&self, node: Node) -> ([Option<NodeId>; 3], &[NodeId]) {
         let none = &[][..];

@@ -9,6 +9,7 @@
     reason = "a failed assumption must fail the test"
 )]
 
+mod alike;
 mod entities;
 mod entity_updates;
 mod garbage;

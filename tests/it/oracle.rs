@@ -110,13 +110,14 @@ impl World {
 }
 
 /// All optimisations, all but one, none.
-pub(crate) fn tunings() -> [Tuning; 6] {
+pub(crate) fn tunings() -> [Tuning; 7] {
     let all = Tuning::default();
     [
         all,
         all.with_constant_folding(false),
         all.with_shared_expressions(false),
         all.with_scope_index(false),
+        all.with_value_index(false),
         all.with_shared_parsing(false),
         all.with_constant_folding(false)
             .with_shared_expressions(false)

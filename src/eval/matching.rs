@@ -1,0 +1,303 @@
+//! Which policies of a segment can apply to the request.
+
+use crate::epoch::{
+    ActionTest, Beginning, Branch, Buckets, Failed, Filed, Index, Row, ScopeTest, Table, Test,
+    ValueIndex,
+};
+use crate::id::NodeId;
+use crate::program::Span;
+
+use super::condition::Raised;
+use super::machine::{Machine, Side};
+
+/// What can apply: lists, and not a call for each, so that the loops stay small enough for everything in them to be
+/// inlined.
+pub(super) struct Candidates<'f> {
+    /// Numbers of policies, in no order.
+    pub(super) found: &'f mut Vec<u32>,
+    /// What could not be evaluated for several policies at once.
+    pub(super) failed: &'f mut Vec<Failed>,
+}
+
+impl<'a> Machine<'a> {
+    /// A policy that [`Machine::matching`] has found: its number in answers and its row, unless it is no more in
+    /// force.
+    #[inline]
+    pub(crate) fn in_force(&self, number: u32) -> Option<(u32, &'a Row)> {
+        if !self.dead.is_empty() && self.dead.contains(number) {
+            return None;
+        }
+        let row = &self.linked.rows[number as usize];
+        Some((self.first + number, row))
+    }
+
+    /// Collects the segment's policies whose scopes match, except those that the value index knows to be false.
+    #[inline]
+    pub(super) fn matching(&self, to: &mut Candidates<'_>) {
+        match &self.linked.index {
+            Some(index) if self.action_is_indexed(index) => self.matching_indexed(index, to),
+            _ => {
+                for (row, number) in self.linked.rows.iter().zip(0..) {
+                    if self.row_matches(row) {
+                        to.found.push(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the index knows the groups that the action is in. It knows those above stored actions; without a schema
+    /// a request may name any entity as its action, and an overlay may change what is above one.
+    #[inline]
+    fn action_is_indexed(&self, index: &Index) -> bool {
+        (self.action.ancestors.is_empty()
+            || index.covers_actions_of(self.names.type_of(self.action.uid)))
+            && (self.overlay.is_empty() || !self.action_is_overlaid())
+    }
+
+    #[cold]
+    fn action_is_overlaid(&self) -> bool {
+        let mut overlaid = self.overlay.entities().iter();
+        overlaid.any(|entity| self.action.is_in(entity.uid))
+    }
+
+    #[inline]
+    fn matching_indexed(&self, index: &'a Index, to: &mut Candidates<'_>) {
+        let filed = index.action.filed(self.action.uid);
+        to.found.extend_from_slice(filed.certain);
+        self.matching_filed(index, filed, |row| self.row_matches(row), to);
+        self.matching_of(&index.rest, |row| self.row_matches(row), to.found);
+        self.matching_groups(&index.values, &index.rest_groups, to);
+        let (principal, resource) = (&self.principal, &self.resource);
+        self.matching_side(index, &index.principal, principal, to, |row| {
+            self.filed_side_matches(principal, row.principal)
+                && self.action_matches(row.action)
+                && self.side_matches(resource, row.resource)
+        });
+        self.matching_side(index, &index.resource, resource, to, |row| {
+            self.filed_side_matches(resource, row.resource)
+                && self.action_matches(row.action)
+                && self.side_matches(principal, row.principal)
+        });
+    }
+
+    /// What is filed under an entity or under what is above it.
+    #[inline(always)]
+    fn matching_side(
+        &self,
+        index: &'a Index,
+        buckets: &'a Buckets,
+        side: &Side<'a>,
+        to: &mut Candidates<'_>,
+        matches: impl Fn(&Row) -> bool,
+    ) {
+        if buckets.is_empty() {
+            return;
+        }
+        self.matching_filed(index, buckets.filed(side.uid), &matches, to);
+        // Most ancestors have nothing filed under them: the walk over them is kept to a load and a test each.
+        let visit = |above| self.matching_filed(index, buckets.filed(above), &matches, to);
+        match buckets.flat() {
+            Some(flat) => side.ancestors.each(|above| flat.has_bucket(above), visit),
+            None => side
+                .ancestors
+                .each(|above| buckets.has_bucket(above), visit),
+        }
+    }
+
+    #[inline(never)]
+    fn matching_filed(
+        &self,
+        index: &'a Index,
+        filed: Filed<'a>,
+        matches: impl Fn(&Row) -> bool,
+        to: &mut Candidates<'_>,
+    ) {
+        self.matching_of(filed.possible, matches, to.found);
+        self.matching_groups(&index.values, filed.groups, to);
+    }
+
+    #[inline]
+    fn matching_of(
+        &self,
+        candidates: &[u32],
+        matches: impl Fn(&Row) -> bool,
+        found: &mut Vec<u32>,
+    ) {
+        for number in candidates {
+            if matches(&self.linked.rows[*number as usize]) {
+                found.push(*number);
+            }
+        }
+    }
+
+    /// The test of a row that was found under this entity or under one above it: that the one is below the other needs
+    /// no search.
+    #[inline]
+    fn filed_side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
+        match test {
+            ScopeTest::In(_) => true,
+            ScopeTest::Eq(uid) => side.uid == uid,
+            ScopeTest::IsIn(ty, _) => self.names.type_of(side.uid) == Some(ty),
+            // Filed under the action, if at all.
+            ScopeTest::Any | ScopeTest::Is(_) => self.side_matches(side, test),
+        }
+    }
+
+    #[inline]
+    fn matching_groups(&self, values: &'a ValueIndex, groups: &[u32], to: &mut Candidates<'_>) {
+        if !groups.is_empty() {
+            self.search_groups(values, groups, to);
+        }
+    }
+
+    #[inline(never)]
+    fn search_groups(&self, values: &'a ValueIndex, groups: &[u32], to: &mut Candidates<'_>) {
+        for number in groups {
+            let Some((group, branches)) = values.group(*number) else {
+                continue;
+            };
+            if self.row_matches(&self.linked.rows[group.row as usize]) {
+                self.search(values, branches, to);
+            }
+        }
+    }
+
+    /// Recursion is as deep as leading conjuncts are looked at.
+    fn search(&self, values: &'a ValueIndex, branches: &[u32], to: &mut Candidates<'_>) {
+        for number in branches {
+            match values.branch(*number) {
+                Some(Branch::Policies(policies)) => {
+                    to.found.extend_from_slice(values.run(*policies));
+                }
+                Some(Branch::Common { shared, then }) => match self.boolean(shared.node) {
+                    Ok(true) => self.search(values, values.run(*then), to),
+                    Ok(false) => {}
+                    Err(Raised) => self.fail(values, *shared, to),
+                },
+                Some(Branch::Compare {
+                    shared,
+                    test: Test::Equal,
+                    table,
+                }) => match self.operand(shared.node) {
+                    Ok(value) => {
+                        self.search_found(values, table.find(&self.linked.constants, value), to)
+                    }
+                    Err(Raised) => self.fail(values, *shared, to),
+                },
+                Some(Branch::Compare {
+                    shared,
+                    test: Test::Contains,
+                    table,
+                }) => self.search_set(values, *shared, table, to),
+                None => {}
+            }
+        }
+    }
+
+    fn search_found(&self, values: &'a ValueIndex, found: Option<Span>, to: &mut Candidates<'_>) {
+        if let Some(branches) = found {
+            self.search(values, values.run(branches), to);
+        }
+    }
+
+    fn search_set(
+        &self,
+        values: &'a ValueIndex,
+        shared: Beginning,
+        table: &'a Table,
+        to: &mut Candidates<'_>,
+    ) {
+        let Ok(value) = self.operand(shared.node) else {
+            return self.fail(values, shared, to);
+        };
+        let Ok(set) = value.as_set() else {
+            // `contains` itself fails, not its operand: the policies tell.
+            to.found.extend_from_slice(values.run(shared.policies));
+            return;
+        };
+        let constants = &*self.linked.constants;
+        // Whichever is smaller is walked, the other is searched.
+        if set.len() <= table.len() {
+            for item in set.iter() {
+                self.search_found(values, table.find(constants, item), to);
+            }
+        } else {
+            for (literal, branches) in table.iter(constants) {
+                self.search_found(values, set.contains(literal).then_some(branches), to);
+            }
+        }
+    }
+
+    /// What several policies begin with has failed, and they fail with it.
+    #[cold]
+    fn fail(&self, values: &'a ValueIndex, shared: Beginning, to: &mut Candidates<'_>) {
+        let policies = values.run(shared.policies);
+        let conjunct = policies
+            .first()
+            .and_then(|first| self.conjunct(*first, shared));
+        let failed = conjunct.and_then(|conjunct| {
+            Failed::new(
+                self.program,
+                self.first,
+                shared,
+                conjunct,
+                self.raised.get(),
+            )
+        });
+        let Some(failed) = failed else {
+            to.found.extend_from_slice(policies);
+            return;
+        };
+        let in_force = match self.dead.is_empty() {
+            true => policies.len(),
+            false => {
+                let dead = |number: &&u32| !self.dead.contains(**number);
+                policies.iter().filter(dead).count()
+            }
+        };
+        if in_force > 0 {
+            to.failed.push(failed.with_len(in_force));
+        }
+    }
+
+    fn conjunct(&self, policy: u32, shared: Beginning) -> Option<NodeId> {
+        let row = self.linked.rows.get(policy as usize)?;
+        let conjuncts = self.program.children(row.conjuncts);
+        conjuncts.get(shared.conjunct as usize).copied()
+    }
+
+    #[inline]
+    fn row_matches(&self, row: &Row) -> bool {
+        self.action_matches(row.action)
+            && self.side_matches(&self.principal, row.principal)
+            && self.side_matches(&self.resource, row.resource)
+    }
+
+    #[inline]
+    fn side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
+        test == ScopeTest::Any || self.side_matches_test(side, test)
+    }
+
+    fn side_matches_test(&self, side: &Side<'_>, test: ScopeTest) -> bool {
+        match test {
+            ScopeTest::Any => true,
+            ScopeTest::Eq(uid) => side.uid == uid,
+            ScopeTest::In(uid) => side.is_in(uid),
+            ScopeTest::Is(ty) => self.names.type_of(side.uid) == Some(ty),
+            ScopeTest::IsIn(ty, uid) => self.names.type_of(side.uid) == Some(ty) && side.is_in(uid),
+        }
+    }
+
+    #[inline]
+    fn action_matches(&self, test: ActionTest) -> bool {
+        match test {
+            ActionTest::Any => true,
+            ActionTest::Eq(uid) => self.action.uid == uid,
+            ActionTest::In(list) => list
+                .of(&self.linked.action_lists)
+                .iter()
+                .any(|uid| self.action.is_in(*uid)),
+        }
+    }
+}
