@@ -23,7 +23,7 @@ use crate::program::{Dead, Program, ProgramSet};
 use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::TableFull;
 
-pub(crate) use index::{Buckets, Filed, Index};
+pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 

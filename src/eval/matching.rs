@@ -1,8 +1,8 @@
 //! Which policies of a segment can apply to the request.
 
 use crate::epoch::{
-    ActionTest, Beginning, Branch, Buckets, Failed, Filed, Index, Row, ScopeTest, Table, Test,
-    ValueIndex,
+    ActionBits, ActionTest, Beginning, Branch, Entry, Failed, Filed, Index, IndexSide, Row,
+    ScopeTest, Table, Test, UNKNOWN, ValueIndex,
 };
 use crate::id::NodeId;
 use crate::program::Span;
@@ -63,45 +63,47 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn matching_indexed(&self, index: &'a Index, to: &mut Candidates<'_>) {
+        // What is filed under the action is for it.
         let filed = index.action.filed(self.action.uid);
-        to.found.extend_from_slice(filed.certain);
-        self.matching_filed(index, filed, |row| self.row_matches(row), to);
-        self.matching_of(&index.rest, |row| self.row_matches(row), to.found);
+        for run in filed.runs {
+            self.matching_entries(filed.policies(run), to.found);
+        }
+        self.matching_groups(&index.values, filed.groups, to);
+        self.matching_entries(&index.rest, to.found);
         self.matching_groups(&index.values, &index.rest_groups, to);
-        let (principal, resource) = (&self.principal, &self.resource);
-        self.matching_side(index, &index.principal, principal, to, |row| {
-            self.filed_side_matches(principal, row.principal)
-                && self.action_matches(row.action)
-                && self.side_matches(resource, row.resource)
-        });
-        self.matching_side(index, &index.resource, resource, to, |row| {
-            self.filed_side_matches(resource, row.resource)
-                && self.action_matches(row.action)
-                && self.side_matches(principal, row.principal)
-        });
+        for (filed, side) in [
+            (&index.principal, &self.principal),
+            (&index.resource, &self.resource),
+        ] {
+            if !filed.is_empty() {
+                self.matching_side(index, filed, side, to);
+            }
+        }
     }
 
     /// What is filed under an entity or under what is above it.
-    #[inline(always)]
+    #[inline(never)]
     fn matching_side(
         &self,
         index: &'a Index,
-        buckets: &'a Buckets,
+        filed: &'a IndexSide,
         side: &Side<'a>,
         to: &mut Candidates<'_>,
-        matches: impl Fn(&Row) -> bool,
     ) {
-        if buckets.is_empty() {
+        let actions = index.actions.of(self.action.uid);
+        if !filed.exact.is_empty() {
+            self.matching_filed(index, filed.exact.filed(side.uid), actions, to);
+        }
+        let within = &filed.within;
+        if within.is_empty() {
             return;
         }
-        self.matching_filed(index, buckets.filed(side.uid), &matches, to);
+        self.matching_filed(index, within.filed(side.uid), actions, to);
         // Most ancestors have nothing filed under them: the walk over them is kept to a load and a test each.
-        let visit = |above| self.matching_filed(index, buckets.filed(above), &matches, to);
-        match buckets.flat() {
+        let visit = |above| self.matching_filed(index, within.filed(above), actions, to);
+        match within.flat() {
             Some(flat) => side.ancestors.each(|above| flat.has_bucket(above), visit),
-            None => side
-                .ancestors
-                .each(|above| buckets.has_bucket(above), visit),
+            None => side.ancestors.each(|above| within.has_bucket(above), visit),
         }
     }
 
@@ -110,38 +112,43 @@ impl<'a> Machine<'a> {
         &self,
         index: &'a Index,
         filed: Filed<'a>,
-        matches: impl Fn(&Row) -> bool,
+        actions: ActionBits<'a>,
         to: &mut Candidates<'_>,
     ) {
-        self.matching_of(filed.possible, matches, to.found);
+        for run in filed.runs {
+            if actions.has(run.actions) {
+                self.matching_entries(filed.policies(run), to.found);
+            } else if run.actions == UNKNOWN {
+                self.matching_rows(filed.policies(run), to.found);
+            }
+        }
         self.matching_groups(&index.values, filed.groups, to);
     }
 
-    #[inline]
-    fn matching_of(
-        &self,
-        candidates: &[u32],
-        matches: impl Fn(&Row) -> bool,
-        found: &mut Vec<u32>,
-    ) {
-        for number in candidates {
-            if matches(&self.linked.rows[*number as usize]) {
-                found.push(*number);
+    /// Tests all of the scopes.
+    #[cold]
+    fn matching_rows(&self, entries: &[Entry], found: &mut Vec<u32>) {
+        for entry in entries {
+            let row = &self.linked.rows[entry.row as usize];
+            if self.action_matches(row.action) && self.entry_matches(entry) {
+                found.push(entry.row);
             }
         }
     }
 
-    /// The test of a row that was found under this entity or under one above it: that the one is below the other needs
-    /// no search.
     #[inline]
-    fn filed_side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
-        match test {
-            ScopeTest::In(_) => true,
-            ScopeTest::Eq(uid) => side.uid == uid,
-            ScopeTest::IsIn(ty, _) => self.names.type_of(side.uid) == Some(ty),
-            // Filed under the action, if at all.
-            ScopeTest::Any | ScopeTest::Is(_) => self.side_matches(side, test),
+    fn matching_entries(&self, entries: &[Entry], found: &mut Vec<u32>) {
+        for entry in entries {
+            if self.entry_matches(entry) {
+                found.push(entry.row);
+            }
         }
+    }
+
+    #[inline]
+    fn entry_matches(&self, entry: &Entry) -> bool {
+        self.side_matches(&self.principal, entry.principal)
+            && self.side_matches(&self.resource, entry.resource)
     }
 
     #[inline]
