@@ -1,5 +1,6 @@
 //! Evidence: the record of a decision, and the plug that records go to.
 
+pub mod log;
 mod record;
 mod sinks;
 
@@ -95,7 +96,7 @@ impl<S: DecisionSink + ?Sized> DecisionSink for std::sync::Arc<S> {
 #[derive(Debug)]
 pub struct SinkError {
     message: Option<String>,
-    source: Option<std::io::Error>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl SinkError {
@@ -106,14 +107,18 @@ impl SinkError {
             source: None,
         }
     }
+
+    pub(crate) fn because(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            message: None,
+            source: Some(Box::new(source)),
+        }
+    }
 }
 
 impl From<std::io::Error> for SinkError {
     fn from(source: std::io::Error) -> Self {
-        Self {
-            message: None,
-            source: Some(source),
-        }
+        Self::because(source)
     }
 }
 
@@ -129,6 +134,6 @@ impl fmt::Display for SinkError {
 
 impl std::error::Error for SinkError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_ref().map(|source| &**source as _)
     }
 }

@@ -471,7 +471,14 @@ impl<T: fmt::Display> Serialize for Text<'_, T> {
     }
 }
 
-struct Timestamp(SystemTime);
+/// A time as Cedar writes datetimes; nothing, where that cannot say it.
+pub(super) struct Timestamp(pub(super) SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Datetime::try_from(self.0).map_or(Ok(()), |time| time.fmt(f))
+    }
+}
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
