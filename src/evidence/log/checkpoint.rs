@@ -89,3 +89,49 @@ impl Checkpoint {
         &self.time
     }
 }
+
+/// Signatures: ed25519 (RFC 8032) over format, count, head and time.
+#[cfg(feature = "signed-checkpoints")]
+impl Checkpoint {
+    /// The checkpoint with a signature by a secret key, its 32 bytes.
+    #[must_use]
+    pub fn signed(mut self, secret_key: &[u8; 32]) -> Self {
+        use ed25519_dalek::Signer;
+        let key = ed25519_dalek::SigningKey::from_bytes(secret_key);
+        self.signature = Some(key.sign(self.message().as_bytes()).to_string());
+        self
+    }
+
+    /// Checks that the checkpoint was signed by the holder of a key, given as the 32 bytes of the public key.
+    ///
+    /// [`verify`] looks at no signatures: call this first.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is no signature or another one, or when the bytes are no public key.
+    pub fn check_signature(&self, public_key: &[u8; 32]) -> Result<(), LogError> {
+        let bad =
+            |why: &str| LogError::new(LogErrorKind::BadCheckpoint, Path::new("")).because(why);
+        let signature = self
+            .signature
+            .as_deref()
+            .ok_or_else(|| bad("it is not signed"))?;
+        let signature: ed25519_dalek::Signature = signature
+            .parse()
+            .map_err(|_| bad("its signature is malformed"))?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(public_key)
+            .map_err(|_| bad("the public key is malformed"))?;
+        key.verify_strict(self.message().as_bytes(), &signature)
+            .map_err(|_| bad("its signature is another one's or of something else"))
+    }
+
+    fn message(&self) -> String {
+        let Self {
+            format,
+            count,
+            head,
+            time,
+            ..
+        } = self;
+        format!("duramen checkpoint {format}\n{count}\n{head}\n{time}\n")
+    }
+}

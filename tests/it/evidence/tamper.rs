@@ -284,6 +284,39 @@ fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
     }
 }
 
+#[cfg(feature = "signed-checkpoints")]
+#[test]
+fn signatures_bind_every_member() {
+    let (scratch, _) = small_log();
+    let secret = [7; 32];
+    let public = ed25519_dalek::SigningKey::from_bytes(&secret)
+        .verifying_key()
+        .to_bytes();
+    let plain = Checkpoint::of(scratch.path()).unwrap();
+    assert!(plain.check_signature(&public).is_err());
+    let signed = plain.clone().signed(&secret);
+    let read = Checkpoint::from_json(&signed.to_json()).unwrap();
+    read.check_signature(&public).unwrap();
+    assert!(verify(scratch.path(), Some(&read)).unwrap().is_fine());
+    let other = ed25519_dalek::SigningKey::from_bytes(&[8; 32])
+        .verifying_key()
+        .to_bytes();
+    assert!(read.check_signature(&other).is_err());
+    let json: serde_json::Value = serde_json::from_str(&signed.to_json()).unwrap();
+    for (member, value) in [
+        ("count", serde_json::json!(6)),
+        ("head", serde_json::json!("0".repeat(64))),
+        ("time", serde_json::json!("2020-01-01T00:00:00.000Z")),
+        ("signature", serde_json::json!("0".repeat(128))),
+        ("signature", serde_json::json!("x")),
+    ] {
+        let mut forged = json.clone();
+        forged[member] = value;
+        let forged = Checkpoint::from_json(&forged.to_string()).unwrap();
+        assert!(forged.check_signature(&public).is_err(), "{member}");
+    }
+}
+
 #[test]
 fn a_line_without_end_is_not_read_into_memory() {
     let scratch = Scratch::new();
