@@ -91,6 +91,9 @@ use writer::{Lines, Writer};
 /// The longest line of a log, without its line break. The record of a decision whose line would be longer is not kept.
 pub const MAX_LINE_BYTES: usize = 8 << 20;
 
+/// How many bytes are written at once, roughly, when several records are.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// A sink that keeps records in a hash-chained log on disk. See the [module's documentation](self).
 ///
 /// The deciding thread writes, and under [`SyncPolicy::EachRecord`] waits for the disk. Nothing is allocated once the
@@ -205,20 +208,64 @@ impl DecisionSink for DurableLog {
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
         Ok(self.append(|lines| add(lines, record))?)
     }
+
+    /// Written, and under [`SyncPolicy::EachRecord`] synced, together: all of them are acknowledged at once.
+    fn record_batch(
+        &self,
+        records: &[DecisionRecord<'_>],
+        kept: &mut usize,
+    ) -> Result<(), SinkError> {
+        while let Some(rest) = records.get(*kept..).filter(|rest| !rest.is_empty()) {
+            let mut added = 0;
+            let mut failure = None;
+            self.append(|lines| {
+                for record in rest {
+                    if lines.bytes() > BATCH_BYTES {
+                        break;
+                    }
+                    if let Err(error) = add(lines, record) {
+                        failure = Some(error);
+                        break;
+                    }
+                    added += 1;
+                }
+                Ok(())
+            })?;
+            *kept += added;
+            if let Some(error) = failure {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        Ok(self.append(|lines| lines.event(&Event::Gap(Gap { lost })))?)
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        Ok(self.sync()?)
+    }
 }
 
 /// The record's line, and before it one that tells of lost ones.
 fn add(lines: &mut Lines<'_>, record: &DecisionRecord<'_>) -> Result<(), LogError> {
-    let lost = record.lost_before();
-    if lost > 0 {
-        lines.event(&Event::Gap(Gap { lost }))?;
-    }
-    lines.decision(|out| serde_json::to_writer(out, record).map_err(LogError::not_written))
+    lines.all_or_none(|lines| {
+        let lost = record.lost_before();
+        if lost > 0 {
+            lines.event(&Event::Gap(Gap { lost }))?;
+        }
+        lines.decision(|out| serde_json::to_writer(out, record).map_err(LogError::not_written))
+    })
 }
 
 impl From<LogError> for SinkError {
     fn from(error: LogError) -> Self {
-        Self::because(error)
+        let only_the_record = error.kind() == LogErrorKind::NotALine;
+        Self {
+            only_the_record,
+            ..Self::because(error)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::event::Event;
 use super::options::{LogOptions, SyncPolicy};
 use super::segment;
 use super::storage::{Appendable, Storage};
-use super::{LogError, LogErrorKind, MAX_LINE_BYTES};
+use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
 
 /// The one that writes.
 pub(super) struct Writer {
@@ -89,32 +89,40 @@ pub(super) struct Lines<'w> {
 }
 
 impl Lines<'_> {
+    /// How many bytes there are.
+    pub(super) fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what `add` has added when it fails.
+    pub(super) fn all_or_none(
+        &mut self,
+        add: impl FnOnce(&mut Self) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let before = (self.out.len(), *self.head, self.count);
+        let added = add(self);
+        if added.is_err() {
+            self.out.truncate(before.0);
+            (*self.head, self.count) = (before.1, before.2);
+        }
+        added
+    }
+
     /// Adds the line of a decision, which `write` writes as a JSON object.
     pub(super) fn decision(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         let start = self.out.len();
-        let before = *self.head;
-        let written = write(self.out).and_then(|()| {
-            let sealed = self.head.seal(self.out, start, EntryKind::Decision);
-            // The line break is not counted.
-            if sealed && self.out.len() - start <= MAX_LINE_BYTES + 1 {
-                return Ok(());
-            }
-            Err(LogError::new(
-                LogErrorKind::NotALine,
-                std::path::Path::new(""),
-            ))
-        });
-        match written {
-            Ok(()) => self.count += 1,
-            Err(_) => {
-                self.out.truncate(start);
-                *self.head = before;
-            }
+        write(self.out)?;
+        let sealed = self.head.seal(self.out, start, EntryKind::Decision);
+        // The line break is not counted.
+        if !sealed || self.out.len() - start > MAX_LINE_BYTES + 1 {
+            let nowhere = std::path::Path::new("");
+            return Err(LogError::new(LogErrorKind::NotALine, nowhere));
         }
-        written
+        self.count += 1;
+        Ok(())
     }
 
     /// Adds a line of the log's own.
@@ -164,6 +172,9 @@ impl Writer {
         let made = make(&mut lines);
         let count = lines.count;
         let appended = made.and_then(|()| self.write(&out, count, head));
+        // What one record may need is not kept for all.
+        out.clear();
+        out.shrink_to(2 * BATCH_BYTES);
         self.lines = out;
         appended
     }
@@ -189,6 +200,9 @@ impl Writer {
     }
 
     fn write(&mut self, lines: &[u8], count: u64, head: Head) -> Result<(), LogError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let segment = &mut self.segment;
         if let Err(error) = segment.file.write_all(lines) {
             let path = self.storage.path().join(&segment.name);
@@ -233,6 +247,7 @@ impl Writer {
         }
         segment.synced = segment.bytes;
         segment.unsynced.clear();
+        segment.unsynced.shrink_to(2 * BATCH_BYTES);
         segment.unsynced_lines = 0;
         segment.unsynced_since = None;
         Ok(())

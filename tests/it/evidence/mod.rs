@@ -2,6 +2,7 @@
 
 mod crash;
 mod keeping;
+mod queue;
 mod tamper;
 
 use std::path::{Path, PathBuf};
