@@ -1,6 +1,8 @@
 //! Evidence: the record of a decision, and the plug that records go to.
 
 mod copied;
+mod fan_out;
+mod filter;
 pub mod log;
 mod queue;
 mod record;
@@ -9,6 +11,8 @@ mod sinks;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use fan_out::FanOut;
+pub use filter::{Filter, FilterSink, Sample};
 pub use queue::QueueSink;
 pub use record::{ContextView, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{

@@ -18,6 +18,7 @@ use crate::request::{Request, RequestError, TraceIds};
 use crate::value::arena::NameText;
 use crate::value::{ErrorKind, Raise, Record, Value, View};
 
+use super::Wants;
 use super::copied::{Copied, First};
 
 /// The number of the record format that is written. Fields may be added under the same number.
@@ -43,6 +44,17 @@ pub struct DecisionRecord<'a> {
 }
 
 impl<'a> DecisionRecord<'a> {
+    /// The record without what a sink that wants this does not want.
+    pub(super) fn reduced_to(&self, wants: Wants) -> Self {
+        match wants {
+            Wants::DecisionsWithInputs => *self,
+            Wants::Nothing | Wants::Decisions => Self {
+                context: None,
+                ..*self
+            },
+        }
+    }
+
     /// The number of the record format, 1.
     pub fn format(&self) -> u32 {
         FORMAT

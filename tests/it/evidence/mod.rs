@@ -3,6 +3,7 @@
 mod crash;
 mod keeping;
 mod queue;
+mod routing;
 mod tamper;
 
 use std::path::{Path, PathBuf};
