@@ -1,4 +1,17 @@
 //! Evidence: the record of a decision, and the plug that records go to.
+//!
+//! | sink | does |
+//! |---|---|
+//! | [`log::DurableLog`] | keeps records on disk, chained by hashes that show tampering |
+//! | [`JsonLinesSink`] | writes each record as a line of JSON |
+//! | [`MemorySink`] | keeps the last records, for tests |
+//! | [`NoSink`] | wants nothing |
+//! | [`QueueSink`] | puts a queue and a thread in front of a sink |
+//! | [`FanOut`] | gives records to several sinks |
+//! | [`FilterSink`] | gives a sink some of the records |
+//!
+//! Anything else is an implementation of [`DecisionSink`]. What becomes of a decision whose record cannot be kept is the
+//! sink's [`Delivery`] class.
 
 mod copied;
 mod fan_out;
