@@ -76,6 +76,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use chain::LineHash;
 pub use checkpoint::Checkpoint;
@@ -91,13 +92,18 @@ use writer::{Lines, Writer};
 /// The longest line of a log, without its line break. The record of a decision whose line would be longer is not kept.
 pub const MAX_LINE_BYTES: usize = 8 << 20;
 
+/// How long the thread that syncs batches leaves a log alone that has failed, at least: it must not keep the lock from
+/// deciding threads.
+const REST: Duration = Duration::from_millis(10);
+
 /// How many bytes are written at once, roughly, when several records are.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A sink that keeps records in a hash-chained log on disk. See the [module's documentation](self).
 ///
-/// The deciding thread writes, and under [`SyncPolicy::EachRecord`] waits for the disk. Nothing is allocated once the
-/// log's buffers have grown, except where a segment begins.
+/// The deciding thread writes, and waits for the disk: under [`SyncPolicy::EachRecord`] at each record, otherwise while a
+/// batch is synced. A [`QueueSink`](super::QueueSink) in front of the log takes both from it. Nothing is allocated once
+/// the log's buffers have grown, except where a segment begins.
 ///
 /// When it is dropped, what is unsynced is synced; errors of that only [`DurableLog::sync`] tells.
 #[derive(Debug)]
@@ -284,9 +290,12 @@ impl Shared {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(time) if time.is_zero() => {
-                    // What fails is repaired later; what is unsynced stays so, and records are refused until then.
-                    let _ = state.writer.sync();
-                    state
+                    if state.writer.sync().is_ok() {
+                        continue;
+                    }
+                    // What failed is repaired later; what is unsynced stays so, and records are refused until then.
+                    let waited = self.changed.wait_timeout(state, REST);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 Some(time) => {
                     let waited = self.changed.wait_timeout(state, time);

@@ -16,8 +16,9 @@ use super::{DurableLog, LogError};
 pub enum SyncPolicy {
     /// Before a record counts as taken. A crash of the machine loses no record that was.
     EachRecord,
-    /// Before `records` records are unsynced and before `within` has passed since the first of them was written. A crash of
-    /// the machine loses at most those.
+    /// Before `records` records (or 16 MiB) are unsynced and before `within` has passed since the first of them was
+    /// written. A crash of the machine loses at most those. What is unsynced is also kept in memory, to be written again
+    /// when a sync fails.
     Batch {
         /// How many records may be unsynced.
         records: u64,

@@ -9,6 +9,9 @@ use super::segment;
 use super::storage::{Appendable, Storage};
 use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
 
+/// How much is kept in memory to be written again when a sync fails: long records must not take all there is.
+const UNSYNCED_BYTES: usize = 16 << 20;
+
 /// The one that writes.
 pub(super) struct Writer {
     pub(super) storage: Box<dyn Storage>,
@@ -218,7 +221,9 @@ impl Writer {
                 segment.unsynced.extend_from_slice(lines);
                 segment.unsynced_lines += count;
                 let since = *segment.unsynced_since.get_or_insert_with(Instant::now);
-                segment.unsynced_lines >= records || since.elapsed() >= within
+                segment.unsynced_lines >= records
+                    || since.elapsed() >= within
+                    || segment.unsynced.len() >= UNSYNCED_BYTES
             }
             SyncPolicy::Never => {
                 segment.synced = segment.bytes;

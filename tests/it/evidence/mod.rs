@@ -4,6 +4,7 @@ mod crash;
 mod keeping;
 mod queue;
 mod routing;
+mod schema;
 mod tamper;
 
 use std::path::{Path, PathBuf};

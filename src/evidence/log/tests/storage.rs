@@ -121,8 +121,7 @@ impl Storage for Faulty {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.faults.check(Call::SyncNames)?;
-        self.directory.sync()
+        self.faults.check(Call::SyncNames)
     }
 }
 
@@ -169,9 +168,10 @@ impl Write for FaultyFile {
 impl Appendable for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         match self.faults.ask(Call::Sync) {
+            // Not really: what survives the machine is not what is tested, and a real sync takes milliseconds.
             Fault::None => {
                 self.synced = self.bytes;
-                self.file.sync()
+                Ok(())
             }
             Fault::Forgets => {
                 self.file.set_len(self.synced)?;
