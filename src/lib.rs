@@ -82,6 +82,7 @@
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | keep evidence of decisions | [`evidence`] |
+//! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
 //! | make evaluation errors deny | [`ErrorMode`] |
 //! | bound what is accepted | [`Limits`] |
 //!

@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
+use duramen::evidence::log::{DurableLog, SyncPolicy};
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, NoSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, NoSink, QueueSink, SinkError, Wants,
 };
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
@@ -626,7 +627,26 @@ fn with_sink(sink: impl DecisionSink + 'static) -> Authorizer {
 #[test]
 fn sinks() {
     let context = typed_context();
-    let sinks: [(&str, Box<dyn DecisionSink>); 3] = [
+    let directory = std::env::temp_dir().join(format!("duramen-alloc-{}", std::process::id()));
+    let log = |name: &str, sync| {
+        DurableLog::options(directory.join(name))
+            .sync(sync)
+            .open()
+            .unwrap()
+    };
+    // As many slots as are warm after the first runs.
+    let queue = |sink| QueueSink::with_delivery(sink, WARM_UP / 2, Delivery::Block);
+    let sinks: [(&str, Box<dyn DecisionSink>); 7] = [
+        ("log, unsynced", Box::new(log("never", SyncPolicy::Never))),
+        ("log, synced", Box::new(log("each", SyncPolicy::EachRecord))),
+        (
+            "queue",
+            Box::new(queue(JsonLinesSink::new(ring())).unwrap()),
+        ),
+        (
+            "queue without inputs",
+            Box::new(queue(JsonLinesSink::new(ring()).without_inputs()).unwrap()),
+        ),
         ("no sink", Box::new(NoSink)),
         ("JSON lines", Box::new(JsonLinesSink::new(ring()))),
         (
@@ -645,6 +665,7 @@ fn sinks() {
         every_way(what, &authorizer, &request, Outcome::Allowed);
         every_way(what, &authorizer, &view("eve"), Outcome::Forbidden);
     }
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

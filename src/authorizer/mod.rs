@@ -410,10 +410,8 @@ impl Authorizer {
         resolved: &Resolved<'a>,
         names: RequestNames<'a>,
     ) -> Option<ContextView<'a>> {
-        (self.inner.settings.wants == Wants::DecisionsWithInputs).then_some(ContextView {
-            record: resolved.context,
-            names,
-        })
+        (self.inner.settings.wants == Wants::DecisionsWithInputs)
+            .then(|| ContextView::new(resolved.context, names))
     }
 
     /// Hands the record to the sink. What becomes of the decision when it is not kept, the sink has said.
@@ -441,7 +439,7 @@ impl Authorizer {
             .lost
             .fetch_add(record.lost_before + 1, Ordering::Relaxed);
         match inner.settings.delivery {
-            Delivery::CountLoss => outcome,
+            Delivery::CountLoss | Delivery::Block => outcome,
             Delivery::DenyIfNotKept if outcome == Outcome::Allowed => Outcome::EvidenceNotKept,
             Delivery::DenyIfNotKept => outcome,
         }
@@ -477,7 +475,7 @@ struct Made<'r> {
 }
 
 impl<'r> Made<'r> {
-    fn record(self, epoch: &'r Epoch, request: &'r Request<'r>) -> DecisionRecord<'r> {
+    fn record(self, epoch: &'r Arc<Epoch>, request: &'r Request<'r>) -> DecisionRecord<'r> {
         DecisionRecord {
             instance: self.instance,
             sequence: self.sequence,

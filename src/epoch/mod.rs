@@ -1,7 +1,8 @@
 //! Epochs: the policies and entities that are in force together.
 //!
 //! A decision pins one epoch at its start and reads nothing else; publishing swaps the whole epoch at once.
-//! All that threads share while they decide is here; the authorizer adds one counter, of lost records.
+//! All that threads share while they decide is here; the authorizer adds one counter, of lost records, and sinks what they
+//! need.
 
 mod index;
 mod link;

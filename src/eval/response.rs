@@ -15,12 +15,12 @@ use super::scratch::Lease;
 /// A pinned epoch.
 pub(crate) enum Pin<'e> {
     Guard(arc_swap::Guard<Arc<Epoch>>),
-    Borrowed(&'e Epoch),
+    Borrowed(&'e Arc<Epoch>),
 }
 
 impl Pin<'_> {
     #[inline]
-    pub(crate) fn epoch(&self) -> &Epoch {
+    pub(crate) fn epoch(&self) -> &Arc<Epoch> {
         match self {
             Self::Guard(guard) => guard,
             Self::Borrowed(epoch) => epoch,

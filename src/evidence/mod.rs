@@ -1,10 +1,32 @@
 //! Evidence: the record of a decision, and the plug that records go to.
+//!
+//! | sink | does |
+//! |---|---|
+//! | [`log::DurableLog`] | keeps records on disk, chained by hashes that show tampering |
+//! | [`JsonLinesSink`] | writes each record as a line of JSON |
+//! | [`MemorySink`] | keeps the last records, for tests |
+//! | [`NoSink`] | wants nothing |
+//! | [`QueueSink`] | puts a queue and a thread in front of a sink |
+//! | [`FanOut`] | gives records to several sinks |
+//! | [`FilterSink`] | gives a sink some of the records |
+//!
+//! Anything else is an implementation of [`DecisionSink`]. What becomes of a decision whose record cannot be kept is the
+//! sink's [`Delivery`] class.
 
+mod copied;
+mod fan_out;
+mod filter;
+pub mod log;
+mod queue;
 mod record;
 mod sinks;
 
+use std::borrow::Cow;
 use std::fmt;
 
+pub use fan_out::FanOut;
+pub use filter::{Filter, FilterSink, Sample};
+pub use queue::QueueSink;
 pub use record::{ContextView, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{
     JsonLinesSink, MemorySink, NoSink, OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,
@@ -29,6 +51,9 @@ pub enum Delivery {
     /// The decision stands; the loss is counted, and the next record that is kept tells how many are missing.
     #[default]
     CountLoss,
+    /// As long as there is no room for the record, the sink keeps the deciding thread waiting. Where it has to give up, the
+    /// loss is counted. Only sinks that have something to wait for do: see [`QueueSink`].
+    Block,
     /// Nothing is allowed without evidence: the decision is a deny with
     /// [`Outcome::EvidenceNotKept`](crate::Outcome::EvidenceNotKept).
     DenyIfNotKept,
@@ -74,6 +99,42 @@ pub trait DecisionSink: Send + Sync {
     /// When the record could not be kept. What that means for the decision, [`DecisionSink::delivery`] says. A
     /// sink that panics counts as one that failed.
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError>;
+
+    /// Takes several records, in order, and counts in `kept` those that it has kept, from the first on: also when it
+    /// fails or panics at one of them. Then the ones behind that one have not been looked at.
+    ///
+    /// What a [`QueueSink`] calls. Sinks that can do better than one by one implement it.
+    ///
+    /// # Errors
+    /// When the record after those that were counted could not be kept.
+    fn record_batch(
+        &self,
+        records: &[DecisionRecord<'_>],
+        kept: &mut usize,
+    ) -> Result<(), SinkError> {
+        for record in records {
+            self.record(record)?;
+            *kept += 1;
+        }
+        Ok(())
+    }
+
+    /// Is told of records that were lost when there is no record any more to tell it.
+    ///
+    /// # Errors
+    /// When that could not be kept. A sink that has no place for it ignores it.
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        let _ = lost;
+        Ok(())
+    }
+
+    /// Brings what was taken to where it is safe, as far as the sink can.
+    ///
+    /// # Errors
+    /// When that is not sure.
+    fn flush(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// A shared sink is a sink: the caller keeps one handle and the authorizer the other.
@@ -89,31 +150,67 @@ impl<S: DecisionSink + ?Sized> DecisionSink for std::sync::Arc<S> {
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
         (**self).record(record)
     }
+
+    fn record_batch(
+        &self,
+        records: &[DecisionRecord<'_>],
+        kept: &mut usize,
+    ) -> Result<(), SinkError> {
+        (**self).record_batch(records, kept)
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        (**self).record_loss(lost)
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        (**self).flush()
+    }
 }
 
 /// A record that a sink could not keep.
 #[derive(Debug)]
 pub struct SinkError {
-    message: Option<String>,
-    source: Option<std::io::Error>,
+    message: Option<Cow<'static, str>>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    only_the_record: bool,
 }
 
 impl SinkError {
     /// A failure with its reason.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: Some(message.into()),
             source: None,
+            only_the_record: false,
+        }
+    }
+
+    /// A failure that has to do with this record alone: to try it again is no use, and others may be kept.
+    pub fn of_this_record(message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            only_the_record: true,
+            ..Self::new(message)
+        }
+    }
+
+    /// Whether the failure has to do with the record alone.
+    pub fn concerns_only_the_record(&self) -> bool {
+        self.only_the_record
+    }
+
+    pub(crate) fn because(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            message: None,
+            source: Some(Box::new(source)),
+            only_the_record: false,
         }
     }
 }
 
 impl From<std::io::Error> for SinkError {
     fn from(source: std::io::Error) -> Self {
-        Self {
-            message: None,
-            source: Some(source),
-        }
+        Self::because(source)
     }
 }
 
@@ -129,6 +226,6 @@ impl fmt::Display for SinkError {
 
 impl std::error::Error for SinkError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_ref().map(|source| &**source as _)
     }
 }

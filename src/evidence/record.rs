@@ -1,6 +1,7 @@
 //! The record of a decision.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -10,11 +11,15 @@ use crate::decision::{Decision, Effect, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
 use crate::ext::Datetime;
 use crate::id::{EntityUidRef, NodeId, PolicyId};
+use crate::names::Names;
 use crate::program::{Body, Policy, Program};
 use crate::request::locals::RequestNames;
 use crate::request::{Request, RequestError, TraceIds};
 use crate::value::arena::NameText;
 use crate::value::{ErrorKind, Raise, Record, Value, View};
+
+use super::Wants;
+use super::copied::{Copied, First};
 
 /// The number of the record format that is written. Fields may be added under the same number.
 const FORMAT: u32 = 1;
@@ -29,7 +34,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) lost_before: u64,
     pub(crate) time: SystemTime,
     pub(crate) duration: Duration,
-    pub(crate) epoch: &'a Epoch,
+    pub(crate) epoch: &'a Arc<Epoch>,
     pub(crate) request: &'a Request<'a>,
     pub(crate) context: Option<ContextView<'a>>,
     pub(crate) outcome: Outcome,
@@ -39,6 +44,17 @@ pub struct DecisionRecord<'a> {
 }
 
 impl<'a> DecisionRecord<'a> {
+    /// The record without what a sink that wants this does not want.
+    pub(super) fn reduced_to(&self, wants: Wants) -> Self {
+        match wants {
+            Wants::DecisionsWithInputs => *self,
+            Wants::Nothing | Wants::Decisions => Self {
+                context: None,
+                ..*self
+            },
+        }
+    }
+
     /// The number of the record format, 1.
     pub fn format(&self) -> u32 {
         FORMAT
@@ -359,30 +375,56 @@ impl fmt::Display for PathText<'_> {
 
 /// A context, readable as Cedar JSON: serialize it with any serde format.
 #[derive(Clone, Copy)]
-pub struct ContextView<'a> {
-    pub(crate) record: Record<'a>,
-    pub(crate) names: RequestNames<'a>,
+pub struct ContextView<'a>(Contents<'a>);
+
+#[derive(Clone, Copy)]
+enum Contents<'a> {
+    /// In the decision's own memory.
+    Borrowed {
+        record: Record<'a>,
+        names: RequestNames<'a>,
+    },
+    Copied {
+        copied: &'a Copied,
+        names: &'a Names,
+    },
+}
+
+impl<'a> ContextView<'a> {
+    pub(crate) fn new(record: Record<'a>, names: RequestNames<'a>) -> Self {
+        Self(Contents::Borrowed { record, names })
+    }
+
+    pub(super) fn copied(copied: &'a Copied, names: &'a Names) -> Self {
+        Self(Contents::Copied { copied, names })
+    }
+
+    /// Copies the context to memory that outlives the decision.
+    pub(super) fn copy_to(&self, copied: &mut Copied) {
+        match self.0 {
+            Contents::Borrowed { record, names } => copied.add_record(record, names),
+            Contents::Copied { copied: other, .. } => copied.add_copied(other),
+        }
+    }
 }
 
 impl fmt::Debug for ContextView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ContextView")
-            .field("fields", &self.record.len())
-            .finish()
+        f.debug_struct("ContextView").finish_non_exhaustive()
     }
 }
 
 impl Serialize for ContextView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.record.len()))?;
-        for (key, value) in self.record.iter() {
-            map.serialize_entry(
-                self.names.sym_text(key),
-                &ValueView {
-                    value,
-                    names: self.names,
-                },
-            )?;
+        let (record, names) = match self.0 {
+            Contents::Borrowed { record, names } => (record, names),
+            Contents::Copied { copied, names } => {
+                return First { copied, names }.serialize(serializer);
+            }
+        };
+        let mut map = serializer.serialize_map(Some(record.len()))?;
+        for (key, value) in record.iter() {
+            map.serialize_entry(names.sym_text(key), &ValueView { value, names })?;
         }
         map.end()
     }
@@ -403,7 +445,7 @@ impl Serialize for ValueView<'_> {
             View::String(s) => serializer.serialize_str(s),
             View::Entity(uid) => {
                 let uid = EntityUidRef::from(names.uid_text(uid));
-                Escape("__entity", uid).serialize(serializer)
+                escape("__entity", uid).serialize(serializer)
             }
             View::Set(set) => {
                 let mut seq = serializer.serialize_seq(Some(set.len()))?;
@@ -412,18 +454,22 @@ impl Serialize for ValueView<'_> {
                 }
                 seq.end()
             }
-            View::Record(record) => ContextView { record, names }.serialize(serializer),
+            View::Record(record) => ContextView::new(record, names).serialize(serializer),
             View::Decimal(d) => call("decimal", &d).serialize(serializer),
             View::Duration(d) => call("duration", &d).serialize(serializer),
             View::Ip(ip) => call("ip", &ip).serialize(serializer),
             View::Datetime(d) if d.is_representable() => call("datetime", &d).serialize(serializer),
-            View::Datetime(d) => Escape("__extn", Offset(d)).serialize(serializer),
+            View::Datetime(d) => escape("__extn", Offset(d)).serialize(serializer),
         }
     }
 }
 
 /// `{ key: value }`.
-struct Escape<T>(&'static str, T);
+pub(super) struct Escape<T>(&'static str, T);
+
+pub(super) fn escape<T>(key: &'static str, value: T) -> Escape<T> {
+    Escape(key, value)
+}
 
 impl<T: Serialize> Serialize for Escape<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -433,11 +479,11 @@ impl<T: Serialize> Serialize for Escape<T> {
     }
 }
 
-fn call<'a, T: fmt::Display>(function: &'static str, arg: &'a T) -> Escape<Call<'a, T>> {
-    Escape("__extn", Call(function, arg))
+pub(super) fn call<'a, T: fmt::Display>(function: &'static str, arg: &'a T) -> Escape<Call<'a, T>> {
+    escape("__extn", Call(function, arg))
 }
 
-struct Call<'a, T>(&'static str, &'a T);
+pub(super) struct Call<'a, T>(&'static str, &'a T);
 
 impl<T: fmt::Display> Serialize for Call<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -449,7 +495,7 @@ impl<T: fmt::Display> Serialize for Call<'_, T> {
 }
 
 /// A datetime that no constructor text can say: the epoch plus a duration, as Cedar writes it.
-struct Offset(Datetime);
+pub(super) struct Offset(pub(super) Datetime);
 
 impl Serialize for Offset {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -471,7 +517,14 @@ impl<T: fmt::Display> Serialize for Text<'_, T> {
     }
 }
 
-struct Timestamp(SystemTime);
+/// A time as Cedar writes datetimes; nothing, where that cannot say it.
+pub(super) struct Timestamp(pub(super) SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Datetime::try_from(self.0).map_or(Ok(()), |time| time.fmt(f))
+    }
+}
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -115,7 +115,7 @@ impl DecisionRecord<'_> {
     pub fn to_owned(&self) -> Result<OwnedRecord, SinkError> {
         serde_json::to_value(self)
             .and_then(serde_json::from_value)
-            .map_err(|error| SinkError::new(error.to_string()))
+            .map_err(|error| SinkError::of_this_record(error.to_string()))
     }
 }
 
@@ -232,9 +232,13 @@ impl<W: Write + Send> DecisionSink for JsonLinesSink<W> {
         let Lines { writer, line } = &mut *state;
         line.clear();
         serde_json::to_writer(&mut *line, record)
-            .map_err(|error| SinkError::new(error.to_string()))?;
+            .map_err(|error| SinkError::of_this_record(error.to_string()))?;
         line.push(b'\n');
         writer.write_all(line)?;
         Ok(())
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        Ok(JsonLinesSink::flush(self)?)
     }
 }

@@ -12,6 +12,7 @@
 mod alike;
 mod entities;
 mod entity_updates;
+mod evidence;
 mod garbage;
 mod generate;
 mod language;

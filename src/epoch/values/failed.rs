@@ -128,6 +128,11 @@ impl<'a> Errors<'a> {
             left,
         }
     }
+
+    /// What [`Self::new`] got: for who keeps the errors, and the epoch, longer than the decision.
+    pub(crate) fn parts(&self) -> (&'a [(u32, Raise)], &'a [Failed]) {
+        (self.single, self.several)
+    }
 }
 
 impl Iterator for Errors<'_> {

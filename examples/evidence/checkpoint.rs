@@ -1,0 +1,34 @@
+//! `checkpoint`: where a log stands, to be kept elsewhere.
+
+use std::error::Error;
+
+use duramen::evidence::log::{Checkpoint, LogErrorKind};
+use serde_json::json;
+
+use crate::command::{Arguments, Command, Verdict};
+
+/// The output is JSON with and without `--json`: it is for a file.
+pub(crate) const COMMAND: Command = Command {
+    name: "checkpoint",
+    usage: "DIR",
+    takes: 1,
+    options: &[],
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
+    match Checkpoint::of(arguments.directory()) {
+        Ok(checkpoint) => {
+            println!("{}", checkpoint.to_json());
+            Ok(Verdict::Fine)
+        }
+        Err(error) if error.kind() == LogErrorKind::Damaged => {
+            if arguments.json {
+                println!("{}", json!({ "error": error.to_string() }));
+            }
+            eprintln!("no checkpoint of what is not as it was written: {error}");
+            Ok(Verdict::Finding)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,123 @@
+//! Some of the records.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::decision::Decision;
+
+use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
+
+/// Gives a sink only those records that a condition holds for.
+///
+/// What is left out is not lost: no loss is counted, and no decision denied for it. So the sequence numbers that arrive
+/// have holes, and only [`DecisionRecord::lost_before`] tells losses. A filter *behind* a queue spares the sink, one
+/// *before* it the queue.
+///
+/// ```
+/// use std::num::NonZeroU64;
+///
+/// use duramen::evidence::{DecisionRecord, FilterSink, MemorySink};
+///
+/// // All denials, and each hundredth of the allowed.
+/// let sampled = FilterSink::sample(MemorySink::new(100), NonZeroU64::new(100).unwrap());
+/// // One action.
+/// let deletions = FilterSink::new(MemorySink::new(100), |record: &DecisionRecord<'_>| {
+///     record.action().id() == "delete"
+/// });
+/// ```
+pub struct FilterSink<S, F = Sample> {
+    sink: S,
+    keep: F,
+    /// Losses that were told with records that were left out.
+    untold: AtomicU64,
+}
+
+/// A condition on records.
+pub trait Filter: Send + Sync {
+    /// Whether the sink is to have the record. Called by the deciding thread.
+    fn keeps(&self, record: &DecisionRecord<'_>) -> bool;
+}
+
+impl<F: Fn(&DecisionRecord<'_>) -> bool + Send + Sync> Filter for F {
+    fn keeps(&self, record: &DecisionRecord<'_>) -> bool {
+        self(record)
+    }
+}
+
+/// The condition of [`FilterSink::sample`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    one_in: NonZeroU64,
+}
+
+impl Filter for Sample {
+    /// By number, not by chance: whoever knows the numbers that are there knows which are to be.
+    fn keeps(&self, record: &DecisionRecord<'_>) -> bool {
+        record.decision() == Decision::Deny || record.sequence().is_multiple_of(self.one_in.get())
+    }
+}
+
+impl<S: DecisionSink> FilterSink<S> {
+    /// All denials, and of the allowed decisions those whose sequence number `one_in` divides.
+    pub fn sample(sink: S, one_in: NonZeroU64) -> Self {
+        Self::new(sink, Sample { one_in })
+    }
+}
+
+impl<S: DecisionSink, F: Filter> FilterSink<S, F> {
+    /// Those that `keep` holds for.
+    pub fn new(sink: S, keep: F) -> Self {
+        Self {
+            sink,
+            keep,
+            untold: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
+    fn wants(&self) -> Wants {
+        self.sink.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.sink.delivery()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if !self.keep.keeps(record) {
+            if record.lost_before() > 0 {
+                self.untold
+                    .fetch_add(record.lost_before(), Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let kept = self.sink.record(&DecisionRecord {
+            lost_before: record.lost_before.saturating_add(untold),
+            ..*record
+        });
+        if kept.is_err() {
+            self.untold.fetch_add(untold, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        self.sink.record_loss(lost.saturating_add(untold))
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        self.sink.flush()
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for FilterSink<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterSink")
+            .field("sink", &self.sink)
+            .finish_non_exhaustive()
+    }
+}

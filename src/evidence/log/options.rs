@@ -1,0 +1,148 @@
+//! How a log is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::{Delivery, Wants};
+use super::storage::Directory;
+use super::{DurableLog, LogError};
+
+/// When what was written is forced to the disk, and so what it means that a record was taken.
+///
+/// A process that is killed loses nothing that was taken, under any policy: the operating system has it. The policies
+/// differ in what a crash of the machine, or a power failure, may take.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// Before a record counts as taken. A crash of the machine loses no record that was.
+    EachRecord,
+    /// Before `records` records (or 16 MiB) are unsynced and before `within` has passed since the first of them was
+    /// written. A crash of the machine loses at most those. What is unsynced is also kept in memory, to be written again
+    /// when a sync fails.
+    Batch {
+        /// How many records may be unsynced.
+        records: u64,
+        /// For how long.
+        within: Duration,
+    },
+    /// When a segment is complete and when the log is closed. A crash of the machine loses what the operating system had
+    /// not yet written.
+    Never,
+}
+
+/// The default: a batch of 256 records or a tenth of a second.
+impl Default for SyncPolicy {
+    fn default() -> Self {
+        Self::Batch {
+            records: 256,
+            within: Duration::from_millis(100),
+        }
+    }
+}
+
+/// How a [`DurableLog`] is kept: made with [`DurableLog::options`], used with [`LogOptions::open`].
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    directory: PathBuf,
+    pub(super) wants: Wants,
+    pub(super) delivery: Delivery,
+    pub(super) sync: SyncPolicy,
+    pub(super) segment_bytes: u64,
+    pub(super) segment_age: Duration,
+    pub(super) keep_bytes: Option<u64>,
+    pub(super) keep_for: Option<Duration>,
+    pub(super) retry_after: Duration,
+}
+
+impl LogOptions {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            wants: Wants::DecisionsWithInputs,
+            delivery: Delivery::DenyIfNotKept,
+            sync: SyncPolicy::default(),
+            segment_bytes: 64 << 20,
+            segment_age: Duration::from_secs(24 * 60 * 60),
+            keep_bytes: None,
+            keep_for: None,
+            retry_after: Duration::from_millis(100),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Records without the context.
+    #[must_use]
+    pub fn without_inputs(mut self) -> Self {
+        self.wants = Wants::Decisions;
+        self
+    }
+
+    /// What becomes of a decision whose record could not be kept. Default: [`Delivery::DenyIfNotKept`].
+    #[must_use]
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// When what was written is forced to the disk.
+    #[must_use]
+    pub fn sync(mut self, policy: SyncPolicy) -> Self {
+        self.sync = policy;
+        self
+    }
+
+    /// After how many bytes a new segment is begun. Default: 64 MiB. A segment has at least one line.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// After what time a new segment is begun, when there is something to write. Default: a day.
+    #[must_use]
+    pub fn segment_age(mut self, age: Duration) -> Self {
+        self.segment_age = age;
+        self
+    }
+
+    /// Removes the oldest segments when all of them together have more bytes than this. Default: nothing is removed.
+    ///
+    /// Looked at when a segment is begun; the one that is being written is never removed. What is removed, and the hash
+    /// that the rest begins with, is recorded first.
+    #[must_use]
+    pub fn keep_bytes(mut self, bytes: u64) -> Self {
+        self.keep_bytes = Some(bytes);
+        self
+    }
+
+    /// Removes segments whose last line is older than this. Default: nothing is removed. As [`Self::keep_bytes`].
+    #[must_use]
+    pub fn keep_for(mut self, age: Duration) -> Self {
+        self.keep_for = Some(age);
+        self
+    }
+
+    /// How long after a failure the log waits before it tries to repair itself, at the next record. Default: a tenth of a
+    /// second; until then records are refused at once.
+    #[must_use]
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = time;
+        self
+    }
+
+    /// Opens the log, or begins it: makes the directory if need be, locks it, and repairs what a crash left behind.
+    ///
+    /// Reads the last segment, not all of them; [`verify`](super::verify()) reads all.
+    ///
+    /// # Errors
+    /// [`LogError`], whose kind tells a second writer, a directory that cannot be written to, and a log that is damaged in
+    /// a way that no crash explains. Nothing is changed then.
+    pub fn open(self) -> Result<DurableLog, LogError> {
+        let storage = Directory::lock(&self.directory)?;
+        DurableLog::on(Box::new(storage), self)
+    }
+}

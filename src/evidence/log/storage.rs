@@ -1,0 +1,168 @@
+//! The file system as the log uses it, and the lock on its directory. Tests put a failing one in its place.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{LogError, LogErrorKind};
+
+/// The file whose lock is the right to write. It stays when the log is closed: to remove it would be a race.
+const LOCK: &str = "lock";
+
+/// A directory of files.
+pub(super) trait Storage: Send {
+    /// For messages.
+    fn path(&self) -> &Path;
+
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    fn about(&self, name: &str) -> io::Result<About>;
+
+    /// A file from a byte on.
+    fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>>;
+
+    /// A new, empty file to append to. It is an error if there is one of that name.
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>>;
+
+    /// A file to append to.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Appendable>>;
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes sure that the names are on the disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What is known about a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+    /// The time of the last change where the file system does not know it.
+    pub(super) created: SystemTime,
+}
+
+/// A file that is only ever written to at its end.
+pub(super) trait Appendable: Write + Send {
+    /// Makes sure that what was written is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+
+    fn set_len(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// A directory, locked against other writers for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+/// Closing the file is not enough: a child process that is just being started has a copy of it for a moment.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            let _ = lock.unlock();
+        }
+    }
+}
+
+impl Directory {
+    /// Makes the directory if need be, and locks it.
+    pub(super) fn lock(path: &Path) -> Result<Self, LogError> {
+        fs::create_dir_all(path).map_err(|error| LogError::io(path, error))?;
+        let name = path.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&name)
+            .map_err(|error| LogError::io(&name, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                lock: Some(file),
+            }),
+            Err(TryLockError::WouldBlock) => Err(LogError::new(LogErrorKind::Locked, path)),
+            Err(TryLockError::Error(error)) => Err(LogError::io(&name, error)),
+        }
+    }
+
+    /// A directory to read only.
+    pub(super) fn unlocked(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock: None,
+        }
+    }
+}
+
+impl Storage for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name()));
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        // The log's own names are ASCII.
+        Ok(names
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .collect())
+    }
+
+    fn about(&self, name: &str) -> io::Result<About> {
+        let about = fs::metadata(self.path.join(name))?;
+        let modified = about.modified()?;
+        Ok(About {
+            bytes: about.len(),
+            modified,
+            created: about.created().unwrap_or(modified),
+        })
+    }
+
+    fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>> {
+        let mut file = File::open(self.path.join(name))?;
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Box::new(file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let options = OpenOptions::new().append(true).create_new(true).clone();
+        Ok(Box::new(options.open(self.path.join(name))?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let options = OpenOptions::new().append(true).clone();
+        Ok(Box::new(options.open(self.path.join(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Windows opens no directories as files, and needs none to be synced.
+        if cfg!(windows) {
+            return Ok(());
+        }
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Appendable for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        File::set_len(self, bytes)
+    }
+}

@@ -1,0 +1,307 @@
+use std::io::ErrorKind;
+
+use super::super::{Checkpoint, LogErrorKind, verify};
+use super::storage::{Call, Fault};
+use super::*;
+use crate::evidence::Delivery;
+
+const POLICIES: [SyncPolicy; 3] = [SyncPolicy::EachRecord, LONG_BATCH, SyncPolicy::Never];
+
+/// The log holds exactly the acknowledged records, in order, and its chain holds.
+#[track_caller]
+fn check(path: &Path, acknowledged: &[usize], what: &str) -> super::super::Verification {
+    assert_eq!(recorded(path), acknowledged, "{what}");
+    let seen = verify(path, None).unwrap();
+    assert_eq!(seen.finding(), None, "{what}");
+    assert_eq!(seen.decisions(), acknowledged.len() as u64, "{what}");
+    seen
+}
+
+#[test]
+fn a_full_disk_denies_and_is_told_afterwards() {
+    for (number, sync) in POLICIES.into_iter().enumerate() {
+        let scratch = Scratch::new(&format!("full-{number}"));
+        let faults = Faults::none();
+        let authorizer = authorizer(open(options(scratch.path(), sync), &faults).unwrap());
+        assert!(decide(&authorizer, 0));
+        assert!(decide(&authorizer, 1));
+        // Half a line, and then nothing any more.
+        let mut torn = false;
+        faults.set(move |call| match call {
+            Call::Write if !std::mem::replace(&mut torn, true) => Fault::Torn(100),
+            Call::Write | Call::Create => Fault::Fails(ErrorKind::StorageFull),
+            _ => Fault::None,
+        });
+        for user in 2..6 {
+            assert!(!decide(&authorizer, user));
+        }
+        faults.set(|_| Fault::None);
+        assert!(decide(&authorizer, 6));
+        drop(authorizer);
+        let seen = check(scratch.path(), &[0, 1, 6], "after the disk was full");
+        assert_eq!((seen.lost(), seen.cuts()), (4, 1));
+    }
+}
+
+#[test]
+fn short_writes_lose_nothing() {
+    let scratch = Scratch::new("short");
+    let mut bytes = 0;
+    let faults = Faults::new(move |call| {
+        bytes = (bytes * 7 + 3) % 90;
+        if call == Call::Write {
+            Fault::Short(bytes)
+        } else {
+            Fault::None
+        }
+    });
+    let authorizer = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
+    assert!((0..20).all(|user| decide(&authorizer, user)));
+    drop(authorizer);
+    check(scratch.path(), &(0..20).collect::<Vec<_>>(), "short writes");
+}
+
+#[test]
+fn a_failing_sync_loses_nothing_that_was_acknowledged() {
+    for (number, sync) in [SyncPolicy::EachRecord, LONG_BATCH].into_iter().enumerate() {
+        for fault in [Fault::Forgets, Fault::Fails(ErrorKind::Other)] {
+            let scratch = Scratch::new(&format!("sync-{number}-{fault:?}").replace(['(', ')'], ""));
+            let faults = Faults::none();
+            let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
+            let authorizer = Authorizer::builder()
+                .policies("permit(principal, action, resource);")
+                .sink(Arc::clone(&log))
+                .build()
+                .unwrap();
+            let mut acknowledged = Vec::new();
+            for round in 0..3 {
+                for user in round * 10..round * 10 + 4 {
+                    assert!(decide(&authorizer, user));
+                    acknowledged.push(user);
+                }
+                faults.set(move |call| {
+                    if call == Call::Sync {
+                        fault
+                    } else {
+                        Fault::None
+                    }
+                });
+                // Nothing is synced, and what was is not claimed to be.
+                assert_eq!(log.sync().unwrap_err().kind(), LogErrorKind::NotSynced);
+                assert!(log.checkpoint().is_err());
+                assert!(!decide(&authorizer, 1000));
+                faults.set(|_| Fault::None);
+            }
+            assert!(decide(&authorizer, 99));
+            acknowledged.push(99);
+            let checkpoint = log.checkpoint().unwrap();
+            drop(authorizer);
+            drop(log);
+            let seen = check(scratch.path(), &acknowledged, "after syncs failed");
+            assert_eq!(seen.cuts(), 3);
+            assert!(verify(scratch.path(), Some(&checkpoint)).unwrap().is_fine());
+        }
+    }
+}
+
+#[test]
+fn what_a_batch_syncs_late_is_not_acknowledged_when_that_fails() {
+    let scratch = Scratch::new("batch");
+    let faults = Faults::none();
+    let sync = SyncPolicy::Batch {
+        records: 3,
+        within: Duration::from_secs(1000),
+    };
+    let authorizer = authorizer(open(options(scratch.path(), sync), &faults).unwrap());
+    faults.set(|call| match call {
+        Call::Sync => Fault::Forgets,
+        _ => Fault::None,
+    });
+    assert!(decide(&authorizer, 0));
+    assert!(decide(&authorizer, 1));
+    assert!(!decide(&authorizer, 2));
+    assert!(!decide(&authorizer, 3));
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 4));
+    drop(authorizer);
+    let seen = check(scratch.path(), &[0, 1, 4], "after a batch was not synced");
+    assert_eq!(seen.lost(), 2);
+}
+
+/// Wherever everything stops for ever, the next writer finds all that was acknowledged, and goes on.
+#[test]
+fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
+    let mut crashes = 0;
+    for (number, sync) in POLICIES.into_iter().enumerate() {
+        for at in 0.. {
+            let scratch = Scratch::new(&format!("crash-{number}"));
+            let path = scratch.path();
+            let what = format!("{sync:?}, crash at call {at}");
+            // One write fails half-way, so that there is something to repair; later everything stops.
+            let (mut calls, mut writes) = (0, 0);
+            let faults = Faults::new(move |call| {
+                calls += 1;
+                writes += u32::from(call == Call::Write);
+                match call {
+                    _ if calls > at + 1 => Fault::Fails(ErrorKind::Other),
+                    Call::Write if calls > at => Fault::Torn(150),
+                    _ if calls > at => Fault::Fails(ErrorKind::Other),
+                    Call::Write if writes == 4 => Fault::Torn(50),
+                    Call::Sync if writes == 9 => Fault::Fails(ErrorKind::Other),
+                    _ => Fault::None,
+                }
+            });
+            let options = || options(path, sync).segment_bytes(3000);
+            let mut acknowledged = Vec::new();
+            if let Ok(log) = open(options(), &faults) {
+                let authorizer = authorizer(log);
+                acknowledged.extend((0..12).filter(|user| decide(&authorizer, *user)));
+            }
+            let done = acknowledged.len() > 9;
+            let log =
+                open(options(), &Faults::none()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let authorizer = authorizer(log);
+            assert!(decide(&authorizer, 77), "{what}");
+            drop(authorizer);
+            acknowledged.push(77);
+            let found = recorded(path);
+            let seen = verify(path, None).unwrap();
+            assert_eq!(seen.finding(), None, "{what}");
+            // A record that was written and then not acknowledged may be there, once.
+            let mut unacknowledged = found.clone();
+            unacknowledged.retain(|user| !acknowledged.contains(user));
+            assert!(
+                unacknowledged.len() <= 1,
+                "{what}: {found:?} {acknowledged:?}"
+            );
+            let mut kept = found.clone();
+            kept.retain(|user| acknowledged.contains(user));
+            assert_eq!(kept, acknowledged, "{what}");
+            crashes += 1;
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(crashes > 60, "only {crashes} crashes");
+}
+
+#[test]
+fn what_fails_when_opening_is_named_and_changes_nothing() {
+    let scratch = Scratch::new("opening");
+    let path = scratch.path();
+    let denied = Faults::new(|call| match call {
+        Call::Create => Fault::Fails(ErrorKind::PermissionDenied),
+        _ => Fault::None,
+    });
+    let error = open(options(path, LONG_BATCH), &denied).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::ReadOnly);
+    assert!(
+        error.to_string().contains("00000000000000000000.jsonl"),
+        "{error}"
+    );
+
+    let log = open(options(path, LONG_BATCH), &Faults::none()).unwrap();
+    let error = open(options(path, LONG_BATCH), &Faults::none()).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Locked);
+    drop(log);
+
+    let not_synced = Faults::new(|call| match call {
+        Call::Sync => Fault::Fails(ErrorKind::Other),
+        _ => Fault::None,
+    });
+    let error = open(options(path, LONG_BATCH), &not_synced).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::NotSynced);
+
+    let file = scratch.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(open(options(&file, LONG_BATCH), &Faults::none()).is_err());
+}
+
+#[test]
+fn a_failed_log_waits_before_it_repairs_itself() {
+    let scratch = Scratch::new("waits");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).retry_after(Duration::from_secs(1000));
+    let log = Arc::new(open(options, &faults).unwrap());
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&log))
+        .build()
+        .unwrap();
+    faults.set(|call| match call {
+        Call::Write => Fault::Torn(10),
+        _ => Fault::None,
+    });
+    assert!(!decide(&authorizer, 0));
+    faults.set(|call| panic!("{call:?} while nothing is to be tried"));
+    for user in 1..100 {
+        assert!(!decide(&authorizer, user));
+    }
+    assert_eq!(log.sync().unwrap_err().kind(), LogErrorKind::NotRepaired);
+}
+
+#[test]
+fn losses_may_be_counted_instead() {
+    let scratch = Scratch::new("counted");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).delivery(Delivery::CountLoss);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    faults.set(|call| match call {
+        Call::Write => Fault::Torn(10),
+        _ => Fault::None,
+    });
+    assert!((0..5).all(|user| decide(&authorizer, user)));
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 5));
+    drop(authorizer);
+    let seen = check(scratch.path(), &[5], "with losses counted");
+    assert_eq!(seen.lost(), 5);
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_is_tried_again() {
+    let scratch = Scratch::new("rotation");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).segment_bytes(1000);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    for fails in [Call::Create, Call::SyncNames, Call::Sync] {
+        faults.set(|_| Fault::None);
+        assert!(decide(&authorizer, 0) && decide(&authorizer, 1));
+        faults.set(move |call| match call {
+            call if call == fails => Fault::Fails(ErrorKind::Other),
+            _ => Fault::None,
+        });
+        assert!((2..9).any(|user| !decide(&authorizer, user)), "{fails:?}");
+    }
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 9));
+    drop(authorizer);
+    assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
+}
+
+#[test]
+fn segments_that_cannot_be_removed_do_not_stop_the_log() {
+    let scratch = Scratch::new("retention");
+    let faults = Faults::new(|call| match call {
+        Call::Remove => Fault::Fails(ErrorKind::PermissionDenied),
+        _ => Fault::None,
+    });
+    let options = || {
+        options(scratch.path(), LONG_BATCH)
+            .segment_bytes(2000)
+            .keep_bytes(5000)
+    };
+    let first = authorizer(open(options(), &faults).unwrap());
+    assert!((0..30).all(|user| decide(&first, user)));
+    drop(first);
+    assert_eq!(verify(scratch.path(), None).unwrap().first_index(), 0);
+    // The next writer catches up.
+    let second = authorizer(open(options(), &Faults::none()).unwrap());
+    assert!((0..10).all(|user| decide(&second, user)));
+    drop(second);
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(seen.finding(), None);
+    assert!(seen.first_index() > 20, "{seen:?}");
+    assert!(Checkpoint::of(scratch.path()).is_ok());
+}

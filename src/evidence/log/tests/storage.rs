@@ -1,0 +1,189 @@
+//! A directory whose calls fail as a test says.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::super::storage::{About, Appendable, Directory, Storage};
+use super::super::{LogError, LogOptions};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Call {
+    Write,
+    Sync,
+    SetLen,
+    Read,
+    Create,
+    Open,
+    Rename,
+    Remove,
+    SyncNames,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    None,
+    Fails(io::ErrorKind),
+    /// A write writes that many bytes and says so; the next one is asked again.
+    Short(usize),
+    /// A write writes that many bytes and fails.
+    Torn(usize),
+    /// A sync fails, and what was not synced before is gone.
+    Forgets,
+}
+
+type Plan = Box<dyn FnMut(Call) -> Fault + Send>;
+
+/// Says which calls fail. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Faults(Arc<Mutex<Plan>>);
+
+impl Faults {
+    pub(super) fn none() -> Self {
+        Self::new(|_| Fault::None)
+    }
+
+    pub(super) fn new(plan: impl FnMut(Call) -> Fault + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Box::new(plan))))
+    }
+
+    /// From now on these.
+    pub(super) fn set(&self, plan: impl FnMut(Call) -> Fault + Send + 'static) {
+        *self.0.lock().unwrap() = Box::new(plan);
+    }
+
+    fn ask(&self, call: Call) -> Fault {
+        self.0.lock().unwrap()(call)
+    }
+
+    fn check(&self, call: Call) -> io::Result<()> {
+        match self.ask(call) {
+            Fault::None => Ok(()),
+            Fault::Fails(kind) => Err(kind.into()),
+            _ => Err(io::Error::other("as planned")),
+        }
+    }
+}
+
+pub(super) struct Faulty {
+    directory: Directory,
+    faults: Faults,
+}
+
+impl Faulty {
+    pub(super) fn new(options: &LogOptions, faults: &Faults) -> Result<Self, LogError> {
+        Ok(Self {
+            directory: Directory::lock(options.directory())?,
+            faults: faults.clone(),
+        })
+    }
+}
+
+impl Storage for Faulty {
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.directory.names()
+    }
+
+    fn about(&self, name: &str) -> io::Result<About> {
+        self.directory.about(name)
+    }
+
+    fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>> {
+        self.faults.check(Call::Read)?;
+        self.directory.read(name, from)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        self.faults.check(Call::Create)?;
+        let file = self.directory.create(name)?;
+        Ok(self.file(file, 0))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        self.faults.check(Call::Open)?;
+        let bytes = self.about(name)?.bytes;
+        let file = self.directory.open(name)?;
+        Ok(self.file(file, bytes))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.faults.check(Call::Rename)?;
+        self.directory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.faults.check(Call::Remove)?;
+        self.directory.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.faults.check(Call::SyncNames)
+    }
+}
+
+impl Faulty {
+    fn file(&self, file: Box<dyn Appendable>, bytes: u64) -> Box<dyn Appendable> {
+        Box::new(FaultyFile {
+            file,
+            faults: self.faults.clone(),
+            bytes,
+            synced: bytes,
+        })
+    }
+}
+
+struct FaultyFile {
+    file: Box<dyn Appendable>,
+    faults: Faults,
+    bytes: u64,
+    synced: u64,
+}
+
+impl Write for FaultyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (count, fails) = match self.faults.ask(Call::Write) {
+            Fault::None => (bytes.len(), false),
+            Fault::Fails(kind) => return Err(kind.into()),
+            Fault::Short(count) => (count.clamp(1, bytes.len()), false),
+            Fault::Torn(count) => (count.min(bytes.len()), true),
+            Fault::Forgets => return Err(io::Error::other("as planned")),
+        };
+        self.file.write_all(&bytes[..count])?;
+        self.bytes += count as u64;
+        if fails {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Appendable for FaultyFile {
+    fn sync(&mut self) -> io::Result<()> {
+        match self.faults.ask(Call::Sync) {
+            // Not really: what survives the machine is not what is tested, and a real sync takes milliseconds.
+            Fault::None => {
+                self.synced = self.bytes;
+                Ok(())
+            }
+            Fault::Forgets => {
+                self.file.set_len(self.synced)?;
+                Err(io::Error::other("as planned"))
+            }
+            Fault::Fails(kind) => Err(kind.into()),
+            _ => Err(io::Error::other("as planned")),
+        }
+    }
+
+    fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        self.faults.check(Call::SetLen)?;
+        self.file.set_len(bytes)
+    }
+}

@@ -1,0 +1,294 @@
+//! A bounded queue between deciding threads and a sink that is slower than they are.
+
+mod slot;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
+use slot::{SMALL, Slot};
+use worker::Worker;
+
+/// How many records the queue holds unless told otherwise: what a thread that does nothing else decides in some
+/// milliseconds.
+const CAPACITY: usize = 4096;
+
+/// How much memory records that are not small may take together while they wait: requests must not take all there is.
+const LARGE_BYTES: usize = 64 << 20;
+
+/// How often a thread that waits for room looks, besides being told.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How long the queue tries to get rid of what it holds when it is dropped and its sink fails.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Puts a queue in front of a sink: the deciding thread copies the record and goes on, a thread of the queue hands it to
+/// the sink.
+///
+/// The deciding thread allocates nothing, takes no lock, and waits only under [`Delivery::Block`]. What it copies to is made
+/// when the queue is, and used again.
+///
+/// A record that the queue has taken counts as kept for its decision. It is in memory then: **a process that is
+/// killed loses what is in the queue.** Where nothing may be allowed without evidence on disk, put the log itself
+/// in the deciding thread. Dropping the queue hands over all that it holds.
+///
+/// What happens when there is no room, or when the sink fails, [`QueueSink::with_delivery`] says:
+///
+/// | delivery | no room | the sink fails |
+/// |---|---|---|
+/// | [`Delivery::CountLoss`] | the record is lost and counted | the record is lost and counted |
+/// | [`Delivery::DenyIfNotKept`] | the decision is a deny | tried again until it is kept; decisions are denies meanwhile |
+/// | [`Delivery::Block`] | the deciding thread waits | tried again until it is kept; deciding threads wait once the queue is full |
+///
+/// What was lost, the next record that is kept tells ([`DecisionRecord::lost_before`]).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use duramen::evidence::{JsonLinesSink, QueueSink};
+/// use duramen::{Authorizer, Request};
+///
+/// let queue = Arc::new(QueueSink::new(JsonLinesSink::new(std::io::sink()))?);
+/// let authorizer = Authorizer::builder()
+///     .policies("permit(principal, action, resource);")
+///     .sink(Arc::clone(&queue))
+///     .build()?;
+/// assert!(authorizer.is_allowed(&Request::new(("User", "alice"), ("Action", "view"), ("Doc", "plan"))));
+/// queue.flush()?;
+/// assert_eq!(queue.lost(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct QueueSink {
+    shared: Arc<Shared>,
+    wants: Wants,
+    delivery: Delivery,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// What the deciding threads and the worker share.
+#[derive(Debug)]
+struct Shared {
+    /// Slots that wait to be filled. As many as `full` has room for.
+    free: ArrayQueue<Box<Slot>>,
+    full: ArrayQueue<Box<Slot>>,
+    /// What records that are not small take.
+    large: AtomicUsize,
+    /// Whether the worker sleeps until it is woken.
+    asleep: AtomicBool,
+    /// Whether the sink has failed at the record that the worker has in hand.
+    failing: AtomicBool,
+    closed: AtomicBool,
+    /// Records that were taken and then lost.
+    lost: AtomicU64,
+    /// How many threads wait for room.
+    waiting: AtomicUsize,
+    flushes: Mutex<Flushes>,
+    changed: Condvar,
+}
+
+/// Which flushes were asked for and which are done. They are numbered.
+#[derive(Debug, Default)]
+struct Flushes {
+    asked: u64,
+    done: u64,
+    /// Of the last one that was done.
+    failed: Option<String>,
+    worker_gone: bool,
+}
+
+impl QueueSink {
+    /// A queue of 4,096 records in front of a sink, with the sink's own delivery class.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn new(sink: impl DecisionSink + 'static) -> std::io::Result<Self> {
+        let delivery = sink.delivery();
+        Self::build(sink, CAPACITY, delivery)
+    }
+
+    /// A queue of `capacity` records, at least one, of which the delivery class is given.
+    ///
+    /// Small records take up to 16 kB each; larger ones up to 64 MiB together.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn with_delivery(
+        sink: impl DecisionSink + 'static,
+        capacity: usize,
+        delivery: Delivery,
+    ) -> std::io::Result<Self> {
+        Self::build(sink, capacity, delivery)
+    }
+
+    fn build(
+        sink: impl DecisionSink + 'static,
+        capacity: usize,
+        delivery: Delivery,
+    ) -> std::io::Result<Self> {
+        let capacity = capacity.max(1);
+        let wants = sink.wants();
+        let shared = Arc::new(Shared {
+            free: ArrayQueue::new(capacity),
+            full: ArrayQueue::new(capacity),
+            large: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            flushes: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        for _ in 0..capacity {
+            // There is room for as many.
+            let _ = shared.free.push(Slot::new());
+        }
+        let worker = Worker::new(Arc::clone(&shared), sink, delivery);
+        let worker = std::thread::Builder::new()
+            .name("duramen-evidence".into())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            shared,
+            wants,
+            delivery,
+            worker: Some(worker),
+        })
+    }
+
+    /// Waits until all that was taken before is handed over and the sink is flushed.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn flush(&self) -> Result<(), SinkError> {
+        let shared = &self.shared;
+        let mut flushes = shared.flushes();
+        flushes.asked += 1;
+        let asked = flushes.asked;
+        while flushes.done < asked && !flushes.worker_gone {
+            self.wake();
+            let waited = shared.changed.wait_timeout(flushes, LOOK);
+            flushes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match &flushes.failed {
+            Some(message) => Err(SinkError::new(message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// How many records were taken and then lost because the sink failed.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn wake(&self) {
+        self.shared.asleep.store(false, Ordering::Relaxed);
+        if let Some(worker) = &self.worker {
+            worker.thread().unpark();
+        }
+    }
+
+    /// A slot, where there was none.
+    #[cold]
+    fn wait_for_slot(&self) -> Result<Box<Slot>, SinkError> {
+        let shared = &*self.shared;
+        self.wake();
+        if self.delivery != Delivery::Block {
+            return Err(SinkError::new("the queue of records is full"));
+        }
+        shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut flushes = shared.flushes();
+        let slot = loop {
+            if let Some(slot) = shared.free.pop() {
+                break Ok(slot);
+            }
+            if flushes.worker_gone {
+                break Err(SinkError::new("the queue of records has lost its thread"));
+            }
+            let waited = shared.changed.wait_timeout(flushes, LOOK);
+            flushes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        slot
+    }
+
+    /// Whether there is room for a record that is not small.
+    #[cold]
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let large = self.shared.large.fetch_add(bytes, Ordering::Relaxed);
+        let fits = large.saturating_add(bytes) <= LARGE_BYTES;
+        if !fits {
+            self.shared.large.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
+impl DecisionSink for QueueSink {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let shared = &*self.shared;
+        if self.delivery == Delivery::DenyIfNotKept && shared.failing.load(Ordering::Relaxed) {
+            return Err(SinkError::new("the sink behind the queue fails"));
+        }
+        let mut slot = match shared.free.pop() {
+            Some(slot) => slot,
+            None => self.wait_for_slot()?,
+        };
+        slot.copy(record);
+        let bytes = slot.bytes();
+        if bytes > SMALL && !self.has_room_for(bytes) {
+            slot.shrink();
+            let _ = shared.free.push(slot);
+            return Err(SinkError::new(
+                "the queue has no room for a record as large",
+            ));
+        }
+        // There is room for as many as there are slots.
+        let pushed = shared.full.push(slot);
+        // Without a fence, a worker that is just falling asleep may be missed; it looks by itself before long.
+        if shared.asleep.load(Ordering::Relaxed) {
+            self.wake();
+        }
+        pushed.map_err(|_| SinkError::new("the queue of records is full"))
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        QueueSink::flush(self)
+    }
+}
+
+impl Shared {
+    fn flushes(&self) -> std::sync::MutexGuard<'_, Flushes> {
+        self.flushes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for QueueSink {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.wake();
+        if let Some(worker) = self.worker.take() {
+            // The worker catches what its sink throws.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// When a queue that is being dropped gives up.
+fn deadline() -> Instant {
+    Instant::now() + GRACE
+}

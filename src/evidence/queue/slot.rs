@@ -1,0 +1,194 @@
+//! A place in the queue: a record's copy, in memory that is used again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::decision::Outcome;
+use crate::epoch::{Epoch, Errors, Failed};
+use crate::request::{Request, RequestError};
+use crate::value::Raise;
+
+use super::super::DecisionRecord;
+use super::super::copied::{Copied, Span};
+use super::super::record::ContextView;
+
+/// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
+pub(super) const SMALL: usize = 16 << 10;
+
+/// A record that owns what it says.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Kept when the slot is used again: as long as policies and entities stay what they are, a copy touches no count of
+    /// references, which all deciding threads would share.
+    epoch: Option<Arc<Epoch>>,
+    head: Head,
+    copied: Copied,
+    has_context: bool,
+    determining: Vec<u32>,
+    errors: Vec<(u32, Raise)>,
+    /// Errors that many policies have in common.
+    shared_errors: Vec<Failed>,
+    request_error: Option<RequestError>,
+}
+
+/// What is copied as it is.
+#[derive(Debug)]
+struct Head {
+    sequence: u64,
+    lost_before: u64,
+    time: SystemTime,
+    duration: Duration,
+    outcome: Outcome,
+    instance: [u8; 32],
+    /// Type and id of principal, action, resource.
+    uids: [(Span, Span); 3],
+    request_id: Option<Span>,
+    trace: Option<(Span, Span)>,
+}
+
+impl Slot {
+    /// A slot with memory for a typical record.
+    pub(super) fn new() -> Box<Self> {
+        let mut slot = Box::new(Self {
+            epoch: None,
+            head: Head {
+                sequence: 0,
+                lost_before: 0,
+                time: SystemTime::UNIX_EPOCH,
+                duration: Duration::ZERO,
+                outcome: Outcome::NoPermit,
+                instance: [0; 32],
+                uids: Default::default(),
+                request_id: None,
+                trace: None,
+            },
+            copied: Copied::default(),
+            has_context: false,
+            determining: Vec::with_capacity(8),
+            errors: Vec::with_capacity(4),
+            shared_errors: Vec::with_capacity(2),
+            request_error: None,
+        });
+        slot.copied.reserve(512, 32);
+        slot
+    }
+
+    /// Copies a record into the slot.
+    pub(super) fn copy(&mut self, record: &DecisionRecord<'_>) {
+        // Named one by one, so that a new field is not forgotten here.
+        let DecisionRecord {
+            instance,
+            sequence,
+            lost_before,
+            time,
+            duration,
+            epoch,
+            request,
+            context,
+            outcome,
+            determining,
+            errors,
+            request_error,
+        } = *record;
+        let copied = &mut self.copied;
+        copied.clear();
+        let uid = |copied: &mut Copied, uid: crate::id::EntityUidRef<'_>| {
+            (copied.add_text(uid.type_name()), copied.add_text(uid.id()))
+        };
+        self.head = Head {
+            sequence,
+            lost_before,
+            time,
+            duration,
+            outcome,
+            // 32 digits, always.
+            instance: instance.as_bytes().try_into().unwrap_or([b'0'; 32]),
+            uids: [
+                uid(copied, request.principal()),
+                uid(copied, request.action()),
+                uid(copied, request.resource()),
+            ],
+            request_id: request.id().map(|id| copied.add_text(id)),
+            trace: request.trace_ids().map(|ids| {
+                (
+                    copied.add_text(ids.trace_id()),
+                    copied.add_text(ids.span_id()),
+                )
+            }),
+        };
+        self.has_context = context.is_some();
+        if let Some(context) = context {
+            context.copy_to(copied);
+        }
+        self.determining.clear();
+        self.determining.extend_from_slice(determining);
+        self.errors.clear();
+        self.shared_errors.clear();
+        let (errors, shared_errors) = errors.parts();
+        self.errors.extend_from_slice(errors);
+        self.shared_errors.extend_from_slice(shared_errors);
+        self.request_error = request_error.cloned();
+        if !self
+            .epoch
+            .as_ref()
+            .is_some_and(|kept| Arc::ptr_eq(kept, epoch))
+        {
+            self.epoch = Some(Arc::clone(epoch));
+        }
+    }
+
+    /// How much memory the record takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.copied.bytes() + size_of_val(&self.determining[..]) + size_of_val(&self.errors[..])
+    }
+
+    /// The request that the record is about.
+    pub(super) fn request(&self) -> Request<'_> {
+        let text = |span| self.copied.text(span);
+        let [principal, action, resource] = self
+            .head
+            .uids
+            .map(|(type_name, id)| (text(type_name), text(id)));
+        let mut request = Request::new(principal, action, resource);
+        if let Some(id) = self.head.request_id {
+            request = request.request_id(text(id));
+        }
+        if let Some((trace, span)) = self.head.trace {
+            request = request.trace(text(trace), text(span));
+        }
+        request
+    }
+
+    /// The record; `None` in a slot that never had one.
+    pub(super) fn record<'a>(&'a self, request: &'a Request<'a>) -> Option<DecisionRecord<'a>> {
+        let head = &self.head;
+        let epoch = self.epoch.as_ref()?;
+        let context = ContextView::copied(&self.copied, &epoch.snapshot.names);
+        Some(DecisionRecord {
+            instance: str::from_utf8(&head.instance).unwrap_or_default(),
+            sequence: head.sequence,
+            lost_before: head.lost_before,
+            time: head.time,
+            duration: head.duration,
+            epoch,
+            request,
+            context: self.has_context.then_some(context),
+            outcome: head.outcome,
+            determining: &self.determining,
+            errors: Errors::new(epoch, &self.errors, &self.shared_errors),
+            request_error: self.request_error.as_ref(),
+        })
+    }
+
+    /// Gives back the memory of a record that was large.
+    pub(super) fn shrink(&mut self) {
+        let epoch = self.epoch.take();
+        *self = *Self::new();
+        self.epoch = epoch;
+    }
+
+    /// Lets go of policies and entities, which may have been replaced since.
+    pub(super) fn forget(&mut self) {
+        self.epoch = None;
+    }
+}

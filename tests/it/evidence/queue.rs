@@ -1,0 +1,346 @@
+//! The queue between deciding threads and a slow or failing sink.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use duramen::evidence::{
+    DecisionRecord, DecisionSink, Delivery, MemorySink, OwnedRecord, QueueSink, SinkError, Wants,
+};
+use duramen::values::EntityRef;
+use duramen::{Outcome, Scratch as Memory};
+use proptest::prelude::*;
+
+use super::*;
+use crate::generate::{Tape, config, tape};
+
+/// Takes, waits, fails or panics as it is told.
+#[derive(Default)]
+struct Moody {
+    records: Mutex<Vec<(u64, u64)>>,
+    losses: AtomicU64,
+    flushes: AtomicU64,
+    fails: AtomicBool,
+    /// Panics at records whose number this divides.
+    panics: AtomicU64,
+    held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Moody {
+    fn hold(&self, held: bool) {
+        *self.held.lock().unwrap() = held;
+        self.released.notify_all();
+    }
+
+    fn sequence(&self) -> Vec<u64> {
+        let records = self.records.lock().unwrap();
+        records.iter().map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// Records kept and records told as lost.
+    fn accounted(&self) -> u64 {
+        let records = self.records.lock().unwrap();
+        let told: u64 = records.iter().map(|(_, lost)| 1 + lost).sum();
+        told + self.losses.load(Ordering::SeqCst)
+    }
+}
+
+impl DecisionSink for Moody {
+    fn wants(&self) -> Wants {
+        Wants::DecisionsWithInputs
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let mut held = self.held.lock().unwrap();
+        while *held {
+            // Not for ever: a test that fails meanwhile must end.
+            let waited = self.released.wait_timeout(held, Duration::from_secs(5));
+            let (guard, timeout) = waited.unwrap();
+            held = guard;
+            *held &= !timeout.timed_out();
+        }
+        drop(held);
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(SinkError::new("not now"));
+        }
+        let panics = self.panics.load(Ordering::SeqCst);
+        assert!(
+            panics == 0 || !record.sequence().is_multiple_of(panics),
+            "a sink that panics, on purpose"
+        );
+        let kept = (record.sequence(), record.lost_before());
+        self.records.lock().unwrap().push(kept);
+        Ok(())
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.losses.fetch_add(lost, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn queue(capacity: usize, delivery: Delivery) -> (Arc<Moody>, Arc<QueueSink>, Authorizer) {
+    let sink = Arc::new(Moody::default());
+    let queue = QueueSink::with_delivery(Arc::clone(&sink), capacity, delivery).unwrap();
+    let queue = Arc::new(queue);
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    (sink, queue, authorizer)
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn everything_arrives_in_order() {
+    let (sink, queue, authorizer) = queue(2000, Delivery::CountLoss);
+    for _ in 0..1000 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    queue.flush().unwrap();
+    assert_eq!(sink.sequence(), (1..=1000).collect::<Vec<_>>());
+    assert!(sink.flushes.load(Ordering::SeqCst) >= 1);
+    // After it has fallen asleep.
+    std::thread::sleep(Duration::from_millis(250));
+    assert!(authorizer.is_allowed(&request("alice")));
+    wait_until("a sleeping queue is woken", || {
+        sink.sequence().len() == 1001
+    });
+    for _ in 0..10 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    // Dropping hands over the rest.
+    drop((queue, authorizer));
+    assert_eq!(sink.sequence().len(), 1011);
+}
+
+#[test]
+fn a_full_queue_does_what_its_delivery_class_says() {
+    for delivery in [
+        Delivery::CountLoss,
+        Delivery::DenyIfNotKept,
+        Delivery::Block,
+    ] {
+        let (sink, queue, authorizer) = queue(10, delivery);
+        sink.hold(true);
+        let mut outcomes: Vec<Outcome> = (0..10)
+            .map(|_| authorizer.is_authorized(&request("alice")).outcome())
+            .collect();
+        assert_eq!(outcomes, [Outcome::Allowed; 10]);
+        if delivery == Delivery::Block {
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| authorizer.is_authorized(&request("alice")).outcome());
+                std::thread::sleep(Duration::from_millis(30));
+                assert!(!waiting.is_finished());
+                sink.hold(false);
+                assert_eq!(waiting.join().unwrap(), Outcome::Allowed);
+            });
+        } else {
+            outcomes.clear();
+            outcomes.extend((0..5).map(|_| authorizer.is_authorized(&request("alice")).outcome()));
+            let expected = match delivery {
+                Delivery::CountLoss => Outcome::Allowed,
+                _ => Outcome::EvidenceNotKept,
+            };
+            assert_eq!(outcomes, [expected; 5]);
+            sink.hold(false);
+        }
+        queue.flush().unwrap();
+        assert!(authorizer.is_allowed(&request("alice")));
+        queue.flush().unwrap();
+        let last = *sink.records.lock().unwrap().last().unwrap();
+        match delivery {
+            Delivery::Block => assert_eq!(last, (12, 0)),
+            _ => assert_eq!(last, (16, 5)),
+        }
+        assert_eq!(queue.lost(), 0, "it took none of those");
+    }
+}
+
+#[test]
+fn what_the_sink_loses_is_told_by_the_next_record() {
+    let (sink, queue, authorizer) = queue(100, Delivery::CountLoss);
+    sink.fails.store(true, Ordering::SeqCst);
+    for _ in 0..7 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    queue.flush().unwrap();
+    sink.fails.store(false, Ordering::SeqCst);
+    assert!(authorizer.is_allowed(&request("alice")));
+    queue.flush().unwrap();
+    assert_eq!(*sink.records.lock().unwrap(), [(8, 7)]);
+    assert_eq!(queue.lost(), 7);
+    // Or, where none comes any more, at the end.
+    sink.fails.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    drop((queue, authorizer));
+    assert_eq!(sink.losses.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn where_evidence_is_demanded_it_is_tried_until_it_is_kept() {
+    for delivery in [Delivery::DenyIfNotKept, Delivery::Block] {
+        let (sink, queue, authorizer) = queue(100, delivery);
+        sink.fails.store(true, Ordering::SeqCst);
+        assert!(authorizer.is_allowed(&request("alice")));
+        if delivery == Delivery::DenyIfNotKept {
+            wait_until("decisions are denies while the sink fails", || {
+                !authorizer.is_allowed(&request("alice"))
+            });
+        } else {
+            std::thread::sleep(Duration::from_millis(30));
+            assert!(authorizer.is_allowed(&request("alice")));
+        }
+        sink.fails.store(false, Ordering::SeqCst);
+        wait_until("decisions are allowed again", || {
+            authorizer.is_allowed(&request("alice"))
+        });
+        queue.flush().unwrap();
+        assert_eq!((queue.lost(), sink.sequence()[0]), (0, 1));
+        let last = *sink.records.lock().unwrap().last().unwrap();
+        assert_eq!(sink.accounted(), last.0);
+    }
+}
+
+#[test]
+fn a_panicking_sink_loses_only_what_it_panics_at() {
+    let (sink, queue, authorizer) = queue(1000, Delivery::DenyIfNotKept);
+    sink.panics.store(10, Ordering::SeqCst);
+    for _ in 0..95 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    queue.flush().unwrap();
+    assert_eq!((sink.sequence().len(), queue.lost()), (86, 9));
+    assert_eq!(sink.accounted(), 95);
+}
+
+/// Whatever the threads do, every record is kept, or told as lost.
+#[test]
+fn losses_add_up_under_contention() {
+    let (sink, queue, authorizer) = queue(64, Delivery::CountLoss);
+    sink.panics.store(7, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                (0..2000).for_each(|_| assert!(authorizer.is_allowed(&request("alice"))))
+            });
+        }
+    });
+    queue.flush().unwrap();
+    sink.panics.store(0, Ordering::SeqCst);
+    // The last one is kept, and tells what the authorizer has not told yet.
+    assert!(authorizer.is_allowed(&request("alice")));
+    drop((queue, authorizer));
+    assert_eq!(sink.accounted(), 8001);
+}
+
+#[test]
+fn records_that_are_large_have_their_own_bound() {
+    let (sink, queue, authorizer) = queue(1000, Delivery::CountLoss);
+    sink.hold(true);
+    let long = "x".repeat(1 << 19);
+    let context = std::collections::BTreeMap::from([("long", &long)]);
+    for _ in 0..200 {
+        assert!(authorizer.is_allowed(&request("alice").context(&context)));
+    }
+    assert!(authorizer.is_allowed(&request("alice")));
+    sink.hold(false);
+    queue.flush().unwrap();
+    let kept = sink.sequence().len();
+    assert!((120..130).contains(&kept), "{kept}");
+    assert_eq!(sink.accounted(), 201);
+    // Room again.
+    assert!(authorizer.is_allowed(&request("alice").context(&context)));
+    queue.flush().unwrap();
+    assert_eq!(sink.sequence().len(), kept + 1);
+}
+
+#[test]
+fn a_log_behind_a_queue_has_everything_and_says_what_was_lost() {
+    let scratch = Scratch::new();
+    let log = DurableLog::options(scratch.path())
+        .segment_bytes(100_000)
+        .open()
+        .unwrap();
+    let queue = Arc::new(QueueSink::with_delivery(log, 50, Delivery::Block).unwrap());
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    let long = "x".repeat(duramen::evidence::log::MAX_LINE_BYTES);
+    let context = std::collections::BTreeMap::from([("long", EntityRef::new("User", &long))]);
+    for number in 0..500 {
+        let request = request("alice");
+        let request = if number == 300 {
+            request.context(&context)
+        } else {
+            request
+        };
+        assert!(authorizer.is_allowed(&request));
+    }
+    drop((queue, authorizer));
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(
+        (seen.finding(), seen.decisions(), seen.lost()),
+        (None, 499, 1)
+    );
+}
+
+proptest! {
+    #![proptest_config(config(30))]
+
+    /// What comes out of the queue is what went in.
+    #[test]
+    fn records_survive_the_queue(tape in tape()) {
+        let (world, asks) = Tape::new(&tape).world();
+        if world.oracle().is_err() {
+            return Ok(());
+        }
+        let same = |record: &OwnedRecord| {
+            let mut record = record.clone();
+            record.instance.clear();
+            record.time.clear();
+            record.duration_ns = 0;
+            record
+        };
+        let direct = Arc::new(MemorySink::new(1000));
+        let queued = Arc::new(MemorySink::new(1000));
+        // Two queues, so that copies are copied too.
+        let inner = QueueSink::new(Arc::clone(&queued)).unwrap();
+        let queue = QueueSink::with_delivery(inner, 1000, Delivery::Block).unwrap();
+        let to_direct = world.builder().sink(Arc::clone(&direct)).build().unwrap();
+        let to_queue = world.builder().sink(queue).build().unwrap();
+        for ask in &asks {
+            ask.with_request(|request| {
+                for authorizer in [&to_direct, &to_queue] {
+                    let request = request.request_id("r").trace("t", "s");
+                    drop(authorizer.is_authorized(&request));
+                    if let Ok(mut prepared) = authorizer.prepare(&request) {
+                        drop(authorizer.is_authorized_prepared(&mut Memory::new(), &mut prepared));
+                    }
+                }
+            });
+        }
+        drop(to_queue);
+        let direct: Vec<_> = direct.records().iter().map(same).collect();
+        let queued: Vec<_> = queued.records().iter().map(same).collect();
+        prop_assert_eq!(direct, queued);
+    }
+}

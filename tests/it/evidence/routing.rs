@@ -1,0 +1,144 @@
+//! Several sinks, and sinks of some of the records.
+
+use std::num::NonZeroU64;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use duramen::evidence::{
+    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MemorySink, NoSink, SinkError,
+    Wants,
+};
+use duramen::{Builder, Outcome};
+
+use super::*;
+
+/// Notes sequence, losses and whether there are inputs.
+struct Notes {
+    wants: Wants,
+    delivery: Delivery,
+    fails: AtomicBool,
+    panics: AtomicBool,
+    seen: Mutex<Vec<(u64, u64, bool)>>,
+}
+
+impl Notes {
+    fn new(wants: Wants, delivery: Delivery) -> Arc<Self> {
+        Arc::new(Self {
+            wants,
+            delivery,
+            fails: AtomicBool::default(),
+            panics: AtomicBool::default(),
+            seen: Mutex::default(),
+        })
+    }
+}
+
+impl DecisionSink for Notes {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        assert!(
+            !self.panics.load(Ordering::SeqCst),
+            "a sink that panics, on purpose"
+        );
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(SinkError::new("not now"));
+        }
+        let seen = (
+            record.sequence(),
+            record.lost_before(),
+            record.context().is_some(),
+        );
+        self.seen.lock().unwrap().push(seen);
+        Ok(())
+    }
+}
+
+fn builder() -> Builder {
+    Authorizer::builder().policies(POLICIES)
+}
+
+#[test]
+fn each_sink_has_its_own_delivery_and_losses() {
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Notes::new(Wants::DecisionsWithInputs, Delivery::DenyIfNotKept);
+    let sinks = FanOut::new()
+        .sink(Arc::clone(&counts))
+        .sink(NoSink)
+        .sink(Arc::clone(&demands));
+    assert_eq!(sinks.delivery(), Delivery::DenyIfNotKept);
+    let authorizer = builder().sink(sinks).build().unwrap();
+    let decide = || authorizer.is_authorized(&request("alice")).outcome();
+    assert_eq!(decide(), Outcome::Allowed);
+    counts.fails.store(true, Ordering::SeqCst);
+    assert_eq!(decide(), Outcome::Allowed);
+    counts.fails.store(false, Ordering::SeqCst);
+    demands.fails.store(true, Ordering::SeqCst);
+    assert_eq!(decide(), Outcome::EvidenceNotKept);
+    demands.fails.store(false, Ordering::SeqCst);
+    counts.panics.store(true, Ordering::SeqCst);
+    assert_eq!(decide(), Outcome::Allowed);
+    counts.panics.store(false, Ordering::SeqCst);
+    assert_eq!(decide(), Outcome::Allowed);
+    assert_eq!(
+        *counts.seen.lock().unwrap(),
+        [(1, 0, false), (3, 1, false), (5, 1, false)]
+    );
+    assert_eq!(
+        *demands.seen.lock().unwrap(),
+        [(1, 0, true), (2, 0, true), (4, 1, true), (5, 0, true)]
+    );
+}
+
+#[test]
+fn no_sinks_want_nothing() {
+    assert_eq!(FanOut::new().wants(), Wants::Nothing);
+    assert_eq!(FanOut::new().sink(NoSink).wants(), Wants::Nothing);
+    let one = FanOut::new().sink(Notes::new(Wants::Decisions, Delivery::CountLoss));
+    assert_eq!(
+        (one.wants(), one.delivery()),
+        (Wants::Decisions, Delivery::CountLoss)
+    );
+}
+
+#[test]
+fn samples_have_all_denials() {
+    let memory = Arc::new(MemorySink::new(1000));
+    let sample = FilterSink::sample(Arc::clone(&memory), NonZeroU64::new(10).unwrap());
+    let authorizer = builder().sink(sample).build().unwrap();
+    for number in 0..100 {
+        let user = if number % 7 == 0 { "eve" } else { "alice" };
+        let _ = authorizer.is_authorized(&request(user));
+    }
+    let expected: Vec<u64> = (1..=100)
+        .filter(|n| (n - 1) % 7 == 0 || n % 10 == 0)
+        .collect();
+    let kept: Vec<u64> = memory
+        .records()
+        .iter()
+        .map(|record| record.sequence)
+        .collect();
+    assert_eq!(kept, expected);
+}
+
+#[test]
+fn what_is_left_out_hides_no_loss() {
+    let notes = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let only_eve = FilterSink::new(Arc::clone(&notes), |record: &DecisionRecord<'_>| {
+        record.principal().id() == "eve"
+    });
+    let authorizer = builder().sink(only_eve).build().unwrap();
+    notes.fails.store(true, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    notes.fails.store(false, Ordering::SeqCst);
+    // The authorizer tells it with this record, which the sink does not get.
+    let _ = authorizer.is_authorized(&request("alice"));
+    let _ = authorizer.is_authorized(&request("eve"));
+    assert_eq!(*notes.seen.lock().unwrap(), [(3, 1, false)]);
+}

@@ -1,0 +1,364 @@
+//! Every small change of a log is found, and named where it is.
+//!
+//! `DURAMEN_TAMPER=all` tries all 255 other values of each byte instead of one.
+
+use std::fs;
+
+use duramen::evidence::log::{Checkpoint, DurableLog, FindingKind, MAX_LINE_BYTES, verify};
+use proptest::prelude::*;
+
+use super::*;
+use crate::generate::config;
+
+/// A log of a few lines in three segments.
+fn small_log() -> (Scratch, Vec<(String, Vec<u8>)>) {
+    let scratch = Scratch::new();
+    let options = DurableLog::options(scratch.path()).segment_bytes(2500);
+    write(options, 7);
+    let segments = segments(scratch.path());
+    assert_eq!(segments.len(), 3);
+    assert_eq!(lines(&segments).len(), 7);
+    assert_eq!(finding(scratch.path()), None);
+    (scratch, segments)
+}
+
+/// Writes lines to segments that begin where those of the log did.
+fn put(scratch: &Scratch, segments: &[(String, Vec<u8>)], lines: &[Vec<u8>]) {
+    let firsts: Vec<usize> = segments
+        .iter()
+        .map(|(name, _)| name.trim_end_matches(".jsonl").parse().unwrap())
+        .collect();
+    for (at, (name, _)) in segments.iter().enumerate() {
+        let end = firsts.get(at + 1).copied().unwrap_or(lines.len());
+        let part = &lines[firsts[at].min(lines.len())..end.min(lines.len()).max(firsts[at])];
+        fs::write(scratch.path().join(name), part.concat()).unwrap();
+    }
+}
+
+#[test]
+fn every_changed_byte_is_found() {
+    let all = std::env::var("DURAMEN_TAMPER").is_ok_and(|how| how == "all");
+    let (scratch, segments) = small_log();
+    let mut index = 0;
+    let mut tried = 0;
+    for (name, bytes) in &segments {
+        let path = scratch.path().join(name);
+        for at in 0..bytes.len() {
+            let byte = bytes[at];
+            let some = [byte ^ 1, byte ^ 0x20, byte.wrapping_add(1), b'\n', 0];
+            let every: Vec<u8> = (0..=255).collect();
+            let others = if all {
+                &every[..]
+            } else {
+                &some[at % 5..][..1]
+            };
+            for other in others.iter().filter(|other| **other != byte) {
+                let mut changed = bytes.clone();
+                changed[at] = *other;
+                fs::write(&path, changed).unwrap();
+                let found = finding(scratch.path());
+                let found = found.unwrap_or_else(|| panic!("{name}, byte {at} made {other}"));
+                assert_eq!(
+                    (found.kind(), found.index()),
+                    (FindingKind::Altered, index),
+                    "{name}, byte {at} made {other}: {found}"
+                );
+                assert_eq!(found.segment(), name);
+                tried += 1;
+            }
+            index += u64::from(byte == b'\n');
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    assert!(tried > 4_000, "{tried}");
+    assert_eq!(finding(scratch.path()), None);
+}
+
+#[test]
+fn every_removed_line_is_found() {
+    let (scratch, segments) = small_log();
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    let lines = lines(&segments);
+    for removed in 0..lines.len() {
+        // From the middle of the files that it is in, the others staying what they are.
+        let mut at = 0;
+        for (name, bytes) in &segments {
+            let kept = bytes.split_inclusive(|byte| *byte == b'\n').filter(|_| {
+                at += 1;
+                at - 1 != removed
+            });
+            fs::write(scratch.path().join(name), kept.collect::<Vec<_>>().concat()).unwrap();
+        }
+        let found = verify(scratch.path(), Some(&checkpoint)).unwrap();
+        let found = found.finding().unwrap().clone();
+        assert_eq!(found.index(), removed as u64, "{found}");
+        let last = removed + 1 == lines.len();
+        if last {
+            assert_eq!(found.kind(), FindingKind::Truncated { expected: 7 });
+            assert_eq!(finding(scratch.path()), None, "only the checkpoint knows");
+        } else {
+            let kind = FindingKind::Missing { to: removed as u64 };
+            assert_eq!(found.kind(), kind, "{found}");
+            assert_eq!(finding(scratch.path()), Some(found));
+        }
+    }
+}
+
+#[test]
+fn every_swap_is_found() {
+    let (scratch, segments) = small_log();
+    let lines = lines(&segments);
+    for a in 0..lines.len() {
+        for b in a + 1..lines.len() {
+            let mut swapped = lines.clone();
+            swapped.swap(a, b);
+            put(&scratch, &segments, &swapped);
+            let found = finding(scratch.path()).unwrap();
+            assert_eq!(
+                (found.kind(), found.index()),
+                (FindingKind::Reordered, a as u64),
+                "{a} and {b}: {found}"
+            );
+        }
+    }
+    put(&scratch, &segments, &lines);
+    assert_eq!(finding(scratch.path()), None);
+}
+
+#[test]
+fn every_copied_line_is_found() {
+    let (scratch, segments) = small_log();
+    let lines = lines(&segments);
+    for from in 0..lines.len() {
+        for to in 0..=lines.len() {
+            let mut copied = lines.clone();
+            copied.insert(to, lines[from].clone());
+            // Into the file where the place is; the lines behind it keep their segments.
+            let mut at = 0;
+            for (number, (name, bytes)) in segments.iter().enumerate() {
+                let count = bytes.iter().filter(|byte| **byte == b'\n').count();
+                let last = number + 1 == segments.len();
+                let more = usize::from(to >= at && (to < at + count || last && to <= at + count));
+                let begin = at + usize::from(to < at);
+                fs::write(
+                    scratch.path().join(name),
+                    copied[begin..begin + count + more].concat(),
+                )
+                .unwrap();
+                at += count;
+            }
+            let found = finding(scratch.path()).unwrap_or_else(|| panic!("{from} to {to}"));
+            // A copy right before its original is the same as one right after.
+            let (kind, index) = if from >= to && from > 0 && from != to {
+                (FindingKind::Reordered, to)
+            } else {
+                (
+                    FindingKind::Duplicated,
+                    if from == to { to + 1 } else { to },
+                )
+            };
+            assert_eq!(
+                (found.kind(), found.index()),
+                (kind, index as u64),
+                "{from} to {to}: {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn removed_and_renamed_segments_are_found() {
+    let (scratch, segments) = small_log();
+    let first = |at: usize| -> u64 { segments[at].0.trim_end_matches(".jsonl").parse().unwrap() };
+    for (at, (name, bytes)) in segments.iter().enumerate() {
+        let path = scratch.path().join(name);
+        fs::remove_file(&path).unwrap();
+        let found = finding(scratch.path());
+        match at {
+            2 => assert_eq!(found, None, "only a checkpoint shows it"),
+            _ => {
+                let found = found.unwrap();
+                let to = first(at + 1) - 1;
+                assert_eq!(found.kind(), FindingKind::Missing { to }, "{found}");
+                assert_eq!(found.index(), first(at));
+            }
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    let swap = [(0, 1), (1, 2), (0, 2)];
+    for (a, b) in swap {
+        fs::write(scratch.path().join(&segments[a].0), &segments[b].1).unwrap();
+        fs::write(scratch.path().join(&segments[b].0), &segments[a].1).unwrap();
+        let found = finding(scratch.path()).unwrap();
+        assert_eq!(
+            (found.kind(), found.index()),
+            (FindingKind::Reordered, first(a)),
+            "{found}"
+        );
+        for at in [a, b] {
+            fs::write(scratch.path().join(&segments[at].0), &segments[at].1).unwrap();
+        }
+    }
+    let other = scratch.path().join("00000000000000000009.jsonl");
+    fs::rename(scratch.path().join(&segments[2].0), &other).unwrap();
+    assert_eq!(
+        finding(scratch.path()).unwrap().kind(),
+        FindingKind::Misnamed
+    );
+}
+
+#[test]
+fn every_truncation_is_found_with_a_checkpoint() {
+    let (scratch, segments) = small_log();
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    assert_eq!(checkpoint.count(), 7);
+    assert!(
+        verify(scratch.path(), Some(&checkpoint))
+            .unwrap()
+            .checkpoint_compared()
+    );
+    for (name, bytes) in segments.iter().rev() {
+        let path = scratch.path().join(name);
+        for length in (0..bytes.len()).rev() {
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(length as u64)
+                .unwrap();
+            let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+            let found = seen
+                .finding()
+                .unwrap_or_else(|| panic!("{name} cut to {length}"));
+            assert_eq!(
+                found.kind(),
+                FindingKind::Truncated { expected: 7 },
+                "{found}"
+            );
+            assert!(found.is_tampering());
+            // Without one, the middle of a line is a torn tail and its end is nothing.
+            let without = finding(scratch.path());
+            let whole = length == 0 || bytes[length - 1] == b'\n';
+            assert_eq!(
+                without.is_none(),
+                whole,
+                "{name} cut to {length}: {without:?}"
+            );
+            assert!(without.is_none_or(|found| found.kind() == FindingKind::TornTail));
+        }
+        fs::remove_file(&path).unwrap();
+        let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+        assert!(matches!(
+            seen.finding().unwrap().kind(),
+            FindingKind::Truncated { .. }
+        ));
+    }
+}
+
+#[test]
+fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
+    let (scratch, _) = small_log();
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    let checkpoint = Checkpoint::from_json(&checkpoint.to_json()).unwrap();
+    let other = Scratch::new();
+    write(DurableLog::options(other.path()), 9);
+    assert_eq!(finding(other.path()), None);
+    let seen = verify(other.path(), Some(&checkpoint)).unwrap();
+    let found = seen.finding().unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::CheckpointDiffers, 6)
+    );
+    // What came after the checkpoint is no matter.
+    write(DurableLog::options(scratch.path()), 3);
+    let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+    assert!(seen.is_fine() && seen.checkpoint_compared());
+
+    for bad in [
+        "",
+        "{}",
+        "[]",
+        &checkpoint.to_json().replace("\"format\":1", "\"format\":2"),
+    ] {
+        assert!(Checkpoint::from_json(bad).is_err(), "{bad}");
+    }
+}
+
+#[cfg(feature = "signed-checkpoints")]
+#[test]
+fn signatures_bind_every_member() {
+    let (scratch, _) = small_log();
+    let secret = [7; 32];
+    let public = ed25519_dalek::SigningKey::from_bytes(&secret)
+        .verifying_key()
+        .to_bytes();
+    let plain = Checkpoint::of(scratch.path()).unwrap();
+    assert!(plain.check_signature(&public).is_err());
+    let signed = plain.clone().signed(&secret);
+    let read = Checkpoint::from_json(&signed.to_json()).unwrap();
+    read.check_signature(&public).unwrap();
+    assert!(verify(scratch.path(), Some(&read)).unwrap().is_fine());
+    let other = ed25519_dalek::SigningKey::from_bytes(&[8; 32])
+        .verifying_key()
+        .to_bytes();
+    assert!(read.check_signature(&other).is_err());
+    let json: serde_json::Value = serde_json::from_str(&signed.to_json()).unwrap();
+    for (member, value) in [
+        ("count", serde_json::json!(6)),
+        ("head", serde_json::json!("0".repeat(64))),
+        ("time", serde_json::json!("2020-01-01T00:00:00.000Z")),
+        ("signature", serde_json::json!("0".repeat(128))),
+        ("signature", serde_json::json!("x")),
+    ] {
+        let mut forged = json.clone();
+        forged[member] = value;
+        let forged = Checkpoint::from_json(&forged.to_string()).unwrap();
+        assert!(forged.check_signature(&public).is_err(), "{member}");
+    }
+}
+
+#[test]
+fn a_line_without_end_is_not_read_into_memory() {
+    let scratch = Scratch::new();
+    write(DurableLog::options(scratch.path()), 1);
+    let (name, mut bytes) = segments(scratch.path()).pop().unwrap();
+    bytes.resize(bytes.len() + 3 * MAX_LINE_BYTES, b'x');
+    fs::write(scratch.path().join(&name), &bytes).unwrap();
+    let found = finding(scratch.path()).unwrap();
+    assert_eq!((found.kind(), found.index()), (FindingKind::Altered, 1));
+    assert!(DurableLog::open(scratch.path()).is_err());
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// Whatever the files hold: no panic, and nothing but the log itself passes as fine.
+    #[test]
+    fn hostile_files_are_read(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..6),
+        noise in prop::collection::vec(any::<u8>(), 0..300),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let (scratch, segments) = small_log();
+        let all = lines(&segments).concat();
+        let mut bytes = Vec::new();
+        for (from, to, _) in &cuts {
+            let (from, to) = (from.index(all.len()), to.index(all.len()));
+            bytes.extend_from_slice(&all[from.min(to)..from.max(to)]);
+        }
+        let at = at.index(bytes.len() + 1);
+        bytes.splice(at..at, noise);
+        let target = cuts[0].2.index(segments.len());
+        fs::write(scratch.path().join(&segments[target].0), &bytes).unwrap();
+        let found = finding(scratch.path());
+        let same = all.starts_with(&bytes) || bytes == segments[target].1;
+        prop_assert!(found.is_some() || same, "{} bytes in segment {target}", bytes.len());
+        // The next writer refuses it or goes on with it, and harms nothing else.
+        if let Ok(log) = DurableLog::open(scratch.path()) {
+            drop(log);
+        }
+        for (name, before) in segments.iter().take(2).filter(|(name, _)| *name != segments[target].0) {
+            prop_assert_eq!(&fs::read(scratch.path().join(name)).unwrap(), before);
+        }
+    }
+}
