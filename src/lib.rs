@@ -78,6 +78,7 @@
 //! | decide | [`Authorizer::is_authorized`], or [`Authorizer::is_allowed`] for the bare answer |
 //! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
 //! | decide one request again and again | [`Authorizer::prepare`] |
+//! | decide many requests on the same policies and entities | [`Authorizer::pin`], [`Pinned::is_authorized_batch`] |
 //! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
@@ -122,7 +123,7 @@ mod schema;
 mod value;
 
 pub use authorizer::{
-    Authorizer, BuildError, Builder, PolicyChanges, PreparedRequest, Session, Tuning,
+    Authorizer, BuildError, Builder, Pinned, PolicyChanges, PreparedRequest, Session, Tuning,
 };
 pub use compile::{
     CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, PolicyProgress, PolicyUpdate,

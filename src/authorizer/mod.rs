@@ -1,6 +1,7 @@
 //! The front door: build an authorizer, ask it, replace what it decides on.
 
 mod builder;
+mod pinned;
 mod prepared;
 mod session;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::request::{Request, RequestError};
 use crate::schema::SchemaModel;
 
 pub use builder::{BuildError, Builder, Tuning};
+pub use pinned::Pinned;
 pub use prepared::PreparedRequest;
 pub use session::Session;
 pub use update::PolicyChanges;

@@ -133,8 +133,11 @@ impl PreparedRequest {
         // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
         // was not may have got one if there are more names.
         let mark = epoch.snapshot.names_mark();
+        // An epoch that was pinned a while ago may lack names that have numbers here.
+        let later = self.current.epoch < epoch.version.epoch();
         let same = mark == self.current.mark
-            || (mark.numbering == self.current.mark.numbering
+            || (later
+                && mark.numbering == self.current.mark.numbering
                 && self.current.locals.are_unknown_to(&epoch.snapshot.names));
         if same {
             self.current.epoch = epoch.version.epoch();

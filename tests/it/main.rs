@@ -18,6 +18,7 @@ mod language;
 mod limits;
 mod loading;
 mod oracle;
+mod pinned;
 mod positions;
 mod properties;
 mod requests;
