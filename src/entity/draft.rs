@@ -223,11 +223,21 @@ impl<'w> Draft<'w> {
                 }
             }
         }
+        let members = if self
+            .touched
+            .iter()
+            .any(|touched| touched.moved(&self.snapshot))
+        {
+            Arc::default()
+        } else {
+            Arc::clone(&self.snapshot.members)
+        };
         match EntityError::from_problems(self.problems) {
             Some(error) => Err(error),
             None => Ok(Drafted {
                 snapshot: Snapshot {
                     names: Arc::new(self.names),
+                    members,
                     ..self.snapshot
                 },
                 changes,
@@ -333,6 +343,13 @@ impl Drafted {
 }
 
 impl Touched {
+    /// Whether its place in the hierarchy is another one.
+    fn moved(&self, snapshot: &Snapshot) -> bool {
+        let before = self.before.as_deref();
+        let after = snapshot.rows.get(self.uid.index());
+        before.map_or(&[][..], EntityData::parents) != after.map_or(&[][..], |data| data.parents())
+    }
+
     fn change(&self, snapshot: &Snapshot) -> EntityChange {
         let after = snapshot.rows.get(self.uid.index());
         match (&self.before, after) {

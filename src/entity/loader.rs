@@ -100,6 +100,7 @@ impl EntityLoader {
             count: self.count,
             moved: Signature::default(),
             origin: None,
+            members: Arc::default(),
         };
         if self.problems.is_empty() {
             for (uid, data) in snapshot.iter() {

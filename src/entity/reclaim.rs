@@ -112,6 +112,7 @@ impl Snapshot {
             count: self.count,
             moved: Signature::default(),
             origin: None,
+            members: Arc::default(),
         })
     }
 }

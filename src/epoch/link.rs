@@ -26,7 +26,7 @@ pub(crate) struct Linked {
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
     /// What the index was made with, for the next program.
-    pub(super) members: Arc<ActionMembers>,
+    pub(crate) members: Arc<ActionMembers>,
 }
 
 /// What a decision reads of a policy: the scope in the snapshot's numbers, and what is at hand in one load

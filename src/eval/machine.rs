@@ -35,7 +35,7 @@ pub(crate) struct Machine<'a> {
     /// The number of the program's first policy, and which of its policies are not in force.
     pub(super) first: u32,
     pub(super) dead: &'a Dead,
-    snapshot: &'a Snapshot,
+    pub(super) snapshot: &'a Snapshot,
     pub(super) names: RequestNames<'a>,
     pub(super) principal: Side<'a>,
     pub(super) resource: Side<'a>,
@@ -69,7 +69,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn stored(data: &'a EntityData) -> Self {
+    pub(super) fn stored(data: &'a EntityData) -> Self {
         Self {
             attrs: Record::Stored(data.attrs()),
             tags: Record::Stored(data.tags()),

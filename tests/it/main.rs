@@ -22,6 +22,7 @@ mod pinned;
 mod positions;
 mod properties;
 mod requests;
+mod search;
 mod sinks;
 mod swap;
 mod updates;

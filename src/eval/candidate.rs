@@ -1,0 +1,84 @@
+//! Trying one entity after the other in the place of a request's principal or resource.
+
+use bumpalo::Bump;
+
+use crate::entity::EntityData;
+use crate::epoch::{Row, ScopeTest};
+use crate::id::{NodeId, Uid};
+use crate::program::Var;
+use crate::value::Raise;
+
+use super::machine::{Facts, Machine, Side};
+
+/// The place in a request that candidates are tried in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Sought {
+    Principal,
+    Resource,
+}
+
+impl Sought {
+    pub(crate) fn variable(self) -> Var {
+        match self {
+            Self::Principal => Var::Principal,
+            Self::Resource => Var::Resource,
+        }
+    }
+
+    /// What a policy's scope asks of the place.
+    pub(crate) fn scope(self, row: &Row) -> ScopeTest {
+        match self {
+            Self::Principal => row.principal,
+            Self::Resource => row.resource,
+        }
+    }
+}
+
+impl<'a> Machine<'a> {
+    /// Whether the scope of a policy matches whatever stands in the place that is sought.
+    pub(crate) fn matches_but_for(&self, sought: Sought, row: &Row) -> bool {
+        self.action_matches(row.action)
+            && match sought {
+                Sought::Principal => self.side_matches(&self.resource, row.resource),
+                Sought::Resource => self.side_matches(&self.principal, row.principal),
+            }
+    }
+
+    /// Puts a candidate in its place. `varying` are the shared expressions that depend on it.
+    #[inline]
+    pub(crate) fn put(&mut self, sought: Sought, uid: Uid, data: &'a EntityData, varying: &[u16]) {
+        let side = Side {
+            uid,
+            facts: Some(Facts::stored(data)),
+            ancestors: self.snapshot.ancestors(self.arena, data),
+        };
+        let place = match sought {
+            Sought::Principal => &mut self.principal,
+            Sought::Resource => &mut self.resource,
+        };
+        *place = side;
+        self.variables[sought.variable() as usize] = side.facts.map(|facts| facts.attrs);
+        if let Some(places) = self.shared.get() {
+            for place in varying {
+                places[usize::from(*place)].set(None);
+            }
+        }
+    }
+
+    /// The working memory, which fills up from candidate to candidate.
+    #[inline]
+    pub(crate) fn arena(&self) -> &'a Bump {
+        self.arena
+    }
+
+    /// Whether conjuncts of a condition hold, one after the other.
+    #[inline]
+    pub(crate) fn all_hold(&self, conjuncts: &[NodeId]) -> Result<bool, Raise> {
+        for conjunct in conjuncts {
+            if !self.conjunct_holds(*conjunct)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
