@@ -25,6 +25,8 @@ pub(crate) enum Candidates {
     Below {
         ones: Vec<Uid>,
         groups: Vec<Uid>,
+        /// All of the type that are below the groups are allowed.
+        untested: bool,
     },
 }
 
@@ -60,6 +62,7 @@ impl Candidates {
                 Some(groups) => Self::Below {
                     ones: plan.ones().collect(),
                     groups,
+                    untested: plan.is_certain(),
                 },
                 None => Self::Store { untested: false },
             },
@@ -76,44 +79,87 @@ impl Candidates {
         bounds: Bounds,
         found: &mut Vec<Uid>,
     ) -> Progress {
-        let most = found.len().saturating_add(bounds.results);
-        let type_id = Some(plan.type_id);
-        let untested = matches!(self, Self::Store { untested: true });
-        let left = |machines: &[Machine<'_>]| {
-            let arena = machines.first().map(Machine::arena);
-            arena.map_or(0, Bump::allocated_bytes)
+        let mut walk = Walk {
+            full: found.len().saturating_add(bounds.results),
+            found,
+            entities: 0,
+            most: bounds.entities,
         };
-        let full = left(machines).saturating_add(ARENA);
-        let mut entities = 0;
-        let mut stops = |uid: Uid, data: &'a EntityData| {
-            if found.len() == most || entities == bounds.entities || left(machines) > full {
-                return true;
-            }
-            entities += 1;
-            if snapshot.names.type_of(uid) == type_id
-                && (untested || plan.allows(machines, snapshot, uid, data))
-            {
-                found.push(uid);
-            }
-            false
+        let type_id = Some(plan.type_id);
+        let is_of_type = |uid: Uid| snapshot.names.type_of(uid) == type_id;
+        let arena = machines.first().map(Machine::arena);
+        let used = || arena.map_or(0, Bump::allocated_bytes);
+        let full = used().saturating_add(ARENA);
+        let mut allows = |uid: Uid, data: &'a EntityData| {
+            is_of_type(uid) && plan.allows(machines, snapshot, uid, data)
         };
         let next = match self {
             Self::None => None,
-            Self::Store { .. } => snapshot
-                .iter_from(first)
-                .find(|(uid, data)| stops(*uid, data))
-                .map(|(uid, _)| uid),
-            Self::Below { ones, groups } => {
+            Self::Store { untested: true } => {
+                let store = snapshot.iter_from(first).map(|(uid, _)| (uid, ()));
+                walk.over(store, |uid, ()| Some(is_of_type(uid)))
+            }
+            Self::Store { untested: false } => {
+                let store = snapshot.iter_from(first);
+                walk.over(store, |uid, data| {
+                    (used() <= full).then(|| allows(uid, data))
+                })
+            }
+            Self::Below {
+                ones,
+                groups,
+                untested,
+            } => {
                 let members = groups
                     .iter()
                     .map(|group| snapshot.members().of_group(*group));
-                Merged::new(members.chain([&ones[..]]), first)
-                    .filter_map(|uid| Some((uid, snapshot.entity(uid)?)))
-                    .find(|(uid, data)| stops(*uid, data))
-                    .map(|(uid, _)| uid)
+                let merged = Merged::new(std::iter::once(&ones[..]).chain(members), first);
+                walk.over(merged, |uid, list| {
+                    // The first list is that of single entities; in the others are stored ones alone.
+                    if *untested && list > 0 {
+                        return Some(is_of_type(uid));
+                    }
+                    let data = snapshot.entity(uid);
+                    (used() <= full).then(|| data.is_some_and(|data| allows(uid, data)))
+                })
             }
         };
-        Progress { next, entities }
+        Progress {
+            next,
+            entities: walk.entities,
+        }
+    }
+}
+
+/// A walk over candidates that stops at its bounds.
+struct Walk<'f> {
+    found: &'f mut Vec<Uid>,
+    /// As many results as there may be.
+    full: usize,
+    entities: usize,
+    most: usize,
+}
+
+impl Walk<'_> {
+    /// Where it stopped, if not at the end. `is_allowed` gives `None` to stop before a candidate.
+    #[inline(always)]
+    fn over<T>(
+        &mut self,
+        candidates: impl Iterator<Item = (Uid, T)>,
+        mut is_allowed: impl FnMut(Uid, T) -> Option<bool>,
+    ) -> Option<Uid> {
+        for (uid, with) in candidates {
+            if self.found.len() == self.full || self.entities == self.most {
+                return Some(uid);
+            }
+            match is_allowed(uid, with) {
+                None => return Some(uid),
+                Some(true) => self.found.push(uid),
+                Some(false) => {}
+            }
+            self.entities += 1;
+        }
+        None
     }
 }
 
@@ -170,9 +216,10 @@ impl<'l> Merged<'l> {
 }
 
 impl Iterator for Merged<'_> {
-    type Item = Uid;
+    /// The entity, and the number of the first list that it is in.
+    type Item = (Uid, usize);
 
-    fn next(&mut self) -> Option<Uid> {
+    fn next(&mut self) -> Option<(Uid, usize)> {
         loop {
             let mut top = self.heads.peek_mut()?;
             let Reverse((uid, number)) = *top;
@@ -188,7 +235,7 @@ impl Iterator for Merged<'_> {
             }
             if self.last != Some(uid) {
                 self.last = Some(uid);
-                return Some(uid);
+                return Some((uid, number));
             }
         }
     }

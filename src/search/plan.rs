@@ -157,13 +157,18 @@ impl Plan {
                 Extent::Nobody
             };
         }
-        let certain =
-            |class: &Class| !class.denied && class.permits.is_empty() && class.forbids.is_empty();
-        if all.permitted && certain(all) && others.all(certain) {
+        if all.permitted && self.is_certain() {
             Extent::Everybody
         } else {
             Extent::Each
         }
+    }
+
+    /// Whether whoever a permit applies to is allowed: nothing denies, and nothing is left to be evaluated.
+    pub(crate) fn is_certain(&self) -> bool {
+        let ones = self.to_one.iter().map(|(_, class)| class);
+        let mut classes = ones.chain(self.below.values()).chain([&self.to_all]);
+        self.rules.is_empty() && classes.all(|class| !class.denied)
     }
 
     /// The entities that have rules of their own, sorted.
