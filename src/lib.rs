@@ -128,8 +128,8 @@ pub use authorizer::{
     Authorizer, BuildError, Builder, Found, Pinned, PolicyChanges, PreparedRequest, Session, Tuning,
 };
 pub use compile::{
-    CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, PolicyProgress, PolicyUpdate,
-    Problem,
+    CompileError, Entities, EntitiesUpdated, EntityProgress, EntityUpdate, Policies,
+    PolicyProgress, PolicyUpdate, Problem,
 };
 pub use decision::{Decision, Effect, ErrorMode, Outcome};
 pub use entity::{EntityChange, EntityError, EntityProblem};

@@ -41,7 +41,6 @@ pub(crate) fn pick(seed: usize, of: usize) -> usize {
 
 impl World {
     /// So many entities in all, actions not counted.
-    #[allow(dead_code, reason = "each example makes its own size")]
     pub(crate) fn of_entities(entities: usize) -> Self {
         let percent = |share: usize| entities / 100 * share;
         Self {
@@ -128,7 +127,6 @@ impl World {
     }
 
     /// Policies for groups and folders, `scoped` of them; with `general` also some that look at every document.
-    #[allow(dead_code, reason = "loading needs none")]
     pub(crate) fn policies(&self, scoped: usize, general: bool) -> String {
         let mut text = String::new();
         if general {

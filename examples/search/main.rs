@@ -13,17 +13,17 @@
 
 #[path = "../load/figures.rs"]
 mod figures;
+#[allow(dead_code, reason = "shared with `load`; each uses a part")]
 #[path = "../load/world.rs"]
 mod world;
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use duramen::{Authorizer, EntityUid, EntityUidRef, Limits, Pinned, Request, Search};
+use duramen::{Authorizer, Entities, EntityUid, EntityUidRef, Limits, Pinned, Request, Search};
 use serde::Deserialize;
 
 use figures::Figure;
@@ -76,14 +76,11 @@ fn generated(docs: usize) -> Result<Vec<Figure>, Box<dyn Error>> {
         folders: 10_000,
         docs,
     };
-    let mut json = String::new();
-    world.json().read_to_string(&mut json)?;
     let build = |policies: String| {
         let started = Instant::now();
         let authorizer = Authorizer::builder()
-            .limits(Limits::default().with_input_bytes(1 << 30))
             .policies(policies.as_str())
-            .entities(json.as_str())
+            .entities(Entities::new().json_stream(world.json()))
             .build()?;
         eprintln!("{} entities in {:.1?}", world.len(), started.elapsed());
         Ok::<_, Box<dyn Error>>(authorizer.pin())

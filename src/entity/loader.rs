@@ -25,9 +25,10 @@ pub(crate) struct EntityLoader {
 }
 
 impl EntityLoader {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// `names` are those of what is inserted first, or none.
+    pub(crate) fn new(names: Names, limits: Limits) -> Self {
         Self {
-            names: Names::new(),
+            names,
             rows: Paged::default(),
             count: 0,
             problems: Vec::new(),
@@ -94,7 +95,7 @@ impl EntityLoader {
         let groups = self.close();
         self.rows.update_all(|data| data.set_ancestors(&groups));
         let snapshot = Snapshot {
-            names: Arc::new(std::mem::replace(&mut self.names, Names::new())),
+            names: Arc::new(std::mem::take(&mut self.names)),
             rows: std::mem::take(&mut self.rows),
             groups,
             count: self.count,

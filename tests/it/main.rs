@@ -10,6 +10,7 @@
 )]
 
 mod alike;
+mod bulk;
 mod entities;
 mod entity_updates;
 mod garbage;
