@@ -196,7 +196,7 @@ impl Found<'_> {
         let progress = planned.candidates.search(
             &mut planned.plan,
             &mut machines,
-            &epoch.snapshot,
+            epoch,
             first,
             bounds,
             &mut self.buffer,

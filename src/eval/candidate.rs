@@ -4,9 +4,9 @@ use bumpalo::Bump;
 
 use crate::entity::EntityData;
 use crate::epoch::{Row, ScopeTest};
-use crate::id::{NodeId, Uid};
+use crate::id::{NodeId, Sym, Uid};
 use crate::program::Var;
-use crate::value::Raise;
+use crate::value::{Raise, Value};
 
 use super::machine::{Facts, Machine, Side};
 
@@ -45,9 +45,15 @@ impl<'a> Machine<'a> {
         side && self.action_matches(row.action)
     }
 
-    /// Puts a candidate in its place. `varying` are the shared expressions that depend on it.
+    /// Puts a candidate in its place. `varying` are the shared expressions that look at it; without, all may.
     #[inline]
-    pub(crate) fn put(&mut self, sought: Sought, uid: Uid, data: &'a EntityData, varying: &[u16]) {
+    pub(crate) fn put(
+        &mut self,
+        sought: Sought,
+        uid: Uid,
+        data: &'a EntityData,
+        varying: Option<&[u16]>,
+    ) {
         let side = Side {
             uid,
             facts: Some(Facts::stored(data)),
@@ -60,9 +66,26 @@ impl<'a> Machine<'a> {
         *place = side;
         self.variables[sought.variable() as usize] = side.facts.map(|facts| facts.attrs);
         if let Some(places) = self.shared.get() {
-            for place in varying {
-                places[usize::from(*place)].set(None);
+            match varying {
+                Some(varying) => {
+                    for place in varying {
+                        places[usize::from(*place)].set(None);
+                    }
+                }
+                None => places.iter().for_each(|place| place.set(None)),
             }
+        }
+        // Each candidate may add to it, and it is searched from end to end.
+        self.computed.get_mut().clear();
+    }
+
+    /// The entity that an attribute of the candidate refers to.
+    #[inline]
+    pub(crate) fn reference(&self, sought: Sought, attribute: Sym) -> Option<Uid> {
+        let attrs = self.variables[sought.variable() as usize]?;
+        match attrs.get(*self.syms.get(attribute.index())?)? {
+            Value::Entity(uid) => Some(uid.uid()),
+            _ => None,
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct Machine<'a> {
     pub(super) overlay: Overlay<'a>,
     pub(super) arena: &'a Bump,
     /// Ancestors that were put together: of groups that have moved, or because the overlay changes them.
-    computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
+    pub(super) computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
     /// The error that was raised last: results carry only the fact (`condition::Raised`).
     pub(super) raised: Cell<Raise>,
     /// Values of shared expressions, once one was met.

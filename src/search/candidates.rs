@@ -7,6 +7,7 @@ use std::collections::{BinaryHeap, HashSet};
 use bumpalo::Bump;
 
 use crate::entity::{EntityData, Snapshot};
+use crate::epoch::Epoch;
 use crate::eval::Machine;
 use crate::id::Uid;
 
@@ -74,7 +75,7 @@ impl Candidates {
         &self,
         plan: &mut Plan,
         machines: &mut [Machine<'a>],
-        snapshot: &'a Snapshot,
+        epoch: &'a Epoch,
         first: Uid,
         bounds: Bounds,
         found: &mut Vec<Uid>,
@@ -85,13 +86,14 @@ impl Candidates {
             entities: 0,
             most: bounds.entities,
         };
+        let snapshot = &epoch.snapshot;
         let type_id = Some(plan.type_id);
         let is_of_type = |uid: Uid| snapshot.names.type_of(uid) == type_id;
         let arena = machines.first().map(Machine::arena);
         let used = || arena.map_or(0, Bump::allocated_bytes);
         let full = used().saturating_add(ARENA);
         let mut allows = |uid: Uid, data: &'a EntityData| {
-            is_of_type(uid) && plan.allows(machines, snapshot, uid, data)
+            is_of_type(uid) && plan.allows(machines, epoch, uid, data)
         };
         let next = match self {
             Self::None => None,

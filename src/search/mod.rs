@@ -13,7 +13,9 @@ mod candidates;
 mod cursor;
 mod error;
 mod plan;
+mod planner;
 mod query;
+mod rules;
 
 pub(crate) use candidates::{Bounds, Candidates};
 pub use cursor::Cursor;

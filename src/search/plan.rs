@@ -1,58 +1,55 @@
 //! What is left of the policies when all of a request but one place is fixed.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::ops::Range;
 
 use crate::decision::{Effect, ErrorMode};
 use crate::entity::{EntityData, Snapshot};
-use crate::epoch::{Epoch, Row, ScopeTest};
-use crate::eval::{Machine, Sought};
-use crate::id::{NodeId, TypeId, Uid};
-use crate::program::{Node, Program, Span};
+use crate::epoch::Epoch;
+use crate::eval::{self, Findings, Machine, Sought};
+use crate::id::{TypeId, Uid};
+
+use super::planner::{Left, Planner};
+use super::rules::Rules;
 
 /// How each candidate of one type is decided.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    sought: Sought,
+    pub(super) sought: Sought,
     pub(crate) type_id: TypeId,
-    rules: Vec<Rule>,
-    /// What rules are runs of.
-    conjuncts: Vec<NodeId>,
+    pub(super) mode: ErrorMode,
+    /// How many entities there are numbers for.
+    pub(super) uids: usize,
+    pub(super) rules: Rules,
     /// By segment.
-    segments: Vec<SegmentPlan>,
+    pub(super) segments: Vec<SegmentPlan>,
     /// What applies to every candidate of the type.
-    to_all: Class,
+    pub(super) to_all: Class,
     /// What applies to one entity; sorted.
     to_one: Vec<(Uid, Class)>,
     /// The first of `to_one` that is not behind the last candidate: they come in order.
     next_one: usize,
     /// What applies to all below an entity.
-    below: HashMap<Uid, Class>,
+    pub(super) below: HashMap<Uid, Class>,
     memo: Memo,
     /// The classes that the candidate at hand is in.
     met: Vec<u32>,
+    /// For candidates that are decided in full.
+    findings: Findings,
 }
 
-/// A policy of which conjuncts are left that look at the candidate.
-#[derive(Debug)]
-struct Rule {
-    segment: usize,
-    conjuncts: Range<usize>,
-    /// Whether an error denies.
-    strict: bool,
-}
+/// With more rules than this, a candidate is decided like any request: the index looks at fewer.
+const MANY: usize = 24;
 
 #[derive(Debug, Default)]
-struct SegmentPlan {
-    used: bool,
+pub(super) struct SegmentPlan {
+    pub(super) used: bool,
     /// Places of shared expressions that look at the candidate.
-    varying: Vec<u16>,
+    pub(super) varying: Vec<u16>,
 }
 
 /// What some candidates have in common.
 #[derive(Clone, Debug, Default)]
-struct Class {
+pub(super) struct Class {
     /// A permit applies.
     permitted: bool,
     /// A forbid applies, or an error denies.
@@ -83,18 +80,6 @@ pub(crate) enum Extent {
     Everybody,
 }
 
-/// What is left of a policy's conditions.
-#[derive(Clone, Copy)]
-enum Left {
-    /// It does not apply.
-    Nothing,
-    /// It applies.
-    Applies,
-    /// It fails, and that denies.
-    Denies,
-    Rule(u32),
-}
-
 impl Plan {
     /// Plans a search. `machines`, one for each segment, have the fixed places; whatever stands in the open one is not
     /// looked at.
@@ -105,12 +90,14 @@ impl Plan {
         type_id: TypeId,
         mode: ErrorMode,
     ) -> Self {
+        let uids = epoch.snapshot.names.extent().uids;
         let mut planner = Planner {
             plan: Self {
                 sought,
                 type_id,
-                rules: Vec::new(),
-                conjuncts: Vec::new(),
+                mode,
+                uids,
+                rules: Rules::default(),
                 segments: Vec::new(),
                 to_all: Class::default(),
                 to_one: Vec::new(),
@@ -121,20 +108,18 @@ impl Plan {
                     of_group: Vec::new(),
                 },
                 met: Vec::new(),
+                findings: Findings::default(),
             },
-            mode,
             to_one: HashMap::new(),
         };
         for (segment, machine) in machines.iter().enumerate() {
             planner.segment(epoch, segment, machine);
         }
-        let Planner {
-            mut plan, to_one, ..
-        } = planner;
+        let Planner { mut plan, to_one } = planner;
         plan.to_one = to_one.into_iter().collect();
         plan.to_one.sort_unstable_by_key(|(uid, _)| *uid);
         if !plan.below.is_empty() {
-            plan.memo.of_group = vec![0; epoch.snapshot.names.extent().uids];
+            plan.memo.of_group = vec![0; uids];
         }
         plan
     }
@@ -190,7 +175,7 @@ impl Plan {
     pub(crate) fn allows<'a>(
         &mut self,
         machines: &mut [Machine<'a>],
-        snapshot: &Snapshot,
+        epoch: &'a Epoch,
         uid: Uid,
         data: &'a EntityData,
     ) -> bool {
@@ -202,7 +187,7 @@ impl Plan {
                 let known = self.memo.of_group.get(parent.index()).copied();
                 let class = match known.unwrap_or(0).checked_sub(1) {
                     Some(class) => class,
-                    None => self.memo.add(snapshot, &self.below, *parent),
+                    None => self.memo.add(&epoch.snapshot, &self.below, *parent),
                 };
                 // The first is the empty one.
                 if class > 0
@@ -227,7 +212,7 @@ impl Plan {
         if self.rules.is_empty() {
             return permitted;
         }
-        self.rules_allow(machines, uid, data, own, permitted)
+        self.rules_allow(machines, epoch, uid, data, own, permitted)
     }
 
     #[inline]
@@ -244,58 +229,56 @@ impl Plan {
     /// Evaluates what has to be looked at for this candidate: no permit after the first that applies, and forbids only
     /// if one did.
     fn rules_allow<'a>(
-        &self,
+        &mut self,
         machines: &mut [Machine<'a>],
+        epoch: &'a Epoch,
         uid: Uid,
         data: &'a EntityData,
         own: Option<usize>,
         mut permitted: bool,
     ) -> bool {
+        let (rules, sought) = (&mut self.rules, self.sought);
         let own = own.and_then(|own| self.to_one.get(own)).map(|(_, own)| own);
-        let met = self
-            .met
-            .iter()
-            .filter_map(|class| self.memo.classes.get(*class as usize));
+        let classes = &self.memo.classes;
+        let met = self.met.iter();
+        let met = met.filter_map(|class| classes.get(*class as usize));
         let classes = || std::iter::once(&self.to_all).chain(own).chain(met.clone());
-        if permitted && classes().all(|class| class.permits.is_empty() && class.forbids.is_empty())
-        {
+        let left = |class: &Class| class.permits.len() + class.forbids.len();
+        let left: usize = classes().map(left).sum();
+        if permitted && left == 0 {
             return true;
+        }
+        if left > MANY {
+            let findings = &mut self.findings;
+            findings.clear();
+            return machines.first_mut().is_some_and(|machine| {
+                machine.put(sought, uid, data, None);
+                eval::evaluate_decision(epoch, machine, self.mode, findings)
+            });
         }
         for (machine, segment) in machines.iter_mut().zip(&self.segments) {
             if segment.used {
-                machine.put(self.sought, uid, data, &segment.varying);
+                machine.put(sought, uid, data, Some(&segment.varying));
             }
         }
         for rule in classes().flat_map(|class| &class.permits) {
-            let Some(rule) = self.rules.get(*rule as usize) else {
-                continue;
-            };
-            if permitted && !rule.strict {
+            let strict = rules.is_strict(*rule);
+            if permitted && !strict {
                 continue;
             }
-            match self.holds(machines, rule) {
+            match rules.hold(*rule, machines, sought) {
                 Some(holds) => permitted |= holds,
-                None if rule.strict => return false,
+                None if strict => return false,
                 None => {}
             }
         }
         permitted
             && classes().flat_map(|class| &class.forbids).all(|rule| {
-                let Some(rule) = self.rules.get(*rule as usize) else {
-                    return false;
-                };
-                match self.holds(machines, rule) {
+                match rules.hold(*rule, machines, sought) {
                     Some(holds) => !holds,
-                    None => !rule.strict,
+                    None => !rules.is_strict(*rule),
                 }
             })
-    }
-
-    /// `None` for an error.
-    #[inline]
-    fn holds(&self, machines: &[Machine<'_>], rule: &Rule) -> Option<bool> {
-        let conjuncts = self.conjuncts.get(rule.conjuncts.clone())?;
-        machines.get(rule.segment)?.all_hold(conjuncts).ok()
     }
 }
 
@@ -342,7 +325,7 @@ impl Class {
         }
     }
 
-    fn add(&mut self, effect: Effect, left: Left) {
+    pub(super) fn add(&mut self, effect: Effect, left: Left) {
         match (left, effect) {
             (Left::Nothing, _) => {}
             (Left::Applies, Effect::Permit) => self.permitted = true,
@@ -358,156 +341,5 @@ impl Class {
                 }
             }
         }
-    }
-}
-
-struct Planner {
-    plan: Plan,
-    mode: ErrorMode,
-    to_one: HashMap<Uid, Class>,
-}
-
-impl Planner {
-    fn segment(&mut self, epoch: &Epoch, number: usize, machine: &Machine<'_>) {
-        self.plan.segments.push(SegmentPlan::default());
-        let Some(segment) = epoch.segments.get(number) else {
-            return;
-        };
-        let names = &epoch.snapshot.names;
-        let (sought, wanted) = (self.plan.sought, self.plan.type_id);
-        let is_wanted = |uid: Uid| names.type_of(uid) == Some(wanted);
-        let mut dependence = Dependence {
-            program: &segment.program,
-            sought,
-            known: vec![0; segment.program.nodes.len()],
-            varying: Vec::new(),
-        };
-        // Policies with one body are looked at once.
-        let mut bodies: HashMap<(Span, Effect), Left> = HashMap::new();
-        for policy in 0..segment.linked.rows.len() {
-            let row = u32::try_from(policy)
-                .ok()
-                .and_then(|row| machine.in_force(row));
-            let Some((_, row)) = row else { continue };
-            let possible = match sought.scope(row) {
-                ScopeTest::Any | ScopeTest::In(_) => true,
-                ScopeTest::Is(ty) | ScopeTest::IsIn(ty, _) => ty == wanted,
-                ScopeTest::Eq(uid) => is_wanted(uid),
-            };
-            if !possible || !machine.matches_but_for(sought, row) {
-                continue;
-            }
-            let effect = row.effect;
-            let left = match bodies.entry((row.conjuncts, effect)) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(entry) => {
-                    *entry.insert(self.left_of(number, machine, row, &mut dependence))
-                }
-            };
-            match sought.scope(row) {
-                ScopeTest::Any | ScopeTest::Is(_) => self.plan.to_all.add(effect, left),
-                ScopeTest::Eq(uid) => self.to_one.entry(uid).or_default().add(effect, left),
-                ScopeTest::In(uid) | ScopeTest::IsIn(_, uid) => {
-                    self.plan.below.entry(uid).or_default().add(effect, left);
-                    // It is in itself.
-                    if is_wanted(uid) {
-                        self.to_one.entry(uid).or_default().add(effect, left);
-                    }
-                }
-            }
-        }
-        if let Some(plan) = self.plan.segments.last_mut() {
-            plan.varying = dependence.varying;
-        }
-    }
-
-    /// Evaluates the conjuncts that do not look at the candidate.
-    ///
-    /// Where errors count for nothing, a policy applies if every conjunct is true, in whichever order. Where they deny, a
-    /// conjunct that is false keeps those behind it from failing, so that what is behind the first one that looks at the
-    /// candidate is kept as it is.
-    fn left_of(
-        &mut self,
-        segment: usize,
-        machine: &Machine<'_>,
-        row: &Row,
-        dependence: &mut Dependence<'_>,
-    ) -> Left {
-        let strict = match self.mode {
-            ErrorMode::Cedar => false,
-            ErrorMode::DenyOnForbidError => row.effect == Effect::Forbid,
-            ErrorMode::DenyOnAnyError => true,
-        };
-        let plan = &mut self.plan;
-        let start = plan.conjuncts.len();
-        for conjunct in dependence.program.children(row.conjuncts) {
-            let behind = plan.conjuncts.len() > start;
-            if dependence.of(*conjunct) || (strict && behind) {
-                plan.conjuncts.push(*conjunct);
-                continue;
-            }
-            match machine.all_hold(&[*conjunct]) {
-                Ok(true) => continue,
-                Err(_) if strict => return Left::Denies,
-                Ok(false) | Err(_) => {}
-            }
-            plan.conjuncts.truncate(start);
-            return Left::Nothing;
-        }
-        if plan.conjuncts.len() == start {
-            return Left::Applies;
-        }
-        plan.rules.push(Rule {
-            segment,
-            conjuncts: start..plan.conjuncts.len(),
-            strict,
-        });
-        if let Some(plan) = plan.segments.last_mut() {
-            plan.used = true;
-        }
-        u32::try_from(plan.rules.len() - 1).map_or(Left::Denies, Left::Rule)
-    }
-}
-
-/// Which expressions look at the open place.
-struct Dependence<'p> {
-    program: &'p Program,
-    sought: Sought,
-    /// By node: not known, no, yes.
-    known: Vec<u8>,
-    varying: Vec<u16>,
-}
-
-impl Dependence<'_> {
-    /// As deep as an expression nests, which `Limits` bound.
-    fn of(&mut self, id: NodeId) -> bool {
-        match self.known.get(id.index()) {
-            Some(1) => return false,
-            Some(0) => {}
-            _ => return true,
-        }
-        let program = self.program;
-        let Some(node) = program.nodes.get(id.index()).copied() else {
-            return true;
-        };
-        let depends = match node {
-            Node::Var(var) | Node::VarAttr(var, _) => var == self.sought.variable(),
-            _ => {
-                let (operands, list) = program.operands(node);
-                let mut depends = false;
-                for operand in operands.iter().flatten().chain(list) {
-                    // All of them, so that every shared expression within is met.
-                    depends |= self.of(*operand);
-                }
-                depends
-            }
-        };
-        if let (Node::Shared(place, _), true) = (node, depends) {
-            self.varying.push(place);
-        }
-        if let Some(known) = self.known.get_mut(id.index()) {
-            *known = 1 + u8::from(depends);
-        }
-        depends
     }
 }

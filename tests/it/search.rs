@@ -285,13 +285,14 @@ fn library() -> Authorizer {
         let attrs = format!(
             r#"{{"dept":"d{}","owner":{{"__entity":{{"type":"User","id":"u{}"}}}}}}"#,
             doc % 7,
-            doc % 11
+            doc % 37
         );
         add("Doc", format!("d{doc}"), &attrs, &parents);
     }
     for user in 0..30 {
         let parents = [("Group", format!("g{}", user % 4))];
-        add("User", format!("u{user}"), r#"{"level":3}"#, &parents);
+        let attrs = format!(r#"{{"level":{}}}"#, 3 + user % 5);
+        add("User", format!("u{user}"), &attrs, &parents);
     }
     // Of u11's permits, the first half of each condition is evaluated once for a document.
     let mut policies = String::new();
@@ -300,7 +301,16 @@ fn library() -> Authorizer {
             "permit(principal == User::\"u11\", action, resource is Doc) when {{ resource.dept == \"d3\" && resource.owner == User::\"u{owner}\" }};"
         );
     }
+    // And of u13's there are so many that documents are decided in full.
+    for dept in 0..60 {
+        policies += &format!(
+            "permit(principal == User::\"u13\", action, resource is Doc) when {{ resource.dept == \"d{dept}\" && resource.owner != User::\"u{dept}\" }};"
+        );
+    }
     policies += r#"
+        permit(principal == User::"u12", action == Action::"read", resource) when { resource.owner has level && resource.owner.level > 5 };
+        permit(principal == User::"u14", action == Action::"read", resource) when { resource.owner.level > 5 };
+        forbid(principal == User::"u14", action == Action::"read", resource is Doc) when { resource.owner in Group::"g2" && resource.dept != "d2" };
         permit(principal in Group::"g1", action == Action::"read", resource in Folder::"f20");
         permit(principal == User::"u1", action == Action::"read", resource == Doc::"d77");
         permit(principal == User::"u2", action == Action::"read", resource is Doc);
@@ -325,7 +335,7 @@ fn short_cuts_find_the_same() {
     let authorizer = library();
     let pinned = authorizer.pin();
     let docs: Vec<String> = (0..2_000).map(|doc| format!("d{doc}")).collect();
-    for user in 0..12 {
+    for user in 0..15 {
         let user = format!("u{user}");
         for context in [r#"{"mfa":true}"#, r#"{"mfa":false}"#, "{}"] {
             let search = Search::resources(("User", user.as_str()), ("Action", "read"), "Doc")
