@@ -180,8 +180,11 @@ impl<'w> Draft<'w> {
     }
 
     /// Writes a row, and who is whose child.
-    fn write(&mut self, uid: Uid, data: Option<EntityData>) {
+    fn write(&mut self, uid: Uid, mut data: Option<EntityData>) {
         let old = self.data(uid);
+        if let (Some(data), Some(old)) = (&mut data, &old) {
+            data.share_keys_with(old);
+        }
         let before = old.as_deref().map_or(&[] as &[_], EntityData::parents);
         let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);
         for parent in before.iter().filter(|parent| !after.contains(parent)) {

@@ -6,7 +6,7 @@ use crate::id::{EntityUid, Uid};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::value::arena::{NameText, TableFull};
-use crate::value::{Bounds, Record, StoredRecord};
+use crate::value::{Bounds, Layouts, Record, StoredRecord};
 
 use super::ancestors::Signature;
 use super::error::{EntityError, EntityProblem};
@@ -22,6 +22,7 @@ pub(crate) struct EntityLoader {
     count: usize,
     pub(crate) problems: Vec<EntityProblem>,
     limits: Limits,
+    layouts: Layouts,
 }
 
 impl EntityLoader {
@@ -33,6 +34,7 @@ impl EntityLoader {
             count: 0,
             problems: Vec::new(),
             limits,
+            layouts: Layouts::default(),
         }
     }
 
@@ -40,8 +42,8 @@ impl EntityLoader {
     pub(crate) fn insert(
         &mut self,
         uid: Uid,
-        attrs: StoredRecord,
-        tags: StoredRecord,
+        mut attrs: StoredRecord,
+        mut tags: StoredRecord,
         parents: Vec<Uid>,
     ) {
         for record in [&attrs, &tags] {
@@ -49,6 +51,8 @@ impl EntityLoader {
                 self.problem(uid, exceeded.into());
             }
         }
+        attrs.share_keys(&mut self.layouts);
+        tags.share_keys(&mut self.layouts);
         let data = EntityData::new(attrs, tags, parents);
         match self.rows.get(uid.index()) {
             Some(existing) if existing.same(&data) => {}

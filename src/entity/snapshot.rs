@@ -95,6 +95,11 @@ impl EntityData {
         &self.parents
     }
 
+    pub(super) fn share_keys_with(&mut self, other: &Self) {
+        self.attrs.share_keys_with(&other.attrs);
+        self.tags.share_keys_with(&other.tags);
+    }
+
     pub(super) fn same(&self, other: &Self) -> bool {
         let same = |a, b| Value::StoredRecord(a).same(Value::StoredRecord(b));
         self.parents == other.parents

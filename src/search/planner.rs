@@ -45,11 +45,10 @@ impl Planner {
         };
         // Policies with one body are looked at once.
         let mut bodies: HashMap<(Span, Effect), Left> = HashMap::new();
-        for policy in 0..segment.linked.rows.len() {
-            let row = u32::try_from(policy)
-                .ok()
-                .and_then(|row| machine.in_force(row));
-            let Some((_, row)) = row else { continue };
+        for policy in machine.possible(sought) {
+            let Some((_, row)) = machine.in_force(policy) else {
+                continue;
+            };
             let possible = match sought.scope(row) {
                 ScopeTest::Any | ScopeTest::In(_) => true,
                 ScopeTest::Is(ty) | ScopeTest::IsIn(ty, _) => ty == wanted,
