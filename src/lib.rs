@@ -78,7 +78,9 @@
 //! | decide | [`Authorizer::is_authorized`], or [`Authorizer::is_allowed`] for the bare answer |
 //! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
 //! | decide one request again and again | [`Authorizer::prepare`] |
+//! | decide many requests on the same policies and entities | [`Authorizer::pin`], [`Pinned::is_authorized_batch`] |
 //! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
+//! | find what somebody may do, or who may do something | [`Search`], [`Pinned::search`] |
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | keep evidence of decisions | [`evidence`] |
@@ -120,14 +122,15 @@ mod program;
 mod replay;
 mod request;
 mod schema;
+mod search;
 mod value;
 
 pub use authorizer::{
-    Authorizer, BuildError, Builder, PolicyChanges, PreparedRequest, Session, Tuning,
+    Authorizer, BuildError, Builder, Found, Pinned, PolicyChanges, PreparedRequest, Session, Tuning,
 };
 pub use compile::{
-    CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, PolicyProgress, PolicyUpdate,
-    Problem,
+    CompileError, Entities, EntitiesUpdated, EntityProgress, EntityUpdate, Policies,
+    PolicyProgress, PolicyUpdate, Problem,
 };
 pub use decision::{Decision, Effect, ErrorMode, Outcome};
 pub use entity::{EntityChange, EntityError, EntityProblem};
@@ -137,4 +140,5 @@ pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
 pub use replay::ErrorLocation;
 pub use request::{Entity, Request, RequestError, RequestPart, TraceIds, values};
+pub use search::{Cursor, Search, SearchError};
 pub use value::ErrorKind;

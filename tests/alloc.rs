@@ -130,6 +130,22 @@ fn every_way(what: &str, authorizer: &Authorizer, request: &Request<'_>, expecte
     allocates_nothing(&format!("{what}: session"), || {
         reads(session.is_authorized(request));
     });
+    let pinned = authorizer.pin();
+    allocates_nothing(&format!("{what}: pinned"), || {
+        reads(pinned.is_authorized(request));
+        assert_eq!(pinned.is_allowed(request), allowed, "{what}");
+    });
+    allocates_nothing(&format!("{what}: batch"), || {
+        let mut next = 0;
+        authorizer
+            .pin()
+            .is_authorized_batch([request; 3], |at, response| {
+                assert_eq!(at, next, "{what}");
+                next += 1;
+                reads(response);
+            });
+        assert_eq!(next, 3, "{what}");
+    });
     allocates_nothing(&format!("{what}: is_allowed"), || {
         assert_eq!(authorizer.is_allowed(request), allowed, "{what}");
     });
@@ -142,6 +158,9 @@ fn every_way(what: &str, authorizer: &Authorizer, request: &Request<'_>, expecte
     };
     allocates_nothing(&format!("{what}: prepared"), || {
         reads(authorizer.is_authorized_prepared(&mut scratch, &mut prepared));
+    });
+    allocates_nothing(&format!("{what}: pinned, prepared"), || {
+        reads(pinned.is_authorized_prepared(&mut scratch, &mut prepared));
     });
     allocates_nothing(&format!("{what}: session, prepared"), || {
         reads(session.is_authorized_prepared(&mut prepared));

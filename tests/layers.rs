@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["id", "limits", "decision"],
     &["ext"],
     &["value"],
@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 10] = [
     &["epoch"],
     &["evidence", "compile"],
     &["eval"],
+    &["search"],
     &["authorizer", "replay"],
 ];
 

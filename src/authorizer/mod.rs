@@ -1,7 +1,9 @@
 //! The front door: build an authorizer, ask it, replace what it decides on.
 
 mod builder;
+mod pinned;
 mod prepared;
+mod search;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,9 @@ use crate::request::{Request, RequestError};
 use crate::schema::SchemaModel;
 
 pub use builder::{BuildError, Builder, Tuning};
+pub use pinned::Pinned;
 pub use prepared::PreparedRequest;
+pub use search::Found;
 pub use session::Session;
 pub use update::PolicyChanges;
 
@@ -135,7 +139,7 @@ impl Authorizer {
     /// # Errors
     /// [`RequestError`] when the request cannot be understood. Request-scoped entities cannot be prepared.
     pub fn prepare(&self, request: &Request<'_>) -> Result<PreparedRequest, RequestError> {
-        PreparedRequest::new(self, request)
+        PreparedRequest::new(self, &self.inner.published.load_full(), request)
     }
 
     /// Decides a prepared request.

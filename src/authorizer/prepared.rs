@@ -52,6 +52,7 @@ struct Current {
 impl PreparedRequest {
     pub(super) fn new(
         authorizer: &Authorizer,
+        epoch: &Epoch,
         request: &Request<'_>,
     ) -> Result<Self, RequestError> {
         if !matches!(request.entities, EntitySource::None) {
@@ -60,7 +61,6 @@ impl PreparedRequest {
                 "cannot be prepared; decide the request as it is",
             ));
         }
-        let epoch = authorizer.inner.published.load_full();
         let settings = &authorizer.inner.settings;
         // Everything is copied: what the policies of a later epoch can observe is not known yet.
         let reading = Reading {
@@ -69,7 +69,7 @@ impl PreparedRequest {
         };
         let arena = Bump::new();
         let mut locals = Locals::default();
-        let resolved = resolve(&epoch, request, &reading, &arena, &mut locals)?;
+        let resolved = resolve(epoch, request, &reading, &arena, &mut locals)?;
         let mut names = Names::new();
         let mut by_text = ByText {
             from: RequestNames {
@@ -98,7 +98,7 @@ impl PreparedRequest {
                 locals: Locals::default(),
             },
         };
-        prepared.look_up(&epoch, authorizer.inner.published.line(), &settings.reading)?;
+        prepared.look_up(epoch, authorizer.inner.published.line(), &settings.reading)?;
         Ok(prepared)
     }
 
@@ -133,8 +133,11 @@ impl PreparedRequest {
         // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
         // was not may have got one if there are more names.
         let mark = epoch.snapshot.names_mark();
+        // An epoch that was pinned a while ago may lack names that have numbers here.
+        let later = self.current.epoch < epoch.version.epoch();
         let same = mark == self.current.mark
-            || (mark.numbering == self.current.mark.numbering
+            || (later
+                && mark.numbering == self.current.mark.numbering
                 && self.current.locals.are_unknown_to(&epoch.snapshot.names));
         if same {
             self.current.epoch = epoch.version.epoch();

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::limits::Limits;
 
-pub use entities::{Entities, EntitiesUpdated, EntityUpdate};
+pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
 pub use error::{CompileError, Problem};
 pub(crate) use input::SourceFile;
 pub use input::{Policies, PolicyProgress};

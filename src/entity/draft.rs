@@ -180,8 +180,11 @@ impl<'w> Draft<'w> {
     }
 
     /// Writes a row, and who is whose child.
-    fn write(&mut self, uid: Uid, data: Option<EntityData>) {
+    fn write(&mut self, uid: Uid, mut data: Option<EntityData>) {
         let old = self.data(uid);
+        if let (Some(data), Some(old)) = (&mut data, &old) {
+            data.share_keys_with(old);
+        }
         let before = old.as_deref().map_or(&[] as &[_], EntityData::parents);
         let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);
         for parent in before.iter().filter(|parent| !after.contains(parent)) {
@@ -223,11 +226,21 @@ impl<'w> Draft<'w> {
                 }
             }
         }
+        let members = if self
+            .touched
+            .iter()
+            .any(|touched| touched.moved(&self.snapshot))
+        {
+            Arc::default()
+        } else {
+            Arc::clone(&self.snapshot.members)
+        };
         match EntityError::from_problems(self.problems) {
             Some(error) => Err(error),
             None => Ok(Drafted {
                 snapshot: Snapshot {
                     names: Arc::new(self.names),
+                    members,
                     ..self.snapshot
                 },
                 changes,
@@ -333,6 +346,13 @@ impl Drafted {
 }
 
 impl Touched {
+    /// Whether its place in the hierarchy is another one.
+    fn moved(&self, snapshot: &Snapshot) -> bool {
+        let before = self.before.as_deref();
+        let after = snapshot.rows.get(self.uid.index());
+        before.map_or(&[][..], EntityData::parents) != after.map_or(&[][..], |data| data.parents())
+    }
+
     fn change(&self, snapshot: &Snapshot) -> EntityChange {
         let after = snapshot.rows.get(self.uid.index());
         match (&self.before, after) {

@@ -17,9 +17,17 @@ pub struct EntityError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntityProblem {
     pub(crate) entity: Option<EntityUid>,
-    pub(crate) position: Option<(u32, u32)>,
+    place: Option<Place>,
     pub(crate) limit: Option<LimitExceeded>,
     pub(crate) message: String,
+}
+
+/// A place in a text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    line: u32,
+    column: u32,
+    offset: u64,
 }
 
 impl EntityError {
@@ -38,7 +46,7 @@ impl EntityProblem {
     pub(crate) fn new(message: impl fmt::Display) -> Self {
         Self {
             entity: None,
-            position: None,
+            place: None,
             limit: None,
             message: message.to_string(),
         }
@@ -49,8 +57,14 @@ impl EntityProblem {
         self
     }
 
-    pub(crate) fn at(mut self, line: u32, column: u32) -> Self {
-        self.position = Some((line, column));
+    /// Line and column from 1, and bytes from 0.
+    pub(crate) fn at(mut self, (line, column): (usize, usize), offset: u64) -> Self {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.place = Some(Place {
+            line: number(line),
+            column: number(column),
+            offset,
+        });
         self
     }
 
@@ -61,7 +75,12 @@ impl EntityProblem {
 
     /// Line and column (from 1, in characters) in the text that the entities came from, where there is one.
     pub fn position(&self) -> Option<(u32, u32)> {
-        self.position
+        self.place.map(|place| (place.line, place.column))
+    }
+
+    /// The same place in bytes from the beginning of the text.
+    pub fn offset(&self) -> Option<u64> {
+        self.place.map(|place| place.offset)
     }
 
     /// The limit that was exceeded, when that is the problem.
@@ -94,7 +113,7 @@ impl From<EntityProblem> for EntityError {
 
 impl fmt::Display for EntityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.position {
+        if let Some((line, column)) = self.position() {
             write!(f, "line {line}, column {column}: ")?;
         }
         if let Some(entity) = &self.entity {

@@ -6,7 +6,7 @@ use crate::id::{EntityUid, Uid};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::value::arena::{NameText, TableFull};
-use crate::value::{Bounds, Record, StoredRecord};
+use crate::value::{Bounds, Layouts, Record, StoredRecord};
 
 use super::ancestors::Signature;
 use super::error::{EntityError, EntityProblem};
@@ -22,16 +22,19 @@ pub(crate) struct EntityLoader {
     count: usize,
     pub(crate) problems: Vec<EntityProblem>,
     limits: Limits,
+    layouts: Layouts,
 }
 
 impl EntityLoader {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// `names` are those of what is inserted first, or none.
+    pub(crate) fn new(names: Names, limits: Limits) -> Self {
         Self {
-            names: Names::new(),
+            names,
             rows: Paged::default(),
             count: 0,
             problems: Vec::new(),
             limits,
+            layouts: Layouts::default(),
         }
     }
 
@@ -39,8 +42,8 @@ impl EntityLoader {
     pub(crate) fn insert(
         &mut self,
         uid: Uid,
-        attrs: StoredRecord,
-        tags: StoredRecord,
+        mut attrs: StoredRecord,
+        mut tags: StoredRecord,
         parents: Vec<Uid>,
     ) {
         for record in [&attrs, &tags] {
@@ -48,6 +51,8 @@ impl EntityLoader {
                 self.problem(uid, exceeded.into());
             }
         }
+        attrs.share_keys(&mut self.layouts);
+        tags.share_keys(&mut self.layouts);
         let data = EntityData::new(attrs, tags, parents);
         match self.rows.get(uid.index()) {
             Some(existing) if existing.same(&data) => {}
@@ -94,12 +99,13 @@ impl EntityLoader {
         let groups = self.close();
         self.rows.update_all(|data| data.set_ancestors(&groups));
         let snapshot = Snapshot {
-            names: Arc::new(std::mem::replace(&mut self.names, Names::new())),
+            names: Arc::new(std::mem::take(&mut self.names)),
             rows: std::mem::take(&mut self.rows),
             groups,
             count: self.count,
             moved: Signature::default(),
             origin: None,
+            members: Arc::default(),
         };
         if self.problems.is_empty() {
             for (uid, data) in snapshot.iter() {

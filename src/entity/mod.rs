@@ -6,6 +6,7 @@ mod draft;
 mod error;
 mod hierarchy;
 mod loader;
+mod members;
 mod paged;
 mod reclaim;
 mod snapshot;

@@ -53,12 +53,26 @@ impl<T> Paged<T> {
 
     /// The items that are there, with their numbers, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        let leaves = self.root.iter().enumerate().flat_map(|(root, branch)| {
-            let leaves = branch.iter().flat_map(|branch| branch.iter().enumerate());
+        self.iter_from(0)
+    }
+
+    /// The same from an item on.
+    pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (usize, &T)> {
+        let (first_root, first_branch, first_leaf) = path(first);
+        let first_page = first >> LEAF_BITS;
+        let root = self.root.iter().enumerate().skip(first_root);
+        let leaves = root.flat_map(move |(root, branch)| {
+            let skipped = if root == first_root { first_branch } else { 0 };
+            let leaves = branch
+                .iter()
+                .flat_map(move |branch| branch.iter().enumerate().skip(skipped));
             leaves.map(move |(branch, leaf)| ((root << BRANCH_BITS) + branch, leaf))
         });
-        leaves.flat_map(|(page, leaf)| {
-            let items = leaf.iter().flat_map(|leaf| leaf.iter().enumerate());
+        leaves.flat_map(move |(page, leaf)| {
+            let skipped = if page == first_page { first_leaf } else { 0 };
+            let items = leaf
+                .iter()
+                .flat_map(move |leaf| leaf.iter().enumerate().skip(skipped));
             items.filter_map(move |(at, item)| Some(((page << LEAF_BITS) + at, item.as_ref()?)))
         })
     }
@@ -128,6 +142,13 @@ mod tests {
         assert_eq!(second.get(2_000_000), Some(&7));
         assert_eq!(second.get(usize::MAX), None);
         assert_eq!(first.get(2_000_000), None);
+        for from in [
+            0, 1, 2, 63, 64, 65, 8_191, 8_192, 8_193, 99_999, 1_000_000, 1_000_001,
+        ] {
+            let expected = indices.iter().copied().filter(|index| *index >= from);
+            let found = first.iter_from(from).map(|(index, _)| index);
+            assert!(found.eq(expected), "from {from}");
+        }
         assert!(first.is_same(&first.clone()) && !first.is_same(&second));
     }
 }

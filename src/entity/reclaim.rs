@@ -13,7 +13,7 @@ use crate::id::{Sym, Uid};
 use crate::names::{Extent, Names};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
-use crate::value::{Record, StoredRecord};
+use crate::value::{Layouts, Record, StoredRecord};
 
 use super::ancestors::Signature;
 use super::hierarchy::Group;
@@ -97,10 +97,13 @@ impl Snapshot {
             };
             groups.set(rename.uid(uid)?.index(), Some(group));
         }
+        let mut layouts = Layouts::default();
         let mut rows = Paged::default();
         for (uid, data) in self.iter() {
-            let attrs = StoredRecord::copy_of(Record::Stored(data.attrs()), &mut rename)?;
-            let tags = StoredRecord::copy_of(Record::Stored(data.tags()), &mut rename)?;
+            let mut attrs = StoredRecord::copy_of(Record::Stored(data.attrs()), &mut rename)?;
+            let mut tags = StoredRecord::copy_of(Record::Stored(data.tags()), &mut rename)?;
+            attrs.share_keys(&mut layouts);
+            tags.share_keys(&mut layouts);
             let mut copy = EntityData::new(attrs, tags, rename.all(data.parents())?);
             copy.set_ancestors(&groups);
             rows.set(rename.uid(uid)?.index(), Some(Arc::new(copy)));
@@ -112,6 +115,7 @@ impl Snapshot {
             count: self.count,
             moved: Signature::default(),
             origin: None,
+            members: Arc::default(),
         })
     }
 }

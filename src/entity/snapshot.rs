@@ -1,6 +1,6 @@
 //! The entities that decisions read.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bumpalo::Bump;
 
@@ -10,6 +10,7 @@ use crate::value::{StoredRecord, Value};
 
 use super::ancestors::{Ancestors, Signature};
 use super::hierarchy::Group;
+use super::members::Members;
 use super::paged::Paged;
 use super::reclaim::Origin;
 
@@ -40,6 +41,8 @@ pub(crate) struct Snapshot {
     pub(super) moved: Signature,
     /// `None` until it is first published.
     pub(super) origin: Option<Origin>,
+    /// Made when it is first asked for; shared by snapshots with the same hierarchy.
+    pub(super) members: Arc<OnceLock<Members>>,
 }
 
 impl EntityData {
@@ -90,6 +93,11 @@ impl EntityData {
 
     pub(crate) fn parents(&self) -> &[Uid] {
         &self.parents
+    }
+
+    pub(super) fn share_keys_with(&mut self, other: &Self) {
+        self.attrs.share_keys_with(&other.attrs);
+        self.tags.share_keys_with(&other.tags);
     }
 
     pub(super) fn same(&self, other: &Self) -> bool {
@@ -158,6 +166,19 @@ impl Snapshot {
         self.rows
             .iter()
             .filter_map(|(row, data)| Some((Uid::known(row)?, &**data)))
+    }
+
+    /// The same from a uid on.
+    #[inline]
+    pub(crate) fn iter_from(&self, first: Uid) -> impl Iterator<Item = (Uid, &EntityData)> {
+        self.rows
+            .iter_from(first.index())
+            .filter_map(|(row, data)| Some((Uid::known(row)?, &**data)))
+    }
+
+    /// Who is below whom. The first to ask after a change of the hierarchy waits for a walk over all entities.
+    pub(crate) fn members(&self) -> &Members {
+        self.members.get_or_init(|| Members::of(self))
     }
 
     /// The entities of type `Action`, in any namespace.

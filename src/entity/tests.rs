@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::limits::Limits;
+use crate::names::Names;
 use crate::value::StoredRecord;
 use crate::value::arena::Intern;
 
 fn load(edges: &[(&str, &[&str])], limits: Limits) -> Result<Snapshot, EntityError> {
-    let mut loader = EntityLoader::new(limits);
+    let mut loader = EntityLoader::new(Names::new(), limits);
     for (id, parents) in edges {
         let uid = loader.names.uid("G", id).unwrap();
         let parents = parents

@@ -12,6 +12,7 @@ use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
 
 use super::index::{ActionMembers, Index};
+use super::sides::Sides;
 use super::values::Grouping;
 
 /// What a program's numbers mean in one table of names, and the index over its policies.
@@ -26,7 +27,8 @@ pub(crate) struct Linked {
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
     /// What the index was made with, for the next program.
-    pub(super) members: Arc<ActionMembers>,
+    pub(crate) members: Arc<ActionMembers>,
+    pub(crate) sides: Sides,
 }
 
 /// What a decision reads of a policy: the scope in the snapshot's numbers, and what is at hand in one load
@@ -187,5 +189,6 @@ pub(super) fn link(
         action_lists,
         index,
         members,
+        sides: Sides::default(),
     })
 }

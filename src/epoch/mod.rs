@@ -6,6 +6,7 @@
 
 mod index;
 mod link;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod values;

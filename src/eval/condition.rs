@@ -43,6 +43,12 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
+    /// Whether one conjunct of a policy's conditions holds.
+    #[inline]
+    pub(super) fn conjunct_holds(&self, conjunct: NodeId) -> std::result::Result<bool, Raise> {
+        self.boolean(conjunct).map_err(|Raised| self.raised.get())
+    }
+
     /// Evaluates a node that must be boolean.
     pub(super) fn boolean(&self, id: NodeId) -> Result<bool> {
         // In range: nodes are made by `compile` alone, children before parents.

@@ -35,7 +35,7 @@ pub(crate) struct Machine<'a> {
     /// The number of the program's first policy, and which of its policies are not in force.
     pub(super) first: u32,
     pub(super) dead: &'a Dead,
-    snapshot: &'a Snapshot,
+    pub(super) snapshot: &'a Snapshot,
     pub(super) names: RequestNames<'a>,
     pub(super) principal: Side<'a>,
     pub(super) resource: Side<'a>,
@@ -46,7 +46,7 @@ pub(crate) struct Machine<'a> {
     pub(super) overlay: Overlay<'a>,
     pub(super) arena: &'a Bump,
     /// Ancestors that were put together: of groups that have moved, or because the overlay changes them.
-    computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
+    pub(super) computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
     /// The error that was raised last: results carry only the fact (`condition::Raised`).
     pub(super) raised: Cell<Raise>,
     /// Values of shared expressions, once one was met.
@@ -69,7 +69,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn stored(data: &'a EntityData) -> Self {
+    pub(super) fn stored(data: &'a EntityData) -> Self {
         Self {
             attrs: Record::Stored(data.attrs()),
             tags: Record::Stored(data.tags()),

@@ -282,7 +282,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
+    pub(super) fn side_matches(&self, side: &Side<'_>, test: ScopeTest) -> bool {
         test == ScopeTest::Any || self.side_matches_test(side, test)
     }
 
@@ -297,7 +297,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn action_matches(&self, test: ActionTest) -> bool {
+    pub(super) fn action_matches(&self, test: ActionTest) -> bool {
         match test {
             ActionTest::Any => true,
             ActionTest::Eq(uid) => self.action.uid == uid,

@@ -1,5 +1,6 @@
 //! Deciding one request on one epoch.
 
+mod candidate;
 mod condition;
 mod machine;
 mod matching;
@@ -16,6 +17,7 @@ use crate::request::{Request, RequestError};
 
 use matching::Candidates;
 
+pub(crate) use candidate::Sought;
 pub(crate) use machine::{Machine, Resolved};
 pub(crate) use resolve::{Reading, resolve};
 pub(crate) use response::Pin;

@@ -37,6 +37,16 @@ pub(crate) fn read_entity<'a>(
         .map_err(|error| error.within(arena, Step::Entity { type_name, id }))
 }
 
+/// Type name and id of an entity, where its text has them.
+pub(crate) fn uid_of_entity<'a>(json: &Json<'a>) -> Option<(&'a str, &'a str)> {
+    let uid = match json {
+        Json::Object(members) => member(members, "uid")?,
+        Json::Array(fields) => fields.first()?,
+        _ => return None,
+    };
+    read_uid(uid).ok()
+}
+
 /// Places an error under a field of the entity.
 fn at<'a>(arena: &'a Bump, field: &'static str) -> impl FnOnce(ReadError<'a>) -> ReadError<'a> {
     move |error| error.within(arena, Step::Field(field))

@@ -13,6 +13,7 @@ mod name;
 mod parse;
 mod path;
 pub(crate) mod read;
+mod stream;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -27,12 +28,13 @@ use bumpalo::collections::Vec;
 #[cfg(test)]
 pub(crate) use cursor::Position;
 pub(crate) use cursor::{JsonError, JsonErrorKind};
-pub(crate) use entity::read_entity;
+pub(crate) use entity::{read_entity, uid_of_entity};
 pub(crate) use error::{ReadError, ReadErrorKind};
 pub(crate) use name::is_normalized_type_name;
 pub(crate) use parse::{ArrayReader, MAX_DEPTH, parse};
 pub(crate) use path::{Path, Step};
 pub(crate) use read::read_context;
+pub(crate) use stream::{StreamError, StreamPosition, StreamReader};
 
 /// A JSON text as a tree. Everything in it lives in the arena or in the text itself.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -31,14 +31,38 @@ pub(crate) fn parse<'a>(
 #[derive(Debug)]
 pub(crate) struct ArrayReader<'t> {
     text: &'t str,
-    offset: usize,
     max_depth: usize,
+    place: ArrayPlace,
+}
+
+/// How far an array was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ArrayPlace {
+    offset: usize,
     read: usize,
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+impl ArrayPlace {
+    /// How many elements were read.
+    pub(crate) fn read(self) -> usize {
+        self.read
+    }
+
+    /// Where the last of them ends in the text.
+    pub(super) fn offset(self) -> usize {
+        self.offset
+    }
+
+    /// The same place in a text that begins here.
+    pub(super) fn rebase(&mut self) {
+        self.offset = 0;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
+    #[default]
     Before,
     Within,
     After,
@@ -47,18 +71,20 @@ enum State {
 impl<'t> ArrayReader<'t> {
     /// `max_depth` counts the array itself, as [`parse`] does.
     pub(crate) fn new(text: &'t str, max_depth: usize) -> Self {
+        Self::at(text, ArrayPlace::default(), max_depth)
+    }
+
+    /// From a place on.
+    pub(super) fn at(text: &'t str, place: ArrayPlace, max_depth: usize) -> Self {
         Self {
             text,
-            offset: 0,
             max_depth: max_depth.min(MAX_DEPTH),
-            read: 0,
-            state: State::Before,
+            place,
         }
     }
 
-    /// How many elements were read: the index of the next one.
-    pub(crate) fn read(&self) -> usize {
-        self.read
+    pub(crate) fn place(&self) -> ArrayPlace {
+        self.place
     }
 
     /// The next element; `None` after the last, when the text has ended too. An error is the end as well.
@@ -66,8 +92,8 @@ impl<'t> ArrayReader<'t> {
     where
         't: 'a,
     {
-        let before = std::mem::replace(&mut self.state, State::After);
-        let mut parser = Parser::new(arena, self.text, self.offset);
+        let before = std::mem::replace(&mut self.place.state, State::After);
+        let mut parser = Parser::new(arena, self.text, self.place.offset);
         let cursor = &mut parser.cursor;
         let more = match before {
             State::After => return Ok(None),
@@ -87,9 +113,11 @@ impl<'t> ArrayReader<'t> {
             return Ok(None);
         }
         let element = parser.value(self.max_depth - 1)?;
-        self.offset = parser.cursor.at;
-        self.read += 1;
-        self.state = State::Within;
+        self.place = ArrayPlace {
+            offset: parser.cursor.at,
+            read: self.place.read + 1,
+            state: State::Within,
+        };
         Ok(Some(element))
     }
 }

@@ -136,6 +136,12 @@ impl Names {
     }
 }
 
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Intern for Names {
     fn uid(&mut self, type_name: &str, id: &str) -> Result<Uid, TableFull> {
         let hash = self.hash(type_name, id);

@@ -25,7 +25,7 @@ pub use error::ErrorKind;
 pub(crate) use error::Raise;
 pub(crate) use measure::Bounds;
 pub(crate) use pattern::{Pattern, PatternPart};
-pub(crate) use stored::{Stored, StoredRecord, StoredSet};
+pub(crate) use stored::{Layouts, Stored, StoredRecord, StoredSet};
 
 /// A Cedar value, as it is computed with: a tag, and eight bytes in every variant. That makes it (and a `Result`
 /// of it with an error of no size) what the compiler hands from node to node in two registers; one variant of another

@@ -13,10 +13,10 @@ use super::generate::{Change, Tape, config, tape};
 use super::oracle::{Ask, Oracle, World, cedar_uid, ours, reproduction, uid_ref};
 use super::value::{EntityData, Uid};
 
-type State = BTreeMap<Uid, EntityData>;
+pub(crate) type State = BTreeMap<Uid, EntityData>;
 
 /// What the change does to the state; an error where an entity that must exist does not.
-fn model(state: &mut State, change: &Change) -> Result<(), ()> {
+pub(crate) fn model(state: &mut State, change: &Change) -> Result<(), ()> {
     match change {
         Change::Upsert(entity, _) => {
             state.insert(entity.uid.clone(), entity.clone());
@@ -55,7 +55,7 @@ fn model(state: &mut State, change: &Change) -> Result<(), ()> {
     Ok(())
 }
 
-fn add(update: EntityUpdate, change: &Change) -> EntityUpdate {
+pub(crate) fn add(update: EntityUpdate, change: &Change) -> EntityUpdate {
     match change {
         Change::Upsert(entity, true) => {
             let parents: Vec<EntityUidRef<'_>> = entity.parents.iter().map(uid_ref).collect();

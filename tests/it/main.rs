@@ -10,6 +10,7 @@
 )]
 
 mod alike;
+mod bulk;
 mod entities;
 mod entity_updates;
 mod evidence;
@@ -19,9 +20,11 @@ mod language;
 mod limits;
 mod loading;
 mod oracle;
+mod pinned;
 mod positions;
 mod properties;
 mod requests;
+mod search;
 mod sinks;
 mod swap;
 mod updates;

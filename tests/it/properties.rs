@@ -39,6 +39,9 @@ fn compare(
             "with scratch",
             ours(&authorizer.is_authorized_with(&mut scratch, request)),
         )?;
+        let pinned = authorizer.pin();
+        check("pinned", ours(&pinned.is_authorized(request)))?;
+        check_allowed("pinned.is_allowed", pinned.is_allowed(request))?;
         check_allowed("is_allowed", authorizer.is_allowed(request))?;
         check_allowed("session.is_allowed", session.is_allowed(request))?;
         if ask.overlay.is_some() {

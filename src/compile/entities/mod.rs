@@ -1,17 +1,22 @@
 //! Loading entities: typed values, JSON text, `cedar_policy::Entities`.
 
+mod from_json;
+mod progress;
 mod update;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::sync::Arc;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bumpalo::Bump;
 use cedar_policy as cedar;
 
 use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
 use crate::id::{EntityUidRef, Uid};
-use crate::json::{self, ArrayReader, JsonErrorKind};
+use crate::json;
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::request::context::{Fields, WriteError};
@@ -19,17 +24,23 @@ use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::{Entity, Typed};
 use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
-use crate::value::stored::{ByText, Rename};
+use crate::value::stored::ByText;
 use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::input::uid_of;
 
+use progress::{Progress, Reported};
+
+pub use progress::EntityProgress;
 pub use update::{EntitiesUpdated, EntityUpdate};
 
 /// Entities to load: typed values, Cedar's entity JSON, files, `cedar_policy::Entities`.
 ///
-/// JSON is read when the authorizer is built or its entities are replaced, as a schema changes how it is read.
-/// With a schema, the action entities come from it and need not be given.
+/// JSON, files and streams are read when the authorizer is built or its entities are replaced, as a schema changes how
+/// they are read. With a schema, the action entities come from it and need not be given.
+///
+/// Large sets are best given as a file or a stream, which are read a piece at a time, or entity by entity
+/// ([`Entities::insert`], or `collect` and `extend` from an iterator), which are moved to where decisions read them.
 ///
 /// ```
 /// use duramen::{Entities, Entity};
@@ -47,15 +58,17 @@ pub use update::{EntitiesUpdated, EntityUpdate};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Entities {
+    /// Those of the typed entities: what the store's names begin with.
+    names: Names,
     typed: Vec<TypedEntity>,
     inputs: Vec<EntityInput>,
     problems: Vec<EntityProblem>,
+    progress: Progress,
 }
 
-/// A typed entity, written down in a table of names of its own until the store's is there.
+/// A typed entity, written down.
 #[derive(Clone, Debug)]
 struct TypedEntity {
-    names: Names,
     uid: Uid,
     attrs: StoredRecord,
     tags: StoredRecord,
@@ -64,11 +77,20 @@ struct TypedEntity {
 
 #[derive(Clone, Debug)]
 enum EntityInput {
-    Json {
-        file: Option<Arc<str>>,
-        text: Arc<str>,
-    },
+    Json(Arc<str>),
+    File(PathBuf),
+    Stream(Stream),
     Cedar(Box<cedar::Entities>),
+}
+
+/// A stream, until it is read.
+#[derive(Clone)]
+struct Stream(Arc<Mutex<Option<Box<dyn Read + Send>>>>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream(_)")
+    }
 }
 
 impl Entities {
@@ -80,37 +102,53 @@ impl Entities {
     /// Adds an entity from typed values.
     #[must_use]
     pub fn insert(mut self, entity: Entity<'_>) -> Self {
-        match TypedEntity::new(&entity) {
+        self.push(&entity);
+        self
+    }
+
+    fn push(&mut self, entity: &Entity<'_>) {
+        match TypedEntity::new(&mut self.names, entity) {
             Ok(typed) => self.typed.push(typed),
             Err(problem) => self.problems.push(problem.of(entity.uid.to_owned())),
         }
-        self
     }
 
     /// Adds a JSON array in Cedar's entity format.
     #[must_use]
     pub fn json(mut self, text: impl Into<Arc<str>>) -> Self {
-        self.inputs.push(EntityInput::Json {
-            file: None,
-            text: text.into(),
-        });
+        self.inputs.push(EntityInput::Json(text.into()));
         self
     }
 
-    /// Adds a file that holds a JSON array in Cedar's entity format.
+    /// Adds a stream of a JSON array in Cedar's entity format. It is read once, a piece at a time: a clone of these
+    /// entities shares the stream, and whichever is loaded second has a problem.
+    ///
+    /// No more is in memory than the entities read so far, one that is being read, and half a megabyte.
+    /// [`Limits::input_bytes`](crate::Limits::input_bytes) bounds a single entity, as it does in a file.
+    ///
+    /// ```
+    /// # use duramen::{Authorizer, Entities};
+    /// let download: &[u8] = br#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [] }]"#;
+    /// let entities = Entities::new()
+    ///     .json_stream(download)
+    ///     .on_progress(|progress| eprintln!("{} entities", progress.entities()));
+    /// let authorizer = Authorizer::builder().entities(entities).build()?;
+    /// assert_eq!(authorizer.entity_count(), 1);
+    /// # Ok::<(), duramen::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn json_stream(mut self, stream: impl Read + Send + 'static) -> Self {
+        let stream = Stream(Arc::new(Mutex::new(Some(Box::new(stream)))));
+        self.inputs.push(EntityInput::Stream(stream));
+        self
+    }
+
+    /// Adds a file that holds a JSON array in Cedar's entity format. It is read a piece at a time, as
+    /// [`Entities::json_stream`].
     #[must_use]
     pub fn json_file(mut self, path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let file: Arc<str> = path.display().to_string().into();
-        match std::fs::read_to_string(path) {
-            Ok(text) => self.inputs.push(EntityInput::Json {
-                file: Some(file),
-                text: text.into(),
-            }),
-            Err(error) => self.problems.push(EntityProblem::new(format_args!(
-                "{file} cannot be read: {error}"
-            ))),
-        }
+        self.inputs
+            .push(EntityInput::File(path.as_ref().to_owned()));
         self
     }
 
@@ -125,27 +163,35 @@ impl Entities {
         self
     }
 
+    /// Calls `report` as loading goes on, on the thread that loads: some thousand entities apart, and at the end of each
+    /// text. Typed entities and those of `cedar_policy` are not reported: they have been read before.
+    #[must_use]
+    pub fn on_progress(mut self, report: impl Fn(EntityProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Progress(Some(Arc::new(report)));
+        self
+    }
+
     /// Loads everything into a snapshot. With a schema, adds its actions and validates each entity.
     pub(crate) fn load(
-        &self,
+        self,
         schema: Option<&SchemaModel>,
         limits: &Limits,
     ) -> Result<Snapshot, EntityError> {
-        let mut loader = EntityLoader::new(*limits);
-        loader.problems.extend(self.problems.iter().cloned());
-        for entity in &self.typed {
-            if let Err(full) = entity.load(&mut loader) {
-                loader.problems.push(full.into());
-                break;
-            }
+        let mut loader = EntityLoader::new(self.names, *limits);
+        loader.problems.extend(self.problems);
+        for entity in self.typed {
+            let TypedEntity {
+                uid,
+                attrs,
+                tags,
+                parents,
+            } = entity;
+            loader.insert(uid, attrs, tags, parents);
         }
+        let sizes = self.inputs.iter().map(EntityInput::bytes);
+        let mut reported = Reported::new(&self.progress, sizes.sum());
         for input in &self.inputs {
-            match input {
-                EntityInput::Json { file, text } => {
-                    load_json(&mut loader, text, file.as_deref(), schema);
-                }
-                EntityInput::Cedar(entities) => load_cedar(&mut loader, entities),
-            }
+            input.load(&mut loader, schema, &mut reported);
         }
         if let Some(schema) = schema
             && let Err(full) = add_actions(&mut loader, schema)
@@ -189,37 +235,80 @@ impl From<cedar::Entities> for Entities {
     }
 }
 
+impl<'a> Extend<Entity<'a>> for Entities {
+    /// [`Entities::insert`] for each.
+    fn extend<I: IntoIterator<Item = Entity<'a>>>(&mut self, entities: I) {
+        for entity in entities {
+            self.push(&entity);
+        }
+    }
+}
+
+impl<'a> FromIterator<Entity<'a>> for Entities {
+    fn from_iter<I: IntoIterator<Item = Entity<'a>>>(entities: I) -> Self {
+        let mut collected = Self::new();
+        collected.extend(entities);
+        collected
+    }
+}
+
 impl TypedEntity {
-    fn new(entity: &Entity<'_>) -> Result<Self, EntityProblem> {
-        let mut names = Names::new();
+    fn new(names: &mut Names, entity: &Entity<'_>) -> Result<Self, EntityProblem> {
+        let parents = entity.parents.iter();
         Ok(Self {
-            uid: checked_uid(&mut names, entity.uid)?,
-            attrs: own_record(&mut names, entity.attrs)?,
-            tags: own_record(&mut names, entity.tags)?,
-            parents: entity
-                .parents
-                .iter()
-                .map(|parent| checked_uid(&mut names, *parent))
+            uid: checked_uid(names, entity.uid)?,
+            attrs: own_record(names, entity.attrs)?,
+            tags: own_record(names, entity.tags)?,
+            parents: parents
+                .map(|parent| checked_uid(names, *parent))
                 .collect::<Result<_, _>>()?,
-            names,
         })
     }
+}
 
-    fn load(&self, loader: &mut EntityLoader) -> Result<(), TableFull> {
-        let mut into = ByText {
-            from: &self.names,
-            to: &mut loader.names,
-        };
-        let uid = into.uid(self.uid)?;
-        let attrs = StoredRecord::copy_of(Record::Stored(&self.attrs), &mut into)?;
-        let tags = StoredRecord::copy_of(Record::Stored(&self.tags), &mut into)?;
-        let parents = self
-            .parents
-            .iter()
-            .map(|parent| into.uid(*parent))
-            .collect::<Result<_, _>>()?;
-        loader.insert(uid, attrs, tags, parents);
-        Ok(())
+impl EntityInput {
+    /// How much there is to read; `None` when nobody knows.
+    fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Json(text) => Some(text.len() as u64),
+            Self::File(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+            Self::Stream(_) => None,
+            Self::Cedar(_) => Some(0),
+        }
+    }
+
+    fn load(
+        &self,
+        loader: &mut EntityLoader,
+        schema: Option<&SchemaModel>,
+        reported: &mut Reported<'_>,
+    ) {
+        match self {
+            Self::Json(text) => match loader.limits().check(Limit::InputBytes, text.len()) {
+                Ok(()) => from_json::load(loader, text.as_bytes(), None, schema, reported),
+                Err(exceeded) => loader.problems.push(exceeded.into()),
+            },
+            Self::File(path) => {
+                let name = path.display().to_string();
+                match File::open(path) {
+                    Ok(file) => from_json::load(loader, file, Some(&name), schema, reported),
+                    Err(error) => loader.problems.push(EntityProblem::new(format_args!(
+                        "{name} cannot be read: {error}"
+                    ))),
+                }
+            }
+            Self::Stream(Stream(stream)) => {
+                // Whoever panicked while it held the lock has taken the stream.
+                let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match stream {
+                    Some(stream) => from_json::load(loader, stream, None, schema, reported),
+                    None => loader.problems.push(EntityProblem::new(
+                        "the stream of entities has been read before; give it anew",
+                    )),
+                }
+            }
+            Self::Cedar(entities) => load_cedar(loader, entities),
+        }
     }
 }
 
@@ -268,67 +357,6 @@ fn stored(record: Record<'_>) -> StoredRecord {
         _ => StoredRecord::default(),
     }
 }
-
-/// Reads a JSON array of entities, one at a time. An entity that cannot be read is a problem and the next one
-/// is read; text that is not JSON ends it.
-fn load_json(
-    loader: &mut EntityLoader,
-    text: &str,
-    file: Option<&str>,
-    schema: Option<&SchemaModel>,
-) {
-    let limits = *loader.limits();
-    let in_file = |problem: EntityProblem| match file {
-        Some(file) => EntityProblem {
-            message: format!("{}: {}", file, problem.message),
-            ..problem
-        },
-        None => problem,
-    };
-    if let Err(exceeded) = limits.check(Limit::InputBytes, text.len()) {
-        loader.problems.push(in_file(exceeded.into()));
-        return;
-    }
-    let mut reader = ArrayReader::new(text, limits.attribute_depth().saturating_add(3));
-    let mut arena = Bump::new();
-    loop {
-        arena.reset();
-        let json = match reader.next(&arena) {
-            Ok(Some(json)) => json,
-            Ok(None) => return,
-            Err(error) => {
-                let at = error.position(text);
-                let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                let problem = match error.kind {
-                    JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
-                    _ => EntityProblem::new(error),
-                };
-                let problem = problem.at(number(at.line), number(at.column));
-                loader.problems.push(in_file(problem));
-                return;
-            }
-        };
-        let number = reader.read();
-        let json = arena.alloc(json);
-        match json::read_entity(&arena, json, schema, &mut loader.names) {
-            Ok(entity) => {
-                let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));
-                loader.insert(entity.uid, attrs, tags, entity.parents.to_vec());
-            }
-            Err(error) => loader
-                .problems
-                .push(in_file(EntityProblem::new(format_args!(
-                    "entity number {number}: {error}"
-                )))),
-        }
-        if loader.problems.len() >= MAX_PROBLEMS {
-            return;
-        }
-    }
-}
-
-/// No more problems than this are collected of one load: a wrong file has one with every entity.
-const MAX_PROBLEMS: usize = 100;
 
 /// Loads through Cedar's own JSON form, which writes tags and extension values in full.
 fn load_cedar(loader: &mut EntityLoader, entities: &cedar::Entities) {

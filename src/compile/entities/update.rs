@@ -371,14 +371,13 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
         Ok(json) => arena.alloc(json),
         Err(error) => {
             let at = error.position(text);
-            let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             let problem = match error.kind {
                 JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
                 _ => EntityProblem::new(error),
             };
             draft
                 .problems
-                .push(problem.at(number(at.line), number(at.column)));
+                .push(problem.at((at.line, at.column), error.offset as u64));
             return;
         }
     };

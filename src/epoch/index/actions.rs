@@ -14,25 +14,29 @@ use super::buckets::BucketOf;
 /// What is below each action group, from the stored hierarchy. Found by a walk over all entities, and so once for
 /// all programs that are linked to them.
 #[derive(Debug)]
-pub(crate) struct ActionMembers(Vec<(Uid, Uid)>);
+pub(crate) struct ActionMembers {
+    /// All stored actions, sorted.
+    pub(crate) actions: Vec<Uid>,
+    /// Group and member, sorted.
+    pairs: Vec<(Uid, Uid)>,
+}
 
 impl ActionMembers {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
         let arena = Bump::new();
-        let mut pairs: Vec<(Uid, Uid)> = snapshot
-            .actions()
-            .flat_map(|(uid, data)| {
-                let ancestors = snapshot.ancestors(&arena, data).merged(&arena);
-                ancestors.iter().map(move |above| (*above, uid))
-            })
-            .collect();
+        let (mut actions, mut pairs) = (Vec::new(), Vec::new());
+        for (uid, data) in snapshot.actions() {
+            actions.push(uid);
+            let ancestors = snapshot.ancestors(&arena, data).merged(&arena);
+            pairs.extend(ancestors.iter().map(|above| (*above, uid)));
+        }
         pairs.sort_unstable();
-        Self(pairs)
+        Self { actions, pairs }
     }
 
     pub(super) fn below(&self, group: Uid) -> impl Iterator<Item = Uid> {
-        let start = self.0.partition_point(|(above, _)| *above < group);
-        self.0[start..]
+        let start = self.pairs.partition_point(|(above, _)| *above < group);
+        self.pairs[start..]
             .iter()
             .take_while(move |(above, _)| *above == group)
             .map(|(_, member)| *member)

@@ -170,7 +170,7 @@ impl Index {
 
 impl ScopeTest {
     /// The entity that a match must be, or be below.
-    fn entity(self) -> Option<Uid> {
+    pub(super) fn entity(self) -> Option<Uid> {
         match self {
             Self::Eq(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
             Self::Any | Self::Is(_) => None,

@@ -4,6 +4,7 @@ mod name;
 mod parse;
 mod read;
 mod shape;
+mod stream;
 mod support;
 
 pub(crate) use support::{Names, cedar_equal, expression};

@@ -63,7 +63,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     match ours {
         Ok(Json::Array(_)) => {
             prop_assert_eq!(end, Ok(()));
-            prop_assert_eq!(reader.read(), elements.len());
+            prop_assert_eq!(reader.place().read(), elements.len());
             prop_assert_eq!(Some(Oracle::Array(elements)), oracle(text));
         }
         Ok(_) => prop_assert_eq!(end.map_err(|e| e.kind), Err(JsonErrorKind::NotAnArray)),

@@ -1,0 +1,119 @@
+//! Loading entities from JSON, from a text or from a stream.
+
+use std::io::Read;
+
+use bumpalo::Bump;
+
+use crate::entity::{EntityLoader, EntityProblem};
+use crate::id::EntityUid;
+use crate::json::{self, Json, JsonErrorKind, StreamError, StreamPosition, StreamReader};
+use crate::limits::Limit;
+use crate::schema::SchemaModel;
+
+use super::progress::Reported;
+use super::stored;
+
+/// No more problems than this are collected of one load: a wrong file has one with every entity.
+const MAX_PROBLEMS: usize = 100;
+
+/// Reads a JSON array of entities, one at a time. An entity that cannot be read is a problem and the next one
+/// is read; text that is not JSON ends it.
+pub(super) fn load(
+    loader: &mut EntityLoader,
+    input: impl Read,
+    file: Option<&str>,
+    schema: Option<&SchemaModel>,
+    reported: &mut Reported<'_>,
+) {
+    let first_problem = loader.problems.len();
+    let limits = *loader.limits();
+    let depth = limits.attribute_depth().saturating_add(3);
+    let mut reader = StreamReader::new(input, depth, limits.input_bytes());
+    let mut arena = Bump::new();
+    loop {
+        arena.reset();
+        let (outcome, place) = reader.attempt(&arena);
+        if reader.is_cut_off(&outcome) {
+            if let Err(error) = reader.fill() {
+                loader
+                    .problems
+                    .push(stream_problem(loader, &reader, &error));
+                break;
+            }
+            continue;
+        }
+        match outcome {
+            Ok(None) => break,
+            Ok(Some(entity)) => insert(loader, &reader, &arena, entity, schema),
+            Err(error) => {
+                let problem = match error.kind {
+                    JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
+                    kind => EntityProblem::new(format_args!("invalid JSON: {kind}")),
+                };
+                loader.problems.push(at(problem, reader.position_of(error)));
+                break;
+            }
+        }
+        reader.accept(place);
+        reported.entity(reader.bytes());
+        if loader.problems.len() >= MAX_PROBLEMS {
+            break;
+        }
+    }
+    reported.input(reader.bytes());
+    if let Some(file) = file {
+        for problem in loader.problems.iter_mut().skip(first_problem) {
+            problem.message = format!("{file}: {}", problem.message);
+        }
+    }
+}
+
+fn insert<R: Read>(
+    loader: &mut EntityLoader,
+    reader: &StreamReader<R>,
+    arena: &Bump,
+    entity: Json<'_>,
+    schema: Option<&SchemaModel>,
+) {
+    let before = loader.problems.len();
+    let entity = arena.alloc(entity);
+    match json::read_entity(arena, entity, schema, &mut loader.names) {
+        Ok(read) => {
+            let (attrs, tags) = (stored(read.attrs), stored(read.tags));
+            loader.insert(read.uid, attrs, tags, read.parents.to_vec());
+        }
+        Err(error) => {
+            let number = reader.read() + 1;
+            let problem = EntityProblem::new(format_args!("entity number {number}: {error}"));
+            loader.problems.push(match json::uid_of_entity(entity) {
+                Some((type_name, id)) => problem.of(EntityUid::new(type_name, id)),
+                None => problem,
+            });
+        }
+    }
+    if loader.problems.len() > before {
+        let position = reader.position();
+        for problem in loader.problems.iter_mut().skip(before) {
+            *problem = at(problem.clone(), position);
+        }
+    }
+}
+
+fn at(problem: EntityProblem, position: StreamPosition) -> EntityProblem {
+    let StreamPosition { offset, position } = position;
+    problem.at((position.line, position.column), offset)
+}
+
+fn stream_problem<R: Read>(
+    loader: &EntityLoader,
+    reader: &StreamReader<R>,
+    error: &StreamError,
+) -> EntityProblem {
+    match error {
+        StreamError::TooLong => {
+            let exceeded = loader.limits().exceeded(Limit::InputBytes);
+            at(exceeded.into(), reader.position())
+        }
+        StreamError::Io(_) | StreamError::NotUtf8 => at(EntityProblem::new(error), reader.end()),
+    }
+}
