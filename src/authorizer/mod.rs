@@ -21,8 +21,8 @@ use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Poli
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
 use crate::epoch::{Epoch, Errors, Parts, Published, Sequence, Version};
-use crate::eval::{self, Lease, Pin, Reading, Resolved, Response, Scratch};
-use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, Wants};
+use crate::eval::{self, Findings, Lease, Machine, Pin, Reading, Resolved, Response, Scratch};
+use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, InputsView, Wants};
 use crate::program::ProgramSet;
 use crate::request::locals::RequestNames;
 use crate::request::{Request, RequestError};
@@ -301,11 +301,15 @@ impl Authorizer {
                 let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
                 let outcome = match started {
                     None => outcome,
-                    Some(started) => self.keep(started, outcome, |made| DecisionRecord {
-                        context: self.context(&resolved, names),
-                        determining: findings.determining(),
-                        errors: findings.errors(epoch),
-                        ..made.record(epoch, request)
+                    Some(started) => self.keep(started, outcome, |made| {
+                        let inputs = self.inputs(epoch, &machine, &resolved, names, findings);
+                        DecisionRecord {
+                            context: self.context(&resolved, names),
+                            inputs,
+                            determining: findings.determining(),
+                            errors: findings.errors(epoch),
+                            ..made.record(epoch, request)
+                        }
                     }),
                 };
                 (outcome, None)
@@ -384,11 +388,15 @@ impl Authorizer {
             let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
             match started {
                 None => outcome,
-                Some(started) => self.keep(started, outcome, |made| DecisionRecord {
-                    context: self.context(&resolved, names),
-                    determining: findings.determining(),
-                    errors: findings.errors(epoch),
-                    ..made.record(epoch, &borrowed)
+                Some(started) => self.keep(started, outcome, |made| {
+                    let inputs = self.inputs(epoch, &machine, &resolved, names, findings);
+                    DecisionRecord {
+                        context: self.context(&resolved, names),
+                        inputs,
+                        determining: findings.determining(),
+                        errors: findings.errors(epoch),
+                        ..made.record(epoch, &borrowed)
+                    }
                 }),
             }
         };
@@ -416,6 +424,22 @@ impl Authorizer {
     ) -> Option<ContextView<'a>> {
         (self.inner.settings.wants == Wants::DecisionsWithInputs)
             .then(|| ContextView::new(resolved.context, names))
+    }
+
+    /// What the decision read, if a sink wants that.
+    #[inline]
+    fn inputs<'a>(
+        &self,
+        epoch: &'a Epoch,
+        machine: &Machine<'a>,
+        resolved: &Resolved<'a>,
+        names: RequestNames<'a>,
+        findings: &mut Findings,
+    ) -> Option<InputsView<'a>> {
+        (self.inner.settings.wants == Wants::DecisionsWithInputs).then(|| {
+            let entities = eval::inputs(epoch, machine, &mut findings.candidates);
+            InputsView::new(entities, resolved.context, names)
+        })
     }
 
     /// Hands the record to the sink. What becomes of the decision when it is not kept, the sink has said.
@@ -489,6 +513,7 @@ impl<'r> Made<'r> {
             epoch,
             request,
             context: None,
+            inputs: None,
             outcome: self.outcome,
             determining: &[],
             errors: Errors::new(epoch, &[], &[]),

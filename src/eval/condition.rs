@@ -248,7 +248,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn sym(&self, key: Sym) -> Sym {
+    pub(super) fn sym(&self, key: Sym) -> Sym {
         self.syms[key.index()]
     }
 
@@ -569,7 +569,7 @@ impl<'a> Machine<'a> {
 
     /// The attribute of a record or entity; `None` where there is none, be it for want of the entity.
     #[inline]
-    fn attribute(
+    pub(super) fn attribute(
         &self,
         value: Value<'a>,
         key: Sym,

@@ -15,8 +15,8 @@ use super::machine::{Machine, Side};
 pub(super) struct Candidates<'f> {
     /// Numbers of policies, in no order.
     pub(super) found: &'f mut Vec<u32>,
-    /// What could not be evaluated for several policies at once.
-    pub(super) failed: &'f mut Vec<Failed>,
+    /// What could not be evaluated for several policies at once; `None` to find policies by their scopes alone.
+    pub(super) failed: Option<&'f mut Vec<Failed>>,
 }
 
 impl<'a> Machine<'a> {
@@ -29,6 +29,14 @@ impl<'a> Machine<'a> {
         }
         let row = &self.linked.rows[number as usize];
         Some((self.first + number, row))
+    }
+
+    /// Collects the segment's policies whose scopes match, also those that the value index knows to be false.
+    pub(super) fn matching_in_scope(&self, found: &mut Vec<u32>) {
+        self.matching(&mut Candidates {
+            found,
+            failed: None,
+        });
     }
 
     /// Collects the segment's policies whose scopes match, except those that the value index knows to be false.
@@ -164,8 +172,12 @@ impl<'a> Machine<'a> {
             let Some((group, branches)) = values.group(*number) else {
                 continue;
             };
-            if self.row_matches(&self.linked.rows[group.row as usize]) {
-                self.search(values, branches, to);
+            if !self.row_matches(&self.linked.rows[group.row as usize]) {
+                continue;
+            }
+            match to.failed {
+                Some(_) => self.search(values, branches, to),
+                None => values.all_policies(branches, to.found),
             }
         }
     }
@@ -263,8 +275,8 @@ impl<'a> Machine<'a> {
                 policies.iter().filter(dead).count()
             }
         };
-        if in_force > 0 {
-            to.failed.push(failed.with_len(in_force));
+        if let (1.., Some(all)) = (in_force, &mut to.failed) {
+            all.push(failed.with_len(in_force));
         }
     }
 

@@ -4,6 +4,7 @@ mod candidate;
 mod condition;
 mod machine;
 mod matching;
+mod reads;
 mod resolve;
 mod response;
 mod scratch;
@@ -19,6 +20,7 @@ use matching::Candidates;
 
 pub(crate) use candidate::Sought;
 pub(crate) use machine::{Machine, Resolved};
+pub(crate) use reads::inputs;
 pub(crate) use resolve::{Reading, resolve};
 pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};
@@ -68,7 +70,7 @@ fn collect(machine: &Machine<'_>, findings: &mut Findings) {
     } = findings;
     machine.matching(&mut Candidates {
         found: candidates,
-        failed,
+        failed: Some(failed),
     });
     for policy in &*candidates {
         let Some((policy, row)) = machine.in_force(*policy) else {
@@ -147,7 +149,7 @@ fn decide(
     } = findings;
     machine.matching(&mut Candidates {
         found: candidates,
-        failed,
+        failed: Some(failed),
     });
     let spoils = |effect| match mode {
         ErrorMode::Cedar => false,

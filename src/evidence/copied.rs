@@ -87,14 +87,31 @@ impl Copied {
     pub(super) fn add_record(&mut self, record: Record<'_>, names: RequestNames<'_>) {
         self.tokens.push(Token::Record(count(record.len())));
         for (key, value) in record.iter() {
-            let key = if key.is_local() {
-                Token::Text(self.add_text(names.sym_text(key)))
-            } else {
-                Token::Name(key)
-            };
-            self.tokens.push(key);
+            self.add_name(key, names);
             self.add_value(value, names);
         }
+    }
+
+    /// Begins a set: its elements come next.
+    pub(super) fn add_set(&mut self, len: usize) {
+        self.tokens.push(Token::Set(count(len)));
+    }
+
+    pub(super) fn add_bool(&mut self, b: bool) {
+        self.tokens.push(Token::Bool(b));
+    }
+
+    pub(super) fn add_uid(&mut self, uid: Uid, names: RequestNames<'_>) {
+        self.add_value(uid.into(), names);
+    }
+
+    pub(super) fn add_name(&mut self, name: Sym, names: RequestNames<'_>) {
+        let name = if name.is_local() {
+            Token::Text(self.add_text(names.sym_text(name)))
+        } else {
+            Token::Name(name)
+        };
+        self.tokens.push(name);
     }
 
     /// Adds the values of another copy.
@@ -165,23 +182,61 @@ pub(super) struct First<'a> {
 
 impl Serialize for First<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let walk = Walk {
-            copied: self.copied,
-            names: self.names,
-            at: Cell::new(0),
-        };
-        Next(&walk).serialize(serializer)
+        let walk = Walk::new(self.copied, self.names);
+        walk.value().serialize(serializer)
     }
 }
 
 /// Where serializing stands.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     copied: &'a Copied,
     names: &'a Names,
     at: Cell<usize>,
 }
 
 impl<'a> Walk<'a> {
+    pub(super) fn new(copied: &'a Copied, names: &'a Names) -> Self {
+        let at = Cell::new(0);
+        Self { copied, names, at }
+    }
+
+    /// The value that comes next.
+    pub(super) fn value(&self) -> Next<'_, 'a> {
+        Next(self)
+    }
+
+    /// The length of the set that begins here.
+    pub(super) fn set(&self) -> u32 {
+        match self.next() {
+            Some(Token::Set(count)) => count,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn bool(&self) -> bool {
+        matches!(self.next(), Some(Token::Bool(true)))
+    }
+
+    pub(super) fn uid(&self) -> EntityUidRef<'a> {
+        match self.next() {
+            Some(Token::Known(uid)) => self.names.uid_text(uid).into(),
+            Some(Token::Entity { type_name, id }) => {
+                EntityUidRef::new(self.copied.text(type_name), self.copied.text(id))
+            }
+            _ => EntityUidRef::new("", ""),
+        }
+    }
+
+    pub(super) fn is_empty_record(&self) -> bool {
+        let next = self.copied.tokens.get(self.at.get());
+        matches!(next, Some(Token::Record(0)))
+    }
+
+    /// Passes by what comes next.
+    pub(super) fn skip(&self) {
+        self.next();
+    }
+
     fn next(&self) -> Option<Token> {
         let at = self.at.get();
         self.at.set(at + 1);
@@ -189,7 +244,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The key that comes next.
-    fn key(&self) -> &'a str {
+    pub(super) fn key(&self) -> &'a str {
         match self.next() {
             Some(Token::Name(name)) => self.names.sym_text(name),
             Some(Token::Text(span)) => self.copied.text(span),
@@ -199,7 +254,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The value that comes next.
-struct Next<'w, 'a>(&'w Walk<'a>);
+pub(super) struct Next<'w, 'a>(&'w Walk<'a>);
 
 impl Serialize for Next<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

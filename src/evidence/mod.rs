@@ -16,6 +16,7 @@
 mod copied;
 mod fan_out;
 mod filter;
+mod inputs;
 pub mod log;
 mod queue;
 mod record;
@@ -26,10 +27,13 @@ use std::fmt;
 
 pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
+pub(crate) use inputs::EntityInputs;
+pub use inputs::InputsView;
 pub use queue::QueueSink;
 pub use record::{ContextView, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{
-    JsonLinesSink, MemorySink, NoSink, OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,
+    JsonLinesSink, MemorySink, NoSink, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
+    OwnedTraceIds,
 };
 
 /// What a sink wants to be told.

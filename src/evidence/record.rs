@@ -20,6 +20,7 @@ use crate::value::{ErrorKind, Raise, Record, Value, View};
 
 use super::Wants;
 use super::copied::{Copied, First};
+use super::inputs::InputsView;
 
 /// The number of the record format that is written. Fields may be added under the same number.
 const FORMAT: u32 = 1;
@@ -37,6 +38,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) epoch: &'a Arc<Epoch>,
     pub(crate) request: &'a Request<'a>,
     pub(crate) context: Option<ContextView<'a>>,
+    pub(crate) inputs: Option<InputsView<'a>>,
     pub(crate) outcome: Outcome,
     pub(crate) determining: &'a [u32],
     pub(crate) errors: Errors<'a>,
@@ -50,6 +52,7 @@ impl<'a> DecisionRecord<'a> {
             Wants::DecisionsWithInputs => *self,
             Wants::Nothing | Wants::Decisions => Self {
                 context: None,
+                inputs: None,
                 ..*self
             },
         }
@@ -109,6 +112,16 @@ impl<'a> DecisionRecord<'a> {
     /// The context, in full; `None` when the sink wants no inputs, or when the request was not understood.
     pub fn context(&self) -> Option<ContextView<'a>> {
         self.context
+    }
+
+    /// What was read of entities; `None` when the sink wants no inputs, or when the request was not understood.
+    ///
+    /// Of principal, action and resource all ancestors, as scopes are tests of those; of attributes and tags those that
+    /// conditions of policies in scope asked for, present or absent; of other entities those ancestors that were asked
+    /// for. Entities that a request brought along count like stored ones. Together with the context it is what the
+    /// decision can be made from again, by anybody who has the policies.
+    pub fn inputs(&self) -> Option<InputsView<'a>> {
+        self.inputs
     }
 
     /// The caller's id of the request.
@@ -193,6 +206,9 @@ impl Serialize for DecisionRecord<'_> {
         map.serialize_entry("resource", &self.resource())?;
         if let Some(context) = self.context {
             map.serialize_entry("context", &context)?;
+        }
+        if let Some(inputs) = self.inputs {
+            map.serialize_entry("inputs", &inputs)?;
         }
         map.serialize_entry("decision", &self.decision())?;
         map.serialize_entry("outcome", &self.outcome)?;
@@ -536,7 +552,7 @@ impl Serialize for Timestamp {
 }
 
 /// A list that is made anew each time it is written.
-struct Each<F>(F);
+pub(super) struct Each<F>(pub(super) F);
 
 impl<F, I> Serialize for Each<F>
 where

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Effect, Outcome};
-use crate::epoch::Version;
+use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
@@ -54,12 +54,24 @@ pub struct OwnedRecord {
     pub resource: EntityUid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<OwnedInputs>,
     pub decision: Decision,
     pub outcome: Outcome,
     pub determining: Vec<OwnedPolicy>,
     pub errors: Vec<OwnedPolicyError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_error: Option<String>,
+}
+
+/// What was read of entities, in an [`OwnedRecord`]. Members: `docs/evidence.md`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OwnedInputs {
+    /// The entities, in the form of Cedar's entities JSON with what more is known of each.
+    pub entities: Vec<serde_json::Value>,
+    /// [`InputsView::digest`](super::InputsView::digest).
+    pub digest: VersionDigest,
 }
 
 /// A determining policy of an [`OwnedRecord`].

@@ -121,6 +121,20 @@ impl ValueIndex {
         self.branches.get(number as usize)
     }
 
+    /// The policies of branches, whatever is asked on the way to them.
+    pub(crate) fn all_policies(&self, branches: &[u32], found: &mut Vec<u32>) {
+        for number in branches {
+            let policies = match self.branch(*number) {
+                Some(Branch::Policies(policies)) => *policies,
+                Some(Branch::Common { shared, .. } | Branch::Compare { shared, .. }) => {
+                    shared.policies
+                }
+                None => continue,
+            };
+            found.extend_from_slice(self.run(policies));
+        }
+    }
+
     /// The policies or branches of a span.
     pub(crate) fn run(&self, span: Span) -> &[u32] {
         span.of(&self.numbers)

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::decision::Outcome;
-use crate::epoch::{Epoch, Errors, Failed};
+use crate::epoch::{Epoch, Errors, Failed, VersionDigest};
 use crate::request::{Request, RequestError};
 use crate::value::Raise;
 
 use super::super::DecisionRecord;
 use super::super::copied::{Copied, Span};
+use super::super::inputs::InputsView;
 use super::super::record::ContextView;
 
 /// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
@@ -24,6 +25,8 @@ pub(super) struct Slot {
     head: Head,
     copied: Copied,
     has_context: bool,
+    inputs: Copied,
+    inputs_digest: Option<VersionDigest>,
     determining: Vec<u32>,
     errors: Vec<(u32, Raise)>,
     /// Errors that many policies have in common.
@@ -64,12 +67,15 @@ impl Slot {
             },
             copied: Copied::default(),
             has_context: false,
+            inputs: Copied::default(),
+            inputs_digest: None,
             determining: Vec::with_capacity(8),
             errors: Vec::with_capacity(4),
             shared_errors: Vec::with_capacity(2),
             request_error: None,
         });
         slot.copied.reserve(512, 32);
+        slot.inputs.reserve(512, 64);
         slot
     }
 
@@ -85,6 +91,7 @@ impl Slot {
             epoch,
             request,
             context,
+            inputs,
             outcome,
             determining,
             errors,
@@ -120,6 +127,11 @@ impl Slot {
         if let Some(context) = context {
             context.copy_to(copied);
         }
+        self.inputs.clear();
+        self.inputs_digest = inputs.map(|inputs| {
+            inputs.copy_to(&mut self.inputs);
+            inputs.digest()
+        });
         self.determining.clear();
         self.determining.extend_from_slice(determining);
         self.errors.clear();
@@ -139,7 +151,10 @@ impl Slot {
 
     /// How much memory the record takes.
     pub(super) fn bytes(&self) -> usize {
-        self.copied.bytes() + size_of_val(&self.determining[..]) + size_of_val(&self.errors[..])
+        self.copied.bytes()
+            + self.inputs.bytes()
+            + size_of_val(&self.determining[..])
+            + size_of_val(&self.errors[..])
     }
 
     /// The request that the record is about.
@@ -173,6 +188,9 @@ impl Slot {
             epoch,
             request,
             context: self.has_context.then_some(context),
+            inputs: self
+                .inputs_digest
+                .map(|digest| InputsView::copied(&self.inputs, &epoch.snapshot.names, digest)),
             outcome: head.outcome,
             determining: &self.determining,
             errors: Errors::new(epoch, &self.errors, &self.shared_errors),

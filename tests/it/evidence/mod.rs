@@ -1,6 +1,7 @@
 //! The durable log: what it keeps, what a crash does to it, and whether tampering shows.
 
 mod crash;
+mod inputs;
 mod keeping;
 mod queue;
 mod routing;

@@ -1,0 +1,246 @@
+//! What a decision read of entities: attributes, tags, ancestors, and what was not there.
+//!
+//! A second walk over the policies whose scopes matched, made when a sink wants inputs, and not notes taken while
+//! evaluating: those would cost every decision a test at each attribute. It goes where evaluation went, branch by branch,
+//! also through policies that the value index left out, so that whoever evaluates all of them again, as stock Cedar does,
+//! finds what it asks for.
+
+use bumpalo::collections::Vec;
+
+use crate::epoch::Epoch;
+use crate::evidence::EntityInputs;
+use crate::id::{NodeId, Sym, Uid};
+use crate::program::{Node, Var};
+use crate::value::{Record, Value};
+
+use super::condition::Raised;
+use super::later_segments;
+use super::machine::Machine;
+
+/// Something that was read of an entity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Read {
+    pub(crate) entity: Uid,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum What {
+    /// All that is above it, of which scopes are tests; at the least, whether it exists.
+    Ancestors,
+    /// Whether another is above it.
+    Below(Uid),
+    Attribute(Sym),
+    Tag(Sym),
+    /// Whether it exists.
+    Existence,
+}
+
+/// From so many reads on, those that are there twice are taken out before more memory is asked for.
+const DENSE: usize = 1 << 10;
+
+/// Reads in no order, some more than once.
+type Reads<'a> = Vec<'a, Read>;
+
+/// What a decision read of each entity, in the order of their numbers. `candidates` is working memory.
+pub(crate) fn inputs<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    candidates: &mut std::vec::Vec<u32>,
+) -> &'a [EntityInputs<'a>] {
+    let mut reads = Vec::new_in(machine.arena);
+    for side in [&machine.principal, &machine.action, &machine.resource] {
+        push(&mut reads, side.uid, What::Ancestors);
+    }
+    machine.read_by_policies(candidates, &mut reads);
+    for segment in later_segments(epoch) {
+        machine.on(segment).read_by_policies(candidates, &mut reads);
+    }
+    reads.sort_unstable();
+    reads.dedup();
+    let entities = reads.chunk_by(|a, b| a.entity == b.entity);
+    let mut inputs = Vec::new_in(machine.arena);
+    inputs.extend(entities.filter_map(|reads| machine.inputs_of(reads)));
+    inputs.into_bump_slice()
+}
+
+impl<'a> Machine<'a> {
+    /// What was read of one entity: `reads` are sorted and all of it.
+    fn inputs_of(&self, reads: &[Read]) -> Option<EntityInputs<'a>> {
+        let uid = reads.first()?.entity;
+        let facts = self.facts(uid);
+        let new_list = || Vec::new_in(self.arena);
+        let (mut attrs, mut tags) = (Vec::new_in(self.arena), Vec::new_in(self.arena));
+        let (mut absent, mut absent_tags) = (new_list(), new_list());
+        let mut asked = Vec::new_in(self.arena);
+        let mut ancestors: &'a [Uid] = &[];
+        for read in reads {
+            match read.what {
+                What::Ancestors => ancestors = self.ancestors(uid),
+                What::Below(above) => asked.push(above),
+                What::Attribute(name) => match facts.and_then(|facts| facts.attrs.get(name)) {
+                    Some(value) => attrs.push((name, value)),
+                    None => absent.push(name),
+                },
+                What::Tag(name) => match facts.and_then(|facts| facts.tags.get(name)) {
+                    Some(value) => tags.push((name, value)),
+                    None => absent_tags.push(name),
+                },
+                What::Existence => {}
+            }
+        }
+        if ancestors.is_empty() && !asked.is_empty() {
+            let known = self.ancestors(uid);
+            asked.retain(|above| known.binary_search(above).is_ok());
+            ancestors = asked.into_bump_slice();
+        }
+        Some(EntityInputs {
+            uid,
+            exists: facts.is_some(),
+            // In the order of the names, as records are.
+            attrs: Record::Built(self.arena.alloc(attrs.into_bump_slice())),
+            tags: Record::Built(self.arena.alloc(tags.into_bump_slice())),
+            ancestors,
+            absent: absent.into_bump_slice(),
+            absent_tags: absent_tags.into_bump_slice(),
+        })
+    }
+
+    fn read_by_policies(&self, candidates: &mut std::vec::Vec<u32>, reads: &mut Reads<'a>) {
+        candidates.clear();
+        self.matching_in_scope(candidates);
+        for policy in &*candidates {
+            let Some((_, row)) = self.in_force(*policy) else {
+                continue;
+            };
+            for conjunct in self.program.children(row.conjuncts) {
+                if !matches!(self.read_test(*conjunct, reads), Ok(true)) {
+                    break;
+                }
+            }
+            // A value index's policies may be many that read the same.
+            if reads.len() > DENSE && reads.len() == reads.capacity() {
+                reads.sort_unstable();
+                reads.dedup();
+            }
+        }
+    }
+
+    /// Follows what decides which operands are evaluated.
+    fn read_test(&self, id: NodeId, reads: &mut Reads<'a>) -> Result<bool, Raised> {
+        let id = self.program.expression(id);
+        match self.nodes[id.index()] {
+            Node::And(a, b) => match self.read_test(a, reads)? {
+                true => self.read_test(b, reads),
+                false => Ok(false),
+            },
+            Node::Or(a, b) => match self.read_test(a, reads)? {
+                true => Ok(true),
+                false => self.read_test(b, reads),
+            },
+            Node::Not(a) => self.read_test(a, reads).map(|truth| !truth),
+            _ => {
+                self.read(id, reads);
+                self.boolean(id)
+            }
+        }
+    }
+
+    fn read(&self, id: NodeId, reads: &mut Reads<'a>) {
+        let id = self.program.expression(id);
+        match self.nodes[id.index()] {
+            Node::VarAttr(var, key) => {
+                if let Some(uid) = self.entity_of(var) {
+                    push(reads, uid, What::Attribute(self.sym(key)));
+                }
+            }
+            Node::And(..) | Node::Or(..) | Node::Not(_) => {
+                let _ = self.read_test(id, reads);
+            }
+            Node::If(condition, a, b) => match self.read_test(condition, reads) {
+                Ok(true) => self.read(a, reads),
+                Ok(false) => self.read(b, reads),
+                Err(Raised) => {}
+            },
+            Node::HasAttr(a, key) | Node::GetAttr(a, key) => {
+                self.read(a, reads);
+                self.read_of(a, What::Attribute(self.sym(key)), reads);
+            }
+            Node::HasPath(a, keys) => {
+                self.read(a, reads);
+                let mut value = self.operand(a).ok();
+                for key in self.program.keys(keys) {
+                    let Some(found) = value else { break };
+                    let key = self.sym(*key);
+                    if let Ok(uid) = found.as_entity() {
+                        push(reads, uid, What::Attribute(key));
+                    }
+                    value = self.attribute(found, key).ok().flatten();
+                }
+            }
+            Node::HasNamedTag(a, tag) | Node::GetNamedTag(a, tag) => {
+                self.read(a, reads);
+                self.read_of(a, What::Tag(self.sym(tag)), reads);
+            }
+            Node::HasTag(a, b) | Node::GetTag(a, b) => {
+                self.read_all(id, reads);
+                if let Ok(Ok(tag)) = self.operand(b).map(Value::as_string) {
+                    let tag = self.names.find_sym(tag);
+                    self.read_of(a, tag.map_or(What::Existence, What::Tag), reads);
+                }
+            }
+            Node::In(a, b) | Node::IsIn(a, _, b) => {
+                self.read_all(id, reads);
+                if let (Ok(below), Ok(above)) = (self.operand(a), self.operand(b)) {
+                    self.read_ancestors(below, above, reads);
+                }
+            }
+            _ => self.read_all(id, reads),
+        }
+    }
+
+    /// Operands up to the first that fails.
+    fn read_all(&self, id: NodeId, reads: &mut Reads<'a>) {
+        for operand in self.program.all_operands(&self.nodes[id.index()]) {
+            self.read(operand, reads);
+            if self.operand(operand).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn read_of(&self, entity: NodeId, what: What, reads: &mut Reads<'a>) {
+        if let Ok(Ok(uid)) = self.operand(entity).map(Value::as_entity) {
+            push(reads, uid, what);
+        }
+    }
+
+    fn read_ancestors(&self, below: Value<'a>, above: Value<'a>, reads: &mut Reads<'a>) {
+        let Ok(below) = below.as_entity() else { return };
+        match above.as_set() {
+            Ok(set) => {
+                for above in set.iter().filter_map(|item| item.as_entity().ok()) {
+                    push(reads, below, What::Below(above));
+                }
+            }
+            Err(_) => {
+                if let Ok(above) = above.as_entity() {
+                    push(reads, below, What::Below(above));
+                }
+            }
+        }
+    }
+
+    fn entity_of(&self, var: Var) -> Option<Uid> {
+        match var {
+            Var::Principal => Some(self.principal.uid),
+            Var::Action => Some(self.action.uid),
+            Var::Resource => Some(self.resource.uid),
+            Var::Context => None,
+        }
+    }
+}
+
+fn push(reads: &mut Reads<'_>, entity: Uid, what: What) {
+    reads.push(Read { entity, what });
+}

@@ -1,0 +1,225 @@
+//! What a decision read of entities, as a record has it.
+
+use std::fmt;
+use std::io;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::epoch::VersionDigest;
+use crate::id::{EntityUidRef, Sym, Uid};
+use crate::names::Names;
+use crate::request::locals::RequestNames;
+use crate::value::Record;
+use crate::value::arena::NameText;
+
+use super::copied::{Copied, Walk};
+use super::record::{ContextView, Each};
+
+/// What was read of one entity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntityInputs<'a> {
+    pub(crate) uid: Uid,
+    pub(crate) exists: bool,
+    /// Those that were read and are there.
+    pub(crate) attrs: Record<'a>,
+    pub(crate) tags: Record<'a>,
+    /// Ancestors: of principal, action and resource all, of others those that were asked for.
+    pub(crate) ancestors: &'a [Uid],
+    /// Attributes and tags that were asked for and are not there.
+    pub(crate) absent: &'a [Sym],
+    pub(crate) absent_tags: &'a [Sym],
+}
+
+/// What a decision read of entities: serialize it with any serde format.
+#[derive(Clone, Copy)]
+pub struct InputsView<'a>(Contents<'a>);
+
+#[derive(Clone, Copy)]
+enum Contents<'a> {
+    Borrowed {
+        entities: &'a [EntityInputs<'a>],
+        context: Record<'a>,
+        names: RequestNames<'a>,
+    },
+    /// The entities, and the digest that was computed when they were copied.
+    Copied {
+        copied: &'a Copied,
+        names: &'a Names,
+        digest: VersionDigest,
+    },
+}
+
+impl<'a> InputsView<'a> {
+    pub(crate) fn new(
+        entities: &'a [EntityInputs<'a>],
+        context: Record<'a>,
+        names: RequestNames<'a>,
+    ) -> Self {
+        Self(Contents::Borrowed {
+            entities,
+            context,
+            names,
+        })
+    }
+
+    pub(super) fn copied(copied: &'a Copied, names: &'a Names, digest: VersionDigest) -> Self {
+        Self(Contents::Copied {
+            copied,
+            names,
+            digest,
+        })
+    }
+
+    /// SHA-256 of the JSON text of the context, followed by that of the entities.
+    pub fn digest(&self) -> VersionDigest {
+        let (context, names) = match self.0 {
+            Contents::Copied { digest, .. } => return digest,
+            Contents::Borrowed { context, names, .. } => (context, names),
+        };
+        let mut hash = Hash(Sha256::new());
+        // Neither a hash nor a serializer of these values fails; were one to, the digest would not match.
+        let _ = serde_json::to_writer(&mut hash, &ContextView::new(context, names));
+        let _ = serde_json::to_writer(&mut hash, &Entities(self.0));
+        <[u8; 32]>::from(hash.0.finalize()).into()
+    }
+
+    /// Copies the entities to memory that outlives the decision.
+    pub(super) fn copy_to(&self, to: &mut Copied) {
+        match self.0 {
+            Contents::Copied { copied, .. } => to.add_copied(copied),
+            Contents::Borrowed {
+                entities, names, ..
+            } => {
+                to.add_set(entities.len());
+                for entity in entities {
+                    to.add_uid(entity.uid, names);
+                    to.add_bool(entity.exists);
+                    to.add_record(entity.attrs, names);
+                    to.add_record(entity.tags, names);
+                    to.add_set(entity.ancestors.len());
+                    for above in entity.ancestors {
+                        to.add_uid(*above, names);
+                    }
+                    for absent in [entity.absent, entity.absent_tags] {
+                        to.add_set(absent.len());
+                        for name in absent {
+                            to.add_name(*name, names);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Hash(Sha256);
+
+impl io::Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for InputsView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InputsView").finish_non_exhaustive()
+    }
+}
+
+impl Serialize for InputsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("entities", &Entities(self.0))?;
+        map.serialize_entry("digest", &self.digest())?;
+        map.end()
+    }
+}
+
+/// The entities alone.
+struct Entities<'a>(Contents<'a>);
+
+impl Serialize for Entities<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Contents::Borrowed {
+                entities, names, ..
+            } => {
+                let entities = || entities.iter().map(|entity| Borrowed { entity, names });
+                Each(entities).serialize(serializer)
+            }
+            Contents::Copied { copied, names, .. } => {
+                let walk = Walk::new(copied, names);
+                let count = walk.set();
+                Each(|| (0..count).map(|_| CopiedEntity(&walk))).serialize(serializer)
+            }
+        }
+    }
+}
+
+struct Borrowed<'a> {
+    entity: &'a EntityInputs<'a>,
+    names: RequestNames<'a>,
+}
+
+impl Serialize for Borrowed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { entity, names } = self;
+        let uid = |uid: &Uid| EntityUidRef::from(names.uid_text(*uid));
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("uid", &uid(&entity.uid))?;
+        if !entity.exists {
+            map.serialize_entry("missing", &true)?;
+        }
+        map.serialize_entry("attrs", &ContextView::new(entity.attrs, *names))?;
+        if entity.tags.len() > 0 {
+            map.serialize_entry("tags", &ContextView::new(entity.tags, *names))?;
+        }
+        map.serialize_entry("parents", &Each(|| entity.ancestors.iter().map(uid)))?;
+        for (member, absent) in [
+            ("absent", entity.absent),
+            ("absent_tags", entity.absent_tags),
+        ] {
+            if !absent.is_empty() {
+                let texts = || absent.iter().map(|name| names.sym_text(*name));
+                map.serialize_entry(member, &Each(texts))?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// The entity that comes next in a copy.
+struct CopiedEntity<'w, 'a>(&'w Walk<'a>);
+
+impl Serialize for CopiedEntity<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let walk = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("uid", &walk.uid())?;
+        if !walk.bool() {
+            map.serialize_entry("missing", &true)?;
+        }
+        map.serialize_entry("attrs", &walk.value())?;
+        if walk.is_empty_record() {
+            walk.skip();
+        } else {
+            map.serialize_entry("tags", &walk.value())?;
+        }
+        let parents = walk.set();
+        map.serialize_entry("parents", &Each(|| (0..parents).map(|_| walk.uid())))?;
+        for member in ["absent", "absent_tags"] {
+            let count = walk.set();
+            if count > 0 {
+                map.serialize_entry(member, &Each(|| (0..count).map(|_| walk.key())))?;
+            }
+        }
+        map.end()
+    }
+}

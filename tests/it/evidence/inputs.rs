@@ -1,0 +1,168 @@
+//! What a record says was read is enough to decide again, and all of it was read.
+
+use std::sync::{Arc, Mutex};
+
+use cedar_policy as cedar;
+use duramen::evidence::{JsonLinesSink, MemorySink, OwnedRecord, QueueSink};
+use duramen::{Authorizer, Request};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::generate::{Tape, config, tape};
+use crate::oracle::{Answer, Oracle, World, answer, ours, reproduction};
+
+/// The answer of stock Cedar to what the record says, with the policies of `oracle` and no entities but the record's.
+fn replayed(record: &OwnedRecord, oracle: &Oracle) -> Answer {
+    let inputs = record.inputs.as_ref().unwrap();
+    let entities: Vec<Json> = inputs
+        .entities
+        .iter()
+        .filter(|entity| entity.get("missing").is_none())
+        .map(|entity| {
+            let member = |name: &str| entity.get(name).cloned().unwrap_or_else(|| json!({}));
+            json!({
+                "uid": member("uid"),
+                "attrs": member("attrs"),
+                "tags": member("tags"),
+                "parents": member("parents"),
+            })
+        })
+        .collect();
+    let entities = cedar::Entities::from_json_value(Json::from(entities), None).unwrap();
+    let uid = |uid: &duramen::EntityUid| {
+        cedar::EntityUid::from_type_name_and_id(
+            uid.type_name().parse().unwrap(),
+            cedar::EntityId::new(uid.id()),
+        )
+    };
+    let context = record.context.clone().unwrap();
+    let request = cedar::Request::new(
+        uid(&record.principal),
+        uid(&record.action),
+        uid(&record.resource),
+        cedar::Context::from_json_value(context, None).unwrap(),
+        None,
+    );
+    let response =
+        cedar::Authorizer::new().is_authorized(&request.unwrap(), &oracle.set, &entities);
+    answer(&response)
+}
+
+fn check(world: &World, oracle: &Oracle, tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
+    let memory = Arc::new(MemorySink::new(100));
+    let queued = Arc::new(MemorySink::new(100));
+    let queue = QueueSink::new(Arc::clone(&queued)).unwrap();
+    let direct = world.builder().sink(Arc::clone(&memory)).build().unwrap();
+    let queueing = world.builder().sink(queue).build().unwrap();
+    let asks: Vec<_> = (0..8).map(|_| tape.ask()).collect();
+    let mut answers = Vec::new();
+    for ask in &asks {
+        let found = ask.with_request(|request| ours(&direct.is_authorized(request)));
+        let _ = ask.with_request(|request| queueing.is_authorized(request).is_allowed());
+        if found != Answer::Invalid {
+            answers.push((ask, found));
+        }
+    }
+    drop(queueing);
+    let decided = |records: Vec<OwnedRecord>| -> Vec<OwnedRecord> {
+        let valid = records
+            .into_iter()
+            .filter(|record| record.request_error.is_none());
+        valid.collect()
+    };
+    let (records, copies) = (decided(memory.records()), decided(queued.records()));
+    prop_assert_eq!(records.len(), answers.len());
+    prop_assert_eq!(copies.len(), answers.len());
+    for ((record, copy), (ask, expected)) in records.iter().zip(&copies).zip(&answers) {
+        prop_assert_eq!(&record.context, &copy.context);
+        prop_assert_eq!(&record.inputs, &copy.inputs);
+        let again = replayed(record, oracle);
+        if again != *expected {
+            let what = format!(
+                "decided {expected:#?}, replayed {again:#?} from {:#?}",
+                record.inputs
+            );
+            return Err(TestCaseError::fail(reproduction(world, Some(ask), &what)));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn a_record_is_enough_to_decide_again(numbers in tape()) {
+        let mut tape = Tape::new(&numbers);
+        let (world, _) = tape.world();
+        let Ok(oracle) = world.oracle() else { return Ok(()) };
+        check(&world, &oracle, &mut tape)?;
+    }
+}
+
+/// The digest is of the texts as they stand in the line, straight from the decision and by way of the queue.
+#[test]
+fn the_digest_is_of_the_text() {
+    let lines = Lines::default();
+    let sink = || JsonLinesSink::new(lines.clone());
+    let policies = r#"permit(principal, action, resource)
+        when { principal.dept == "x" && resource has owner && context.n > 1 && principal in Group::"g" };"#;
+    let entities = r#"[{ "uid": { "type": "User", "id": "u" }, "attrs": { "dept": "x", "other": 1 },
+                         "parents": [{ "type": "Group", "id": "g" }] }]"#;
+    for queued in [false, true] {
+        let builder = Authorizer::builder().policies(policies).entities(entities);
+        let builder = match queued {
+            true => builder.sink(QueueSink::new(sink()).unwrap()),
+            false => builder.sink(sink()),
+        };
+        let request = Request::new(("User", "u"), ("Action", "a"), ("Doc", "d"));
+        let request = request.context_json(r#"{ "n": 3, "unread": "\"" }"#);
+        assert!(!builder.build().unwrap().is_allowed(&request));
+    }
+    let text = lines.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let (_, rest) = line.split_once("\"context\":").unwrap();
+        let (context, rest) = rest.split_once(",\"inputs\":{\"entities\":").unwrap();
+        let (entities, rest) = rest.split_once(",\"digest\":\"").unwrap();
+        let mut hash = Sha256::new();
+        hash.update(context);
+        hash.update(entities);
+        let digest: String = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert!(rest.starts_with(&digest), "{line}");
+        assert!(entities.contains(r#""attrs":{"dept":"x"}"#), "{entities}");
+        assert!(entities.contains(r#""missing":true"#), "{entities}");
+        assert!(entities.contains(r#""absent":["owner"]"#), "{entities}");
+        assert!(
+            !entities.contains("other"),
+            "what was not read is not there: {entities}"
+        );
+    }
+}
+
+/// What is written, for several writers and a reader.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
