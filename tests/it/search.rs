@@ -202,7 +202,7 @@ fn state(world: &World) -> State {
 }
 
 proptest! {
-    #![proptest_config(config(30))]
+    #![proptest_config(config(15))]
 
     #[test]
     fn a_search_finds_what_cedar_allows(tape in tape()) {
