@@ -585,3 +585,34 @@ fn short_cuts_follow_updates() {
         .unwrap();
     assert!(!found().contains(&doc(1)));
 }
+
+/// In strict modes it matters which of two conjuncts comes first: one that is false keeps the next from failing.
+#[test]
+fn strict_modes_keep_the_order_of_conjuncts() {
+    let build = |conditions: &str, mode| {
+        let policies = format!(
+            "permit(principal, action, resource); permit(principal, action, resource) when {{ {conditions} }};"
+        );
+        let builder = Authorizer::builder()
+            .policies(policies.as_str())
+            .error_mode(mode);
+        let doc = r#"[{ "uid": { "type": "Doc", "id": "d" }, "attrs": {}, "parents": [] }]"#;
+        builder.entities(doc).build().unwrap()
+    };
+    for (conditions, strictly) in [
+        ("resource.nope == 1 && context.no", 0),
+        ("context.no && resource.nope == 1", 1),
+        ("context.nope == 1 && resource.nope == 1", 0),
+    ] {
+        for (mode, expected) in [(ErrorMode::Cedar, 1), (ErrorMode::DenyOnAnyError, strictly)] {
+            let authorizer = build(conditions, mode);
+            let search = Search::resources(("User", "u"), ("Action", "a"), "Doc")
+                .context_json(r#"{"no":false}"#);
+            let found = authorizer.pin().search(&search).unwrap().count();
+            assert_eq!(found, expected, "{conditions}, {mode:?}");
+            let request = Request::new(("User", "u"), ("Action", "a"), ("Doc", "d"))
+                .context_json(r#"{"no":false}"#);
+            assert_eq!(usize::from(authorizer.is_allowed(&request)), expected);
+        }
+    }
+}
