@@ -202,7 +202,7 @@ fn state(world: &World) -> State {
 }
 
 proptest! {
-    #![proptest_config(config(30))]
+    #![proptest_config(config(15))]
 
     #[test]
     fn a_search_finds_what_cedar_allows(tape in tape()) {
@@ -584,4 +584,35 @@ fn short_cuts_follow_updates() {
         .update_entities(EntityUpdate::new().remove(("Folder", "f40")))
         .unwrap();
     assert!(!found().contains(&doc(1)));
+}
+
+/// In strict modes it matters which of two conjuncts comes first: one that is false keeps the next from failing.
+#[test]
+fn strict_modes_keep_the_order_of_conjuncts() {
+    let build = |conditions: &str, mode| {
+        let policies = format!(
+            "permit(principal, action, resource); permit(principal, action, resource) when {{ {conditions} }};"
+        );
+        let builder = Authorizer::builder()
+            .policies(policies.as_str())
+            .error_mode(mode);
+        let doc = r#"[{ "uid": { "type": "Doc", "id": "d" }, "attrs": {}, "parents": [] }]"#;
+        builder.entities(doc).build().unwrap()
+    };
+    for (conditions, strictly) in [
+        ("resource.nope == 1 && context.no", 0),
+        ("context.no && resource.nope == 1", 1),
+        ("context.nope == 1 && resource.nope == 1", 0),
+    ] {
+        for (mode, expected) in [(ErrorMode::Cedar, 1), (ErrorMode::DenyOnAnyError, strictly)] {
+            let authorizer = build(conditions, mode);
+            let search = Search::resources(("User", "u"), ("Action", "a"), "Doc")
+                .context_json(r#"{"no":false}"#);
+            let found = authorizer.pin().search(&search).unwrap().count();
+            assert_eq!(found, expected, "{conditions}, {mode:?}");
+            let request = Request::new(("User", "u"), ("Action", "a"), ("Doc", "d"))
+                .context_json(r#"{"no":false}"#);
+            assert_eq!(usize::from(authorizer.is_allowed(&request)), expected);
+        }
+    }
 }
