@@ -119,7 +119,7 @@ mod json;
 mod limits;
 mod names;
 mod program;
-mod replay;
+pub mod replay;
 mod request;
 mod schema;
 mod search;

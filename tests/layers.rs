@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["id", "limits", "decision"],
     &["ext"],
     &["value"],
@@ -26,7 +26,8 @@ const LAYERS: [&[&str]; 11] = [
     &["evidence", "compile"],
     &["eval"],
     &["search"],
-    &["authorizer", "replay"],
+    &["authorizer"],
+    &["replay"],
 ];
 
 /// A rule that a file breaks.

@@ -274,6 +274,11 @@ impl Authorizer {
         self.inner.published.pin().policies.len()
     }
 
+    /// What is in force.
+    pub(crate) fn epoch(&self) -> Arc<Epoch> {
+        self.inner.published.load_full()
+    }
+
     /// How many entities are in force, actions included.
     pub fn entity_count(&self) -> usize {
         self.inner.published.pin().snapshot.len()

@@ -43,11 +43,10 @@ enum Contents<'a> {
         context: Record<'a>,
         names: RequestNames<'a>,
     },
-    /// The entities, and the digest that was computed when they were copied.
     Copied {
         copied: &'a Copied,
+        context: &'a Copied,
         names: &'a Names,
-        digest: VersionDigest,
     },
 }
 
@@ -64,23 +63,25 @@ impl<'a> InputsView<'a> {
         })
     }
 
-    pub(super) fn copied(copied: &'a Copied, names: &'a Names, digest: VersionDigest) -> Self {
+    /// From copies of the entities and of the context.
+    pub(super) fn copied(copied: &'a Copied, context: &'a Copied, names: &'a Names) -> Self {
         Self(Contents::Copied {
             copied,
+            context,
             names,
-            digest,
         })
     }
 
-    /// SHA-256 of the JSON text of the context, followed by that of the entities.
+    /// SHA-256 of the JSON text of the context, followed by that of the entities. Computed when asked for: behind a
+    /// queue, not by the deciding thread.
     pub fn digest(&self) -> VersionDigest {
-        let (context, names) = match self.0 {
-            Contents::Copied { digest, .. } => return digest,
-            Contents::Borrowed { context, names, .. } => (context, names),
+        let context = match self.0 {
+            Contents::Copied { context, names, .. } => ContextView::copied(context, names),
+            Contents::Borrowed { context, names, .. } => ContextView::new(context, names),
         };
         let mut hash = Hash(Sha256::new());
         // Neither a hash nor a serializer of these values fails; were one to, the digest would not match.
-        let _ = serde_json::to_writer(&mut hash, &ContextView::new(context, names));
+        let _ = serde_json::to_writer(&mut hash, &context);
         let _ = serde_json::to_writer(&mut hash, &Entities(self.0));
         <[u8; 32]>::from(hash.0.finalize()).into()
     }

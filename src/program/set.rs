@@ -153,6 +153,12 @@ impl ProgramSet {
         })
     }
 
+    /// The templates that can be linked, by id, each in a program of its own.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = (&PolicyId, &Program)> {
+        let templates = self.templates.iter();
+        templates.map(|known| (&known.id, &*known.program))
+    }
+
     pub(crate) fn layers(&self) -> &[Layer] {
         &self.layers
     }

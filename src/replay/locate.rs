@@ -23,6 +23,8 @@ use crate::request::locals::{Locals, RequestNames};
 use crate::value::arena::NameText;
 use crate::value::{ErrorKind, Record, Stored, Value, View};
 
+use super::cedar_uid;
+
 /// An evaluation error with its place in the source. Made by [`Response::locate_errors`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ErrorLocation {
@@ -270,12 +272,8 @@ fn policy_set(program: &Program, policy: &Policy, text: &str) -> Option<cedar::P
     Some(set)
 }
 
-fn uid((type_name, id): (&str, &str)) -> Option<cedar::EntityUid> {
-    let type_name = cedar::EntityTypeName::from_str(type_name).ok()?;
-    Some(cedar::EntityUid::from_type_name_and_id(
-        type_name,
-        cedar::EntityId::new(id),
-    ))
+fn uid(text: (&str, &str)) -> Option<cedar::EntityUid> {
+    cedar_uid(text.into()).ok()
 }
 
 /// Collects the entities that a value mentions.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::decision::Outcome;
-use crate::epoch::{Epoch, Errors, Failed, VersionDigest};
+use crate::epoch::{Epoch, Errors, Failed};
 use crate::request::{Request, RequestError};
 use crate::value::Raise;
 
@@ -26,7 +26,7 @@ pub(super) struct Slot {
     copied: Copied,
     has_context: bool,
     inputs: Copied,
-    inputs_digest: Option<VersionDigest>,
+    has_inputs: bool,
     determining: Vec<u32>,
     errors: Vec<(u32, Raise)>,
     /// Errors that many policies have in common.
@@ -68,7 +68,7 @@ impl Slot {
             copied: Copied::default(),
             has_context: false,
             inputs: Copied::default(),
-            inputs_digest: None,
+            has_inputs: false,
             determining: Vec::with_capacity(8),
             errors: Vec::with_capacity(4),
             shared_errors: Vec::with_capacity(2),
@@ -128,10 +128,10 @@ impl Slot {
             context.copy_to(copied);
         }
         self.inputs.clear();
-        self.inputs_digest = inputs.map(|inputs| {
+        self.has_inputs = inputs.is_some();
+        if let Some(inputs) = inputs {
             inputs.copy_to(&mut self.inputs);
-            inputs.digest()
-        });
+        }
         self.determining.clear();
         self.determining.extend_from_slice(determining);
         self.errors.clear();
@@ -179,6 +179,7 @@ impl Slot {
         let head = &self.head;
         let epoch = self.epoch.as_ref()?;
         let context = ContextView::copied(&self.copied, &epoch.snapshot.names);
+        let inputs = InputsView::copied(&self.inputs, &self.copied, &epoch.snapshot.names);
         Some(DecisionRecord {
             instance: str::from_utf8(&head.instance).unwrap_or_default(),
             sequence: head.sequence,
@@ -188,9 +189,7 @@ impl Slot {
             epoch,
             request,
             context: self.has_context.then_some(context),
-            inputs: self
-                .inputs_digest
-                .map(|digest| InputsView::copied(&self.inputs, &epoch.snapshot.names, digest)),
+            inputs: self.has_inputs.then_some(inputs),
             outcome: head.outcome,
             determining: &self.determining,
             errors: Errors::new(epoch, &self.errors, &self.shared_errors),

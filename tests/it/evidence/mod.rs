@@ -4,6 +4,7 @@ mod crash;
 mod inputs;
 mod keeping;
 mod queue;
+mod replay;
 mod routing;
 mod schema;
 mod tamper;

@@ -14,7 +14,7 @@ use crate::generate::config;
 fn small_log() -> (Scratch, Vec<(String, Vec<u8>)>) {
     let scratch = Scratch::new();
     // More than two lines and less than three, whatever the durations in them are.
-    let options = DurableLog::options(scratch.path()).segment_bytes(2100);
+    let options = DurableLog::options(scratch.path()).segment_bytes(3000);
     write(options, 7);
     let segments = segments(scratch.path());
     assert_eq!(segments.len(), 3);

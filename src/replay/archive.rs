@@ -1,0 +1,277 @@
+//! Policies kept by what they mean, so that the version a record names can be decided on years later.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cedar_policy as cedar;
+use serde::{Deserialize, Serialize};
+
+use crate::authorizer::Authorizer;
+use crate::compile::{Policies, stack};
+use crate::epoch::{Epoch, VersionDigest};
+use crate::id::{EntityUid, PolicyId};
+use crate::limits::Limits;
+use crate::program::{Policy, Program, SourceSpan};
+use crate::value::arena::NameText;
+
+use super::cedar_uid;
+use super::decide::ArchivedPolicies;
+
+/// The number of the archive's format.
+const FORMAT: u32 = 1;
+
+/// A directory of policy sets, each in a file named after its digest.
+///
+/// The digest is that of [`Version::policies`](crate::Version::policies): of ids, scopes, conditions, annotations and
+/// links. A set that means the same is kept once. What is loaded is compiled and held against the digest, so that a file
+/// that was altered is refused.
+///
+/// ```
+/// # use duramen::{Authorizer, replay::PolicyArchive};
+/// # let directory = std::env::temp_dir().join(format!("duramen-doc-archive-{}", std::process::id()));
+/// let authorizer = Authorizer::builder()
+///     .policies("permit(principal, action, resource);")
+///     .build()?;
+/// let archive = PolicyArchive::open(&directory)?;
+/// let digest = archive.keep(&authorizer)?;
+/// assert_eq!(digest, authorizer.version().policies());
+/// archive.load(digest)?;
+/// # std::fs::remove_dir_all(directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PolicyArchive {
+    directory: PathBuf,
+}
+
+/// Why policies could not be kept or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A policy or template has no text to keep: it was made from a syntax tree that Cedar does not write as text.
+    #[error("{0} has no text in Cedar's syntax, and the archive keeps text")]
+    NoText(PolicyId),
+    /// A file is not what was written, or was written by a later version.
+    #[error("{path}: {what}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The archive does not have these policies.
+    #[error("the archive has no policies with the digest {0}")]
+    Missing(VersionDigest),
+}
+
+/// What a file holds.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: u32,
+    policies: Vec<Text>,
+    templates: Vec<Text>,
+    links: Vec<Link>,
+}
+
+/// A policy or template as it was written.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    id: PolicyId,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Link {
+    id: PolicyId,
+    template: PolicyId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    principal: Option<EntityUid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource: Option<EntityUid>,
+}
+
+impl PolicyArchive {
+    /// The archive in a directory, which is made if there is none.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, ArchiveError> {
+        let directory = directory.as_ref().to_owned();
+        fs::create_dir_all(&directory).map_err(|source| ArchiveError::Io {
+            path: directory.clone(),
+            source,
+        })?;
+        Ok(Self { directory })
+    }
+
+    /// Keeps the policies that are in force, if the archive does not have them already. Gives their digest.
+    ///
+    /// Call it before decisions on them are made: when the authorizer is built, and after each change of policies.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoText`] for a policy without text; [`ArchiveError::Io`] when the file cannot be written.
+    pub fn keep(&self, authorizer: &Authorizer) -> Result<VersionDigest, ArchiveError> {
+        let epoch = authorizer.epoch();
+        let digest = epoch.version.policies();
+        let path = self.path(digest);
+        if path.exists() {
+            return Ok(digest);
+        }
+        let unreadable = |error: serde_json::Error| ArchiveError::Unreadable {
+            path: path.clone(),
+            what: error.to_string(),
+        };
+        let text = serde_json::to_string_pretty(&Document::of(&epoch)?).map_err(unreadable)?;
+        // Under another name first: a crash leaves no half of a file under the digest.
+        let draft = path.with_extension(format!("{}.draft", std::process::id()));
+        fs::write(&draft, text)
+            .and_then(|()| fs::rename(&draft, &path))
+            .map_err(|source| ArchiveError::Io { path, source })?;
+        Ok(digest)
+    }
+
+    /// The policies with a digest, as [`OwnedRecord::version`](crate::evidence::OwnedRecord) has it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`]; [`ArchiveError::Unreadable`] when the file does not hold policies with this digest.
+    pub fn load(&self, digest: VersionDigest) -> Result<ArchivedPolicies, ArchiveError> {
+        let path = self.path(digest);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ArchiveError::Missing(digest));
+            }
+            Err(source) => return Err(ArchiveError::Io { path, source }),
+        };
+        let unreadable = |what: String| ArchiveError::Unreadable {
+            path: path.clone(),
+            what,
+        };
+        let document: Document =
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if document.format != FORMAT {
+            let format = document.format;
+            return Err(unreadable(format!("format {format} is not known")));
+        }
+        let set = stack::with_parser_stack(&Limits::default(), || document.policy_set());
+        let set = set
+            .map_err(|error| error.to_string())
+            .and_then(|set| set)
+            .map_err(unreadable)?;
+        let policies = Policies::new().policy_set(set.clone());
+        let loaded = ArchivedPolicies::new(set, policies).map_err(unreadable)?;
+        if loaded.digest() != digest {
+            return Err(unreadable(format!(
+                "the policies in it have the digest {}",
+                loaded.digest()
+            )));
+        }
+        Ok(loaded)
+    }
+
+    fn path(&self, digest: VersionDigest) -> PathBuf {
+        self.directory.join(format!("{digest}.json"))
+    }
+}
+
+impl Document {
+    fn of(epoch: &Epoch) -> Result<Self, ArchiveError> {
+        let mut document = Self {
+            format: FORMAT,
+            policies: Vec::new(),
+            templates: Vec::new(),
+            links: Vec::new(),
+        };
+        for (id, program) in epoch.policies.templates() {
+            let source = program.templates.first().and_then(|known| known.source);
+            document.templates.push(text_of(program, id, source)?);
+        }
+        for segment in &epoch.segments {
+            let program = &segment.program;
+            for (policy, number) in program.policies.iter().zip(0..) {
+                if !segment.dead.contains(number) {
+                    document.add(program, policy)?;
+                }
+            }
+        }
+        Ok(document)
+    }
+
+    fn add(&mut self, program: &Program, policy: &Policy) -> Result<(), ArchiveError> {
+        let Some(template) = program.template(policy) else {
+            self.policies
+                .push(text_of(program, &policy.id, policy.source)?);
+            return Ok(());
+        };
+        let [principal, resource] = policy.slots.map(|slot| {
+            let (type_name, id) = program.names.uid_text(slot?);
+            Some(EntityUid::new(type_name, id))
+        });
+        self.links.push(Link {
+            id: policy.id.clone(),
+            template: template.id.clone(),
+            principal,
+            resource,
+        });
+        Ok(())
+    }
+
+    fn policy_set(self) -> Result<cedar::PolicySet, String> {
+        let mut set = cedar::PolicySet::new();
+        let id = |id: &PolicyId| cedar::PolicyId::new(id.as_str());
+        for template in &self.templates {
+            let parsed = cedar::Template::parse(Some(id(&template.id)), &template.text);
+            let parsed = parsed.map_err(|error| format!("{}: {error}", template.id))?;
+            set.add_template(parsed)
+                .map_err(|error| error.to_string())?;
+        }
+        for policy in &self.policies {
+            let parsed = cedar::Policy::parse(Some(id(&policy.id)), &policy.text);
+            let parsed = parsed.map_err(|error| format!("{}: {error}", policy.id))?;
+            set.add(parsed).map_err(|error| error.to_string())?;
+        }
+        for link in &self.links {
+            let slots = [
+                (cedar::SlotId::principal(), &link.principal),
+                (cedar::SlotId::resource(), &link.resource),
+            ];
+            let mut values = HashMap::new();
+            for (slot, uid) in slots {
+                if let Some(uid) = uid {
+                    values.insert(slot, cedar_uid(uid.as_ref())?);
+                }
+            }
+            set.link(id(&link.template), id(&link.id), values)
+                .map_err(|error| format!("{}: {error}", link.id))?;
+        }
+        Ok(set)
+    }
+}
+
+fn text_of(
+    program: &Program,
+    id: &PolicyId,
+    source: Option<SourceSpan>,
+) -> Result<Text, ArchiveError> {
+    let text = source.and_then(|span| {
+        let source = program.sources.get(span.source as usize)?;
+        source.text.get(span.start as usize..span.end as usize)
+    });
+    match text {
+        Some(text) => Ok(Text {
+            id: id.clone(),
+            text: text.to_owned(),
+        }),
+        None => Err(ArchiveError::NoText(id.clone())),
+    }
+}
