@@ -74,6 +74,11 @@ impl Arguments {
         }
     }
 
+    /// All arguments that are no options.
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
+
     /// The first argument.
     pub(crate) fn directory(&self) -> &Path {
         Path::new(self.words.first().map_or("", String::as_str))

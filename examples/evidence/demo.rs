@@ -10,7 +10,7 @@ use duramen::evidence::log::{DurableLog, Verification, verify};
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
-use crate::{verify as verifying, world};
+use crate::{records, verify as verifying, world};
 
 pub(crate) const COMMAND: Command = Command {
     name: "demo",
@@ -31,6 +31,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             .open()?,
     );
     let authorizer = world::authorizer(Arc::clone(&log))?;
+    records::archive(directory)?.keep(&authorizer)?;
     let mut allowed = 0;
     world::ask(&authorizer, DECISIONS, |is_allowed| {
         allowed += usize::from(is_allowed)

@@ -4,6 +4,9 @@
 //! cargo run --release --example evidence -- demo DIR
 //! cargo run --release --example evidence -- verify DIR [--checkpoint FILE]
 //! cargo run --release --example evidence -- checkpoint DIR > FILE
+//! cargo run --release --example evidence -- replay DIR
+//! cargo run --release --example evidence -- usage DIR
+//! cargo run --release --example evidence -- export DIR ID OUT
 //! ```
 //!
 //! * `demo` decides what the quickstart's world asks, keeps the records in a log in DIR, and shows what verifying it finds.
@@ -11,12 +14,21 @@
 //!   whether lines are missing at the end or the log was written anew.
 //! * `checkpoint` prints where the log stands, as JSON. Keep it where the log's writer cannot reach.
 //!
+//! * `replay` decides each record again, with Duramen and with `cedar-policy`, from what it says was read and the policies
+//!   in `DIR/policies`.
+//! * `usage` tells which policies ever decided, when last, and which never did.
+//! * `export` writes a record as the files that Cedar's own command line takes.
+//!
 //! Each takes `--json`. The exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
 //! be carried out.
 
 mod checkpoint;
 mod command;
 mod demo;
+mod export;
+mod records;
+mod replay;
+mod usage;
 mod verify;
 mod world;
 
@@ -24,7 +36,14 @@ use std::process::ExitCode;
 
 use command::{Arguments, Command};
 
-const COMMANDS: [Command; 3] = [demo::COMMAND, verify::COMMAND, checkpoint::COMMAND];
+const COMMANDS: [Command; 6] = [
+    demo::COMMAND,
+    verify::COMMAND,
+    checkpoint::COMMAND,
+    replay::COMMAND,
+    usage::COMMAND,
+    export::COMMAND,
+];
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);

@@ -74,6 +74,21 @@ pub struct OwnedInputs {
     pub digest: VersionDigest,
 }
 
+impl OwnedInputs {
+    /// The entities as Cedar's entities JSON: without those that did not exist, and without what was absent.
+    pub fn to_cedar_entities(&self) -> serde_json::Value {
+        let there = self.entities.iter();
+        let there = there.filter(|entity| entity.get("missing").is_none());
+        let entities = there.map(|entity| {
+            let members = ["uid", "attrs", "tags", "parents"].into_iter();
+            let members =
+                members.filter_map(|name| Some((name.to_owned(), entity.get(name)?.clone())));
+            serde_json::Value::Object(members.collect())
+        });
+        entities.collect()
+    }
+}
+
 /// A determining policy of an [`OwnedRecord`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(

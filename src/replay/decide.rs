@@ -121,7 +121,7 @@ impl ArchivedPolicies {
         let (Some(context), Some(inputs)) = (&record.context, &record.inputs) else {
             return Err("the record has no inputs: its sink wanted none".into());
         };
-        let entities = entities(&inputs.entities);
+        let entities = inputs.to_cedar_entities();
         let expected = Answer::recorded(record);
         let verdict = |answer: Answer| match answer == expected {
             true => Verdict::Same,
@@ -219,21 +219,6 @@ impl Answer {
                 .collect(),
         }
     }
-}
-
-/// A record's entities as Cedar's entities JSON: without those that did not exist, and without what was absent.
-fn entities(recorded: &[Json]) -> Json {
-    let there = recorded
-        .iter()
-        .filter(|entity| entity.get("missing").is_none());
-    let entities = there.map(|entity| {
-        let members = ["uid", "attrs", "tags", "parents"];
-        let members = members
-            .into_iter()
-            .filter_map(|name| Some((name.to_owned(), entity.get(name)?.clone())));
-        Json::Object(members.collect())
-    });
-    entities.collect()
 }
 
 /// Our name for Cedar's error; `None` for those that no policy that loads can raise.
