@@ -123,6 +123,7 @@ pub mod replay;
 mod request;
 mod schema;
 mod search;
+pub mod spiffe;
 mod value;
 
 pub use authorizer::{

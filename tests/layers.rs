@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Modules on one row are strangers to each other.
 const LAYERS: [&[&str]; 12] = [
     &["id", "limits", "decision"],
-    &["ext"],
+    &["ext", "spiffe"],
     &["value"],
     &["names", "schema"],
     &["json"],

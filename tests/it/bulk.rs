@@ -302,6 +302,13 @@ fn entities_come_from_iterators() {
         ))
     });
     assert_eq!(allowed.count(), 1_667);
+    // The parents of actions are actions, as in Cedar's JSON.
+    let stray = [Entity::new(("Action", "a")).parents(&groups[0])];
+    let error = load(stray.into_iter().collect()).unwrap_err();
+    assert_eq!(
+        error.problems()[0].entity(),
+        Some(&EntityUid::new("Action", "a"))
+    );
     // What is given twice must be the same.
     let twice = [
         Entity::new(("User", "a")),

@@ -254,6 +254,17 @@ impl<'a> FromIterator<Entity<'a>> for Entities {
 
 impl TypedEntity {
     fn new(names: &mut Names, entity: &Entity<'_>) -> Result<Self, EntityProblem> {
+        // The rule of Cedar's JSON, wherever entities come from: a group that is no action would have power over actions.
+        let of_action = is_action_type(entity.uid.type_name());
+        let stray = entity
+            .parents
+            .iter()
+            .find(|parent| of_action && !is_action_type(parent.type_name()));
+        if let Some(parent) = stray {
+            return Err(EntityProblem::new(format_args!(
+                "the parents of an action must be actions, and {parent} is none"
+            )));
+        }
         let parents = entity.parents.iter();
         Ok(Self {
             uid: checked_uid(names, entity.uid)?,
