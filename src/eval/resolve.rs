@@ -13,7 +13,7 @@ use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{ContextSource, Entity, EntitySource, Request, RequestError, RequestPart};
-use crate::schema::{SchemaModel, check};
+use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::{Bounds, Record};
 
@@ -198,6 +198,11 @@ impl<'a> Resolver<'a, '_> {
             let of = |error: RequestError| error.within(entity.uid);
             let mut parents = Vec::with_capacity_in(entity.parents.len(), self.arena);
             for parent in entity.parents {
+                // The rule of Cedar's JSON, wherever entities come from.
+                if is_action_type(entity.uid.type_name()) && !is_action_type(parent.type_name()) {
+                    let message = "the parents of an action must be actions";
+                    return Err(of(RequestError::new(part, message)));
+                }
                 parents.push(self.uid(*parent, part).map_err(of)?);
             }
             let mut record = |record: Option<crate::request::Typed<'_>>| match record {

@@ -343,6 +343,15 @@ fn all_problems_are_told_and_nothing_is_changed() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+    // The parents of actions are actions, as in Cedar's JSON.
+    let sales = [("Group", "sales").into()];
+    for update in [
+        EntityUpdate::new().upsert(Entity::new(("Action", "view")).parents(&sales)),
+        EntityUpdate::new().add_parent(("Action", "view"), ("Group", "sales")),
+    ] {
+        let error = authorizer.update_entities(update).unwrap_err();
+        assert!(error.to_string().contains("must be actions"), "{error}");
+    }
     let cycle = EntityUpdate::new()
         .upsert(Entity::new(("Group", "staff")).parents(&[("Group", "sales").into()]));
     let error = authorizer.update_entities(cycle).unwrap_err();

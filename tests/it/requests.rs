@@ -529,6 +529,9 @@ fn bad_overlays_are_refused() {
     assert!(error.to_string().contains("ratio"), "{error}");
     let to = |id| [EntityUidRef::from(("Group", id))];
     let (a, b) = (to("a"), to("b"));
+    let stray = [Entity::new(("Action", "view")).parents(&a)];
+    let error = refused(&view().entities(&stray));
+    assert_eq!(error.entity(), Some(&EntityUid::new("Action", "view")));
     for cycle in [
         vec![Entity::new(("Group", "a")).parents(&a)],
         vec![

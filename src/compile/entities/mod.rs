@@ -254,24 +254,13 @@ impl<'a> FromIterator<Entity<'a>> for Entities {
 
 impl TypedEntity {
     fn new(names: &mut Names, entity: &Entity<'_>) -> Result<Self, EntityProblem> {
-        // The rule of Cedar's JSON, wherever entities come from: a group that is no action would have power over actions.
-        let of_action = is_action_type(entity.uid.type_name());
-        let stray = entity
-            .parents
-            .iter()
-            .find(|parent| of_action && !is_action_type(parent.type_name()));
-        if let Some(parent) = stray {
-            return Err(EntityProblem::new(format_args!(
-                "the parents of an action must be actions, and {parent} is none"
-            )));
-        }
         let parents = entity.parents.iter();
         Ok(Self {
             uid: checked_uid(names, entity.uid)?,
             attrs: own_record(names, entity.attrs)?,
             tags: own_record(names, entity.tags)?,
             parents: parents
-                .map(|parent| checked_uid(names, *parent))
+                .map(|parent| checked_parent(names, entity.uid, *parent))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -331,6 +320,21 @@ fn checked_uid(names: &mut Names, uid: EntityUidRef<'_>) -> Result<Uid, EntityPr
         )));
     }
     Ok(names.uid(uid.type_name(), uid.id())?)
+}
+
+/// The parents of an action must be actions: the rule of Cedar's JSON, wherever entities come from. A group that is none
+/// would have power over actions.
+fn checked_parent(
+    names: &mut Names,
+    uid: EntityUidRef<'_>,
+    parent: EntityUidRef<'_>,
+) -> Result<Uid, EntityProblem> {
+    if is_action_type(uid.type_name()) && !is_action_type(parent.type_name()) {
+        return Err(EntityProblem::new(format_args!(
+            "the parents of an action must be actions, and {parent} is none"
+        )));
+    }
+    checked_uid(names, parent)
 }
 
 /// A typed record in the numbering of `names`, which grows by what it mentions.

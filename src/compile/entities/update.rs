@@ -16,7 +16,7 @@ use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::{ByText, Rename};
 use crate::value::{Record, Stored, StoredRecord};
 
-use super::{checked_uid, own_record, stored};
+use super::{checked_parent, checked_uid, own_record, stored};
 
 /// Changes of entities that take effect together: all of them or, if one is refused, none.
 ///
@@ -111,7 +111,7 @@ impl EntityUpdate {
                 parents: entity
                     .parents
                     .iter()
-                    .map(|parent| checked_uid(names, *parent))
+                    .map(|parent| checked_parent(names, entity.uid, *parent))
                     .collect::<Result<_, _>>()?,
             })
         })
@@ -173,9 +173,10 @@ impl EntityUpdate {
         uid: impl Into<EntityUidRef<'a>>,
         parent: impl Into<EntityUidRef<'b>>,
     ) -> Self {
-        let parent = parent.into();
-        self.with(uid.into(), |names, uid| {
-            Ok(Change::AddParent(uid, checked_uid(names, parent)?))
+        let (child, parent) = (uid.into(), parent.into());
+        self.with(child, |names, uid| {
+            let parent = checked_parent(names, child, parent)?;
+            Ok(Change::AddParent(uid, parent))
         })
     }
 
