@@ -302,35 +302,11 @@ impl Authorizer {
             findings,
         } = scratch;
         let decided = match eval::prepare(epoch, request, &settings.reading, arena.bump(), locals) {
-            Ok((machine, resolved, names)) => {
-                let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
-                let outcome = match started {
-                    None => outcome,
-                    Some(started) => self.keep(started, outcome, |made| {
-                        let inputs = self.inputs(epoch, &machine, &resolved, names, findings);
-                        DecisionRecord {
-                            context: self.context(&resolved, names),
-                            inputs,
-                            determining: findings.determining(),
-                            errors: findings.errors(epoch),
-                            ..made.record(epoch, request)
-                        }
-                    }),
-                };
-                (outcome, None)
-            }
-            Err(error) => {
-                let outcome = match started {
-                    None => Outcome::InvalidRequest,
-                    Some(started) => {
-                        self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
-                            request_error: Some(&error),
-                            ..made.record(epoch, request)
-                        })
-                    }
-                };
-                (outcome, Some(error))
-            }
+            Ok(asked) => (
+                self.evaluate(epoch, &asked, request, started, findings),
+                None,
+            ),
+            Err(error) => (self.refuse(epoch, &error, request, started), Some(error)),
         };
         let (outcome, request_error) = decided;
         Response {
@@ -377,32 +353,13 @@ impl Authorizer {
         let request_error = request.refresh(epoch, line, &settings.reading).err();
         let borrowed = request.as_request();
         let findings = &mut scratch.findings;
-        let outcome = if let Some(error) = &request_error {
-            match started {
-                None => Outcome::InvalidRequest,
-                Some(started) => {
-                    self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
-                        request_error: Some(error),
-                        ..made.record(epoch, &borrowed)
-                    })
-                }
-            }
-        } else {
-            let (resolved, names) = request.resolved(epoch);
-            let machine = eval::Machine::new(epoch, names, resolved, scratch.arena.bump());
-            let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
-            match started {
-                None => outcome,
-                Some(started) => self.keep(started, outcome, |made| {
-                    let inputs = self.inputs(epoch, &machine, &resolved, names, findings);
-                    DecisionRecord {
-                        context: self.context(&resolved, names),
-                        inputs,
-                        determining: findings.determining(),
-                        errors: findings.errors(epoch),
-                        ..made.record(epoch, &borrowed)
-                    }
-                }),
+        let outcome = match &request_error {
+            Some(error) => self.refuse(epoch, error, &borrowed, started),
+            None => {
+                let (resolved, names) = request.resolved(epoch);
+                let machine = eval::Machine::new(epoch, names, resolved, scratch.arena.bump());
+                let asked = (machine, resolved, names);
+                self.evaluate(epoch, &asked, &borrowed, started, findings)
             }
         };
         Response {
@@ -411,6 +368,51 @@ impl Authorizer {
             lease,
             request_error,
         }
+    }
+
+    /// Decides what was resolved, and hands the record to the sink if it wants one.
+    #[inline]
+    fn evaluate<'a>(
+        &self,
+        epoch: &'a Arc<Epoch>,
+        asked: &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        request: &Request<'_>,
+        started: Option<Started>,
+        findings: &mut Findings,
+    ) -> Outcome {
+        let (machine, resolved, names) = asked;
+        let mode = self.inner.settings.error_mode;
+        let outcome = eval::evaluate(epoch, machine, mode, findings);
+        let Some(started) = started else {
+            return outcome;
+        };
+        self.keep(started, outcome, |made| {
+            let inputs = self.inputs(epoch, machine, resolved, *names, findings);
+            DecisionRecord {
+                context: self.context(resolved, *names),
+                inputs,
+                determining: findings.determining(),
+                errors: findings.errors(epoch),
+                ..made.record(epoch, request)
+            }
+        })
+    }
+
+    /// The outcome for a request that cannot be decided; the sink gets a record of it too.
+    fn refuse(
+        &self,
+        epoch: &Arc<Epoch>,
+        error: &RequestError,
+        request: &Request<'_>,
+        started: Option<Started>,
+    ) -> Outcome {
+        let Some(started) = started else {
+            return Outcome::InvalidRequest;
+        };
+        self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
+            request_error: Some(error),
+            ..made.record(epoch, request)
+        })
     }
 
     /// When the decision began, if its record is wanted. The clocks are not asked otherwise.

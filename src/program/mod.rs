@@ -176,6 +176,12 @@ impl Program {
         Some((self.sources.get(span.source as usize)?, span))
     }
 
+    /// The text of a policy or template.
+    pub(crate) fn text(&self, span: SourceSpan) -> Option<&str> {
+        let source = self.sources.get(span.source as usize)?;
+        source.text.get(span.start as usize..span.end as usize)
+    }
+
     pub(crate) fn body(&self, policy: &Policy) -> Option<&Body> {
         self.bodies.get(policy.body as usize)
     }

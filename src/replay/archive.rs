@@ -1,6 +1,5 @@
 //! Policies kept by what they mean, so that the version a record names can be decided on years later.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,8 @@ use crate::limits::Limits;
 use crate::program::{Policy, Program, SourceSpan};
 use crate::value::arena::NameText;
 
-use super::cedar_uid;
 use super::decide::ArchivedPolicies;
+use super::slot_values;
 
 /// The number of the archive's format.
 const FORMAT: u32 = 1;
@@ -241,16 +240,8 @@ impl Document {
             set.add(parsed).map_err(|error| error.to_string())?;
         }
         for link in &self.links {
-            let slots = [
-                (cedar::SlotId::principal(), &link.principal),
-                (cedar::SlotId::resource(), &link.resource),
-            ];
-            let mut values = HashMap::new();
-            for (slot, uid) in slots {
-                if let Some(uid) = uid {
-                    values.insert(slot, cedar_uid(uid.as_ref())?);
-                }
-            }
+            let slots = [&link.principal, &link.resource];
+            let values = slot_values(slots.map(|uid| uid.as_ref().map(EntityUid::as_ref)))?;
             set.link(id(&link.template), id(&link.id), values)
                 .map_err(|error| format!("{}: {error}", link.id))?;
         }
@@ -263,11 +254,7 @@ fn text_of(
     id: &PolicyId,
     source: Option<SourceSpan>,
 ) -> Result<Text, ArchiveError> {
-    let text = source.and_then(|span| {
-        let source = program.sources.get(span.source as usize)?;
-        source.text.get(span.start as usize..span.end as usize)
-    });
-    match text {
+    match source.and_then(|span| program.text(span)) {
         Some(text) => Ok(Text {
             id: id.clone(),
             text: text.to_owned(),

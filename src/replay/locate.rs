@@ -4,7 +4,7 @@
 //! memory that nearly nobody asks for. So the one policy that failed is run again in stock Cedar, on the
 //! entities that it can reach, and Cedar's error is asked for its label.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -23,7 +23,7 @@ use crate::request::locals::{Locals, RequestNames};
 use crate::value::arena::NameText;
 use crate::value::{ErrorKind, Record, Stored, Value, View};
 
-use super::cedar_uid;
+use super::{cedar_uid, slot_values};
 
 /// An evaluation error with its place in the source. Made by [`Response::locate_errors`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,9 +130,9 @@ impl Asked<'_, '_> {
     /// What Cedar's error labels when `policy` is evaluated, in the bytes of the policy's source.
     fn label(&self, policy: RecordedPolicy<'_>) -> Option<Range<usize>> {
         let (program, policy) = (policy.program(), policy.program_policy());
-        let (source, span) = program.source(policy)?;
+        let span = policy.source?;
         let start = span.start as usize;
-        let text = source.text.get(start..span.end as usize)?;
+        let text = program.text(span)?;
         let entities =
             cedar::Entities::from_entities(self.reachable(program, policy), None).ok()?;
         let [principal, action, resource] = self.uids.map(|uid| self.uid(uid));
@@ -261,13 +261,8 @@ fn policy_set(program: &Program, policy: &Policy, text: &str) -> Option<cedar::P
     let template = cedar::PolicyId::new("template");
     set.add_template(cedar::Template::parse(Some(template.clone()), text).ok()?)
         .ok()?;
-    let mut values = HashMap::new();
-    let slots = [cedar::SlotId::principal(), cedar::SlotId::resource()];
-    for (slot, value) in slots.into_iter().zip(policy.slots) {
-        if let Some(value) = value {
-            values.insert(slot, uid(program.names.uid_text(value))?);
-        }
-    }
+    let slots = policy.slots;
+    let values = slot_values(slots.map(|uid| Some(program.names.uid_text(uid?).into()))).ok()?;
     set.link(template, id, values).ok()?;
     Some(set)
 }

@@ -34,6 +34,7 @@ mod archive;
 mod decide;
 mod locate;
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use cedar_policy as cedar;
@@ -51,4 +52,20 @@ fn cedar_uid(uid: EntityUidRef<'_>) -> Result<cedar::EntityUid, String> {
         type_name,
         cedar::EntityId::new(uid.id()),
     ))
+}
+
+/// What a link puts into `?principal` and `?resource`.
+fn slot_values(
+    [principal, resource]: [Option<EntityUidRef<'_>>; 2],
+) -> Result<HashMap<cedar::SlotId, cedar::EntityUid>, String> {
+    let slots = [
+        (cedar::SlotId::principal(), principal),
+        (cedar::SlotId::resource(), resource),
+    ];
+    let filled = slots
+        .into_iter()
+        .filter_map(|(slot, uid)| Some((slot, uid?)));
+    filled
+        .map(|(slot, uid)| Ok((slot, cedar_uid(uid)?)))
+        .collect()
 }
