@@ -6,15 +6,17 @@
 
 mod index;
 mod link;
+mod publish;
 mod sides;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod values;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Effect;
@@ -27,6 +29,7 @@ use crate::value::arena::TableFull;
 
 pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
+use publish::Publication;
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 
 /// Policies, schema and entities that are in force together. Immutable.
@@ -267,51 +270,22 @@ impl Epoch {
     }
 }
 
-/// The epoch in force, and the lock that serialises its replacement.
+/// The epoch in force, and what its writers keep.
 #[derive(Debug)]
 pub(crate) struct Published {
     line: Line,
-    current: ArcSwap<Epoch>,
-    writer: Mutex<Writer>,
+    cell: Publication<Epoch, Option<Children>>,
 }
 
-#[derive(Debug)]
-struct Writer {
-    /// Epochs that were replaced and that somebody may still be deciding on. They are dropped here, by a
-    /// writer, so that no decision ever pays for freeing a store.
-    retired: Vec<Arc<Epoch>>,
-    /// Who is below whom in the entities in force. Made at the first update of entities, and dropped when they are
-    /// replaced.
-    children: Option<Children>,
-}
-
-impl Writer {
-    /// The epoch as it is, or renumbered when too much of its tables is garbage. The writer pays for that, and the
-    /// writers behind it wait; readers go on.
-    fn without_garbage(&mut self, epoch: Epoch) -> Epoch {
-        if !epoch.snapshot.is_wasteful() {
-            return epoch;
-        }
-        match epoch.renumbered() {
-            Ok(renumbered) => {
-                self.children = None;
-                renumbered
-            }
-            // Smaller tables are not fuller than larger ones; should it be so, the larger ones do.
-            Err(TableFull) => epoch,
-        }
-    }
-}
+/// Who is below whom in the entities in force. Made at the first update of entities, and dropped when they are
+/// replaced.
+type Turn<'p> = publish::Turn<'p, Epoch, Option<Children>>;
 
 impl Published {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
             line: Line::new(),
-            current: ArcSwap::from_pointee(epoch),
-            writer: Mutex::new(Writer {
-                retired: Vec::new(),
-                children: None,
-            }),
+            cell: Publication::new(epoch, None),
         }
     }
 
@@ -322,17 +296,17 @@ impl Published {
 
     /// Pins the epoch in force: wait-free, whatever writers do.
     #[inline]
-    pub(crate) fn pin(&self) -> arc_swap::Guard<Arc<Epoch>> {
-        self.current.load()
+    pub(crate) fn pin(&self) -> Guard<Arc<Epoch>> {
+        self.cell.pin()
     }
 
     pub(crate) fn load_full(&self) -> Arc<Epoch> {
-        self.current.load_full()
+        self.cell.load_full()
     }
 
     /// The swap itself, for sessions that keep the epoch between calls.
     pub(crate) fn current(&self) -> &ArcSwap<Epoch> {
-        &self.current
+        self.cell.current()
     }
 
     /// Replaces the epoch by what `next` makes of it. Writers queue up; readers never wait. When `next`
@@ -341,16 +315,14 @@ impl Published {
         &self,
         next: impl FnOnce(&Epoch) -> Result<Epoch, E>,
     ) -> Result<Version, E> {
-        // A writer that panicked has published nothing: the state behind a poisoned lock is sound.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.current.load_full();
+        let mut turn = self.cell.turn();
+        let current = turn.current();
         let new = next(&current)?;
         if !new.snapshot.has_entities_of(&current.snapshot) {
-            writer.children = None;
+            *turn.state() = None;
         }
         drop(current);
-        let new = writer.without_garbage(new);
-        Ok(self.publish(&mut writer, new))
+        Ok(publish(&mut turn, new))
     }
 
     /// Changes entities: `change` makes a draft of the next snapshot. When it fails, or when the draft changes
@@ -362,10 +334,10 @@ impl Published {
         limits: &Limits,
         change: impl FnOnce(&Epoch, Draft<'_>) -> Result<Drafted, E>,
     ) -> Result<(Version, Vec<(EntityUid, EntityChange)>), E> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.current.load_full();
+        let mut turn = self.cell.turn();
+        let current = turn.current();
         // Taken out, so that a panic leaves none behind and not one that is half changed.
-        let mut children = match writer.children.take() {
+        let mut children = match turn.state().take() {
             Some(children) => children,
             None => Children::of(&current.snapshot),
         };
@@ -386,25 +358,31 @@ impl Published {
             Ok((Some(next), changes)) => {
                 children.commit();
                 drop(current);
-                writer.children = Some(children);
-                let next = writer.without_garbage(next);
-                return Ok((self.publish(&mut writer, next), changes));
+                *turn.state() = Some(children);
+                return Ok((publish(&mut turn, next), changes));
             }
             Ok((None, changes)) => Ok((current.version, changes)),
             Err(error) => Err(error),
         };
         children.roll_back();
-        writer.children = Some(children);
+        *turn.state() = Some(children);
         result
     }
+}
 
-    fn publish(&self, writer: &mut Writer, next: Epoch) -> Version {
-        let version = next.version;
-        let old = self.current.swap(Arc::new(next));
-        writer.retired.push(old);
-        writer.retired.retain(|epoch| Arc::strong_count(epoch) > 1);
-        version
+/// Publishes the epoch as it is, or renumbered when too much of its tables is garbage. The writer pays for that, and
+/// the writers behind it wait; readers go on.
+fn publish(turn: &mut Turn<'_>, mut epoch: Epoch) -> Version {
+    if epoch.snapshot.is_wasteful() {
+        // Smaller tables are not fuller than larger ones; should it be so, the larger ones do.
+        if let Ok(renumbered) = epoch.renumbered() {
+            *turn.state() = None;
+            epoch = renumbered;
+        }
     }
+    let version = epoch.version;
+    turn.publish(epoch);
+    version
 }
 
 /// Tells the epochs of one authorizer from those of all others in the process: their numbers are alike, and what the

@@ -1,0 +1,5 @@
+//! What `publish` synchronizes with. The model checker's tests put models of the same things in this place.
+
+pub(super) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) use arc_swap::{ArcSwap, Guard};
