@@ -16,9 +16,11 @@ thread_local! {
 }
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn taken(bytes: usize) {
-    LIVE.fetch_add(bytes, Ordering::Relaxed);
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(live, Ordering::Relaxed);
     // While a thread ends its counter is gone; nobody reads it then.
     let _ = TAKEN.try_with(|taken| taken.set(taken.get() + bytes));
 }
@@ -58,4 +60,9 @@ pub(crate) fn allocated<R>(f: impl FnOnce() -> R) -> (usize, R) {
 /// Bytes that are in use.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
+}
+
+/// The most that was in use at once since this was asked last.
+pub(crate) fn peak() -> usize {
+    PEAK.swap(live(), Ordering::Relaxed)
 }

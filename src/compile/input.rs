@@ -206,6 +206,12 @@ impl From<&str> for Policies {
     }
 }
 
+impl From<String> for Policies {
+    fn from(text: String) -> Self {
+        Self::new().text(text)
+    }
+}
+
 impl From<cedar::PolicySet> for Policies {
     fn from(set: cedar::PolicySet) -> Self {
         Self::new().policy_set(set)

@@ -229,6 +229,12 @@ impl From<&str> for Entities {
     }
 }
 
+impl From<String> for Entities {
+    fn from(text: String) -> Self {
+        Self::new().json(text)
+    }
+}
+
 impl From<cedar::Entities> for Entities {
     fn from(entities: cedar::Entities) -> Self {
         Self::new().cedar(entities)
