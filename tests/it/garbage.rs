@@ -3,10 +3,13 @@
 use std::str::FromStr;
 
 use cedar_policy as cedar;
-use duramen::{Authorizer, Entities, EntityUidRef, Outcome, Policies, Request};
+use duramen::{EntityUidRef, Outcome, Request};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::agree::{
+    contexts_agree, empty, entities_agree, policies_agree, policies_json_agree, schemas_agree,
+};
 use super::generate::{Tape, config, tape};
 use super::value::{entities_json, record_json};
 
@@ -160,122 +163,6 @@ fn edited(text: &str, edits: &[Edit]) -> String {
         }
     }
     chars.into_iter().collect()
-}
-
-fn view() -> Request<'static> {
-    Request::new(("User", "u0"), ("Action", "view"), ("Doc", "d0"))
-}
-
-/// Both take it or both refuse it.
-fn policies_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::PolicySet::from_str(text);
-    let ours = Authorizer::builder().policies(text).build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err()
-    );
-    if let Ok(authorizer) = ours {
-        let _ = authorizer.is_authorized(&view());
-    }
-    Ok(())
-}
-
-fn policies_json_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::PolicySet::from_json_str(text);
-    let ours = Authorizer::builder()
-        .policies(Policies::new().json(text))
-        .build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err()
-    );
-    Ok(())
-}
-
-fn schemas_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::Schema::from_cedarschema_str(text);
-    let ours = Authorizer::builder().schema_str(text).build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err().map(|e| e.to_string())
-    );
-    let cedars = cedar::Schema::from_json_str(text);
-    let ours = Authorizer::builder().schema_json(text).build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err().map(|e| e.to_string())
-    );
-    Ok(())
-}
-
-fn entities_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::Entities::from_json_str(text, None);
-    let ours = Authorizer::builder()
-        .entities(Entities::new().json(text))
-        .build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err()
-    );
-    let response = empty(|authorizer| {
-        authorizer
-            .is_authorized(&view().entities_json(text))
-            .to_owned()
-    });
-    // What an upsert refuses is refused; duplicates are, too.
-    prop_assert!(
-        cedars.is_ok() || response.request_error.is_some(),
-        "{}",
-        text
-    );
-    Ok(())
-}
-
-/// Where Cedar refuses a context, so do we. The other way round there are duplicate keys, so that our refusal
-/// needs to be for one.
-fn contexts_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::Context::from_json_str(text, None);
-    let response = empty(|authorizer| {
-        authorizer
-            .is_authorized(&view().context_json(text))
-            .to_owned()
-    });
-    match (&response.request_error, cedars) {
-        (None, Err(error)) => prop_assert!(false, "{}\n{}", text, error),
-        (Some(error), Ok(_)) => {
-            prop_assert!(error.message().contains("key"), "{}\n{}", text, error);
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn empty<R>(f: impl FnOnce(&Authorizer) -> R) -> R {
-    thread_local! {
-        static EMPTY: Authorizer = Authorizer::builder()
-            .policies("permit(principal, action, resource) when { [context] != [] };").build().unwrap();
-    }
-    EMPTY.with(f)
 }
 
 fn all_agree(text: &str) -> Result<(), TestCaseError> {

@@ -34,6 +34,14 @@ impl std::fmt::Debug for Numbers {
     }
 }
 
+impl Numbers {
+    /// A tape from bytes, four a number; a rest that is shorter is left out.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let number = |four: &[u8]| four.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+        Self(bytes.chunks_exact(4).map(number).collect())
+    }
+}
+
 pub(crate) fn tape() -> impl Strategy<Value = Numbers> {
     prop::collection::vec(any::<u32>(), 500..4_000).prop_map(Numbers)
 }

@@ -9,6 +9,7 @@
     reason = "a failed assumption must fail the test"
 )]
 
+mod agree;
 mod alike;
 mod bulk;
 mod entities;

@@ -1,86 +1,12 @@
 //! What holds in every world.
 
-use duramen::{Authorizer, ErrorMode, Outcome, Scratch};
+use duramen::{ErrorMode, Outcome};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
 
+use super::agree::{compare, load, worlds_agree};
 use super::generate::{Tape, config, short_tape, tape};
-use super::oracle::{Answer, Ask, Oracle, World, ours, reproduction, tunings};
+use super::oracle::{Answer, Ask, World, reproduction, tunings};
 use super::value::{EntityData, Record, uid};
-
-/// Answers of all the ways to ask must be the oracle's.
-fn compare(
-    authorizer: &Authorizer,
-    world: &World,
-    ask: &Ask,
-    expected: &Answer,
-) -> Result<(), TestCaseError> {
-    let check = |way: &str, found: Answer| {
-        if found == *expected {
-            return Ok(());
-        }
-        let what = format!("{way}: found {found:#?}, Cedar says {expected:#?}\n{authorizer:?}");
-        Err(TestCaseError::fail(reproduction(world, Some(ask), &what)))
-    };
-    let allowed = matches!(expected, Answer::Decided { allowed: true, .. });
-    let check_allowed = |way: &str, found: bool| {
-        if found == allowed {
-            return Ok(());
-        }
-        let what = format!("{way}: found {found}, Cedar says {allowed}\n{authorizer:?}");
-        Err(TestCaseError::fail(reproduction(world, Some(ask), &what)))
-    };
-    ask.with_request(|request| {
-        let mut session = authorizer.session();
-        let mut scratch = Scratch::new();
-        check("pooled", ours(&authorizer.is_authorized(request)))?;
-        check("session", ours(&session.is_authorized(request)))?;
-        check(
-            "with scratch",
-            ours(&authorizer.is_authorized_with(&mut scratch, request)),
-        )?;
-        let pinned = authorizer.pin();
-        check("pinned", ours(&pinned.is_authorized(request)))?;
-        check_allowed("pinned.is_allowed", pinned.is_allowed(request))?;
-        check_allowed("is_allowed", authorizer.is_allowed(request))?;
-        check_allowed("session.is_allowed", session.is_allowed(request))?;
-        if ask.overlay.is_some() {
-            return Ok(());
-        }
-        match authorizer.prepare(request) {
-            Err(_) => check("prepare", Answer::Invalid),
-            Ok(mut prepared) => {
-                check(
-                    "prepared",
-                    ours(&authorizer.is_authorized_prepared(&mut scratch, &mut prepared)),
-                )?;
-                check(
-                    "session, prepared",
-                    ours(&session.is_authorized_prepared(&mut prepared)),
-                )
-            }
-        }
-    })
-}
-
-/// Both load the world, or neither does.
-fn load(
-    world: &World,
-    build: impl Fn() -> Result<Authorizer, duramen::BuildError>,
-) -> Result<Option<(Oracle, Authorizer)>, TestCaseError> {
-    match (world.oracle(), build()) {
-        (Ok(oracle), Ok(authorizer)) => Ok(Some((oracle, authorizer))),
-        (Err(_), Err(_)) => Ok(None),
-        (oracle, authorizer) => {
-            let what = format!(
-                "Cedar says {:?}, Duramen says {:?}",
-                oracle.err(),
-                authorizer.err()
-            );
-            Err(TestCaseError::fail(reproduction(world, None, &what)))
-        }
-    }
-}
 
 proptest! {
     #![proptest_config(config(150))]
@@ -253,4 +179,19 @@ fn worlds_are_worth_the_time() {
     assert!(loaded > WORLDS * 3 / 4, "{summary}");
     assert!(allowed > 10 && denied > 10 && invalid > 2, "{summary}");
     assert!(kinds.len() >= 6, "{summary}");
+}
+
+/// What the fuzzer found once, and what it begins with.
+#[test]
+fn fuzzed_worlds_agree() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions/decide");
+    let files = std::fs::read_dir(directory).unwrap();
+    let mut count = 0;
+    for file in files {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        worlds_agree(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0, "no cases in {directory}");
 }

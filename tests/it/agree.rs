@@ -1,0 +1,221 @@
+//! Both engines take the same input, or both refuse it, and they come to the same answers.
+
+use std::str::FromStr;
+
+use cedar_policy as cedar;
+use duramen::{Authorizer, Entities, Policies, Request, Scratch};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::generate::{Numbers, Tape};
+use super::oracle::{Answer, Ask, Oracle, World, ours, reproduction, tunings};
+
+/// Answers of all the ways to ask must be the oracle's.
+pub(crate) fn compare(
+    authorizer: &Authorizer,
+    world: &World,
+    ask: &Ask,
+    expected: &Answer,
+) -> Result<(), TestCaseError> {
+    let check = |way: &str, found: Answer| {
+        if found == *expected {
+            return Ok(());
+        }
+        let what = format!("{way}: found {found:#?}, Cedar says {expected:#?}\n{authorizer:?}");
+        Err(TestCaseError::fail(reproduction(world, Some(ask), &what)))
+    };
+    let allowed = matches!(expected, Answer::Decided { allowed: true, .. });
+    let check_allowed = |way: &str, found: bool| {
+        if found == allowed {
+            return Ok(());
+        }
+        let what = format!("{way}: found {found}, Cedar says {allowed}\n{authorizer:?}");
+        Err(TestCaseError::fail(reproduction(world, Some(ask), &what)))
+    };
+    ask.with_request(|request| {
+        let mut session = authorizer.session();
+        let mut scratch = Scratch::new();
+        check("pooled", ours(&authorizer.is_authorized(request)))?;
+        check("session", ours(&session.is_authorized(request)))?;
+        check(
+            "with scratch",
+            ours(&authorizer.is_authorized_with(&mut scratch, request)),
+        )?;
+        let pinned = authorizer.pin();
+        check("pinned", ours(&pinned.is_authorized(request)))?;
+        check_allowed("pinned.is_allowed", pinned.is_allowed(request))?;
+        check_allowed("is_allowed", authorizer.is_allowed(request))?;
+        check_allowed("session.is_allowed", session.is_allowed(request))?;
+        if ask.overlay.is_some() {
+            return Ok(());
+        }
+        match authorizer.prepare(request) {
+            Err(_) => check("prepare", Answer::Invalid),
+            Ok(mut prepared) => {
+                check(
+                    "prepared",
+                    ours(&authorizer.is_authorized_prepared(&mut scratch, &mut prepared)),
+                )?;
+                check(
+                    "session, prepared",
+                    ours(&session.is_authorized_prepared(&mut prepared)),
+                )
+            }
+        }
+    })
+}
+
+/// Both load the world, or neither does.
+pub(crate) fn load(
+    world: &World,
+    build: impl Fn() -> Result<Authorizer, duramen::BuildError>,
+) -> Result<Option<(Oracle, Authorizer)>, TestCaseError> {
+    match (world.oracle(), build()) {
+        (Ok(oracle), Ok(authorizer)) => Ok(Some((oracle, authorizer))),
+        (Err(_), Err(_)) => Ok(None),
+        (oracle, authorizer) => {
+            let what = format!(
+                "Cedar says {:?}, Duramen says {:?}",
+                oracle.err(),
+                authorizer.err()
+            );
+            Err(TestCaseError::fail(reproduction(world, None, &what)))
+        }
+    }
+}
+
+/// A world made from bytes: the first picks how Duramen is tuned, the rest are a tape.
+pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let tunings = tunings();
+    let tuning = tunings[usize::from(*first) % tunings.len()];
+    let numbers = Numbers::of_bytes(rest);
+    let (world, asks) = Tape::new(&numbers).world();
+    let build = || world.builder().tuning(tuning).build();
+    let Some((oracle, authorizer)) = load(&world, build)? else {
+        return Ok(());
+    };
+    for ask in &asks {
+        compare(&authorizer, &world, ask, &oracle.decide(ask))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn view() -> Request<'static> {
+    Request::new(("User", "u0"), ("Action", "view"), ("Doc", "d0"))
+}
+
+/// Both take it or both refuse it.
+pub(crate) fn policies_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::PolicySet::from_str(text);
+    let ours = Authorizer::builder().policies(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    if let Ok(authorizer) = ours {
+        let _ = authorizer.is_authorized(&view());
+    }
+    Ok(())
+}
+
+/// Likewise.
+pub(crate) fn policies_json_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::PolicySet::from_json_str(text);
+    let ours = Authorizer::builder()
+        .policies(Policies::new().json(text))
+        .build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    Ok(())
+}
+
+/// Likewise.
+pub(crate) fn schemas_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Schema::from_cedarschema_str(text);
+    let ours = Authorizer::builder().schema_str(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err().map(|e| e.to_string())
+    );
+    let cedars = cedar::Schema::from_json_str(text);
+    let ours = Authorizer::builder().schema_json(text).build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err().map(|e| e.to_string())
+    );
+    Ok(())
+}
+
+/// Likewise.
+pub(crate) fn entities_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Entities::from_json_str(text, None);
+    let ours = Authorizer::builder()
+        .entities(Entities::new().json(text))
+        .build();
+    prop_assert_eq!(
+        ours.is_ok(),
+        cedars.is_ok(),
+        "{}\n{:?}\n{:?}",
+        text,
+        ours.err(),
+        cedars.err()
+    );
+    let response = empty(|authorizer| {
+        authorizer
+            .is_authorized(&view().entities_json(text))
+            .to_owned()
+    });
+    // What an upsert refuses is refused; duplicates are, too.
+    prop_assert!(
+        cedars.is_ok() || response.request_error.is_some(),
+        "{}",
+        text
+    );
+    Ok(())
+}
+
+/// Where Cedar refuses a context, so do we. The other way round there are duplicate keys, so that our refusal
+/// needs to be for one.
+pub(crate) fn contexts_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::Context::from_json_str(text, None);
+    let response = empty(|authorizer| {
+        authorizer
+            .is_authorized(&view().context_json(text))
+            .to_owned()
+    });
+    match (&response.request_error, cedars) {
+        (None, Err(error)) => prop_assert!(false, "{}\n{}", text, error),
+        (Some(error), Ok(_)) => {
+            prop_assert!(error.message().contains("key"), "{}\n{}", text, error);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+pub(crate) fn empty<R>(f: impl FnOnce(&Authorizer) -> R) -> R {
+    thread_local! {
+        static EMPTY: Authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource) when { [context] != [] };").build().unwrap();
+    }
+    EMPTY.with(f)
+}
