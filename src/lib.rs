@@ -80,6 +80,7 @@
 //! | decide one request again and again | [`Authorizer::prepare`] |
 //! | decide many requests on the same policies and entities | [`Authorizer::pin`], [`Pinned::is_authorized_batch`] |
 //! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
+//! | see why, with the policies' lines and the values they met | [`explain`], [`Response::explain`], [`Authorizer::explain`] |
 //! | find what somebody may do, or who may do something | [`Search`], [`Pinned::search`] |
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
@@ -113,6 +114,7 @@ mod entity;
 mod epoch;
 mod eval;
 pub mod evidence;
+pub mod explain;
 mod ext;
 mod id;
 mod json;

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["id", "limits", "decision"],
     &["ext", "spiffe"],
     &["value"],
@@ -27,6 +27,7 @@ const LAYERS: [&[&str]; 12] = [
     &["eval"],
     &["search"],
     &["authorizer"],
+    &["explain"],
     &["replay"],
 ];
 

@@ -5,6 +5,7 @@
 //! cargo run --release --example evidence -- verify DIR [--checkpoint FILE]
 //! cargo run --release --example evidence -- checkpoint DIR > FILE
 //! cargo run --release --example evidence -- replay DIR
+//! cargo run --release --example evidence -- explain DIR ID
 //! cargo run --release --example evidence -- usage DIR
 //! cargo run --release --example evidence -- export DIR ID OUT
 //! ```
@@ -16,6 +17,7 @@
 //!
 //! * `replay` decides each record again, with Duramen and with `cedar-policy`, from what it says was read and the policies
 //!   in `DIR/policies`.
+//! * `explain` tells why a decision was what it was: which clauses of which policies decided, and on which values.
 //! * `usage` tells which policies ever decided, when last, and which never did.
 //! * `export` writes a record as the files that Cedar's own command line takes.
 //!
@@ -25,6 +27,7 @@
 mod checkpoint;
 mod command;
 mod demo;
+mod explain;
 mod export;
 mod records;
 mod replay;
@@ -36,11 +39,12 @@ use std::process::ExitCode;
 
 use command::{Arguments, Command};
 
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     demo::COMMAND,
     verify::COMMAND,
     checkpoint::COMMAND,
     replay::COMMAND,
+    explain::COMMAND,
     usage::COMMAND,
     export::COMMAND,
 ];

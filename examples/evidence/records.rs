@@ -48,17 +48,29 @@ pub(crate) fn id(record: &OwnedRecord) -> String {
     format!("{}-{}", record.instance, record.sequence)
 }
 
-/// The record that is named: by its id, its number in a log of one instance, or the caller's id of the request.
+/// The record that is named: by its id, its sequence number where no other instance has it, or the caller's id of the
+/// request.
 pub(crate) fn find(log: &Path, name: &str) -> Result<OwnedRecord, Box<dyn Error>> {
-    let mut found = None;
+    let found = look_for(log, name)?;
+    Ok(found.ok_or(format!("{} has no record {name}", log.display()))?)
+}
+
+/// The same; `None` when there is none.
+pub(crate) fn look_for(log: &Path, name: &str) -> Result<Option<OwnedRecord>, Box<dyn Error>> {
+    let mut found: Vec<OwnedRecord> = Vec::new();
     each(log, |record| {
         let request = record.request_id.as_deref() == Some(name);
         if request || id(&record) == name || record.sequence.to_string() == name {
-            found.get_or_insert(record);
+            found.push(record);
         }
         Ok(())
     })?;
-    Ok(found.ok_or(format!("{} has no record {name}", log.display()))?)
+    if found.len() > 1 {
+        let ids: Vec<_> = found.iter().take(3).map(id).collect();
+        let more = if found.len() > 3 { ", …" } else { "" };
+        return Err(format!("{name} may be {}{more}; name one of them", ids.join(", ")).into());
+    }
+    Ok(found.pop())
 }
 
 /// Policies by digest, loaded when they are first asked for.

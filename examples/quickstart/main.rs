@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use duramen::evidence::{DecisionSink, JsonLinesSink, NoSink, OwnedRecord};
+use duramen::explain::ExplainOptions;
 use duramen::values::{EntityRef, Ip};
 use duramen::{
     Authorizer, BuildError, Effect, Entities, Entity, EntityUidRef, Policies, Request, Response,
@@ -154,6 +155,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{number:2}. {}", case.story);
         explain(&response, &home)?;
     }
+
+    // Why was the staging indexer denied? Which clause, on which values, and what else would have come near.
+    let denied = &cases[6];
+    println!("{}. Why?\n", denied.story);
+    let usual = ExplainOptions::new().with_policies(1);
+    let why = authorizer.explain_with(&denied.request, &usual).to_string();
+    for line in why.replace(&format!("{}/", home.display()), "").lines() {
+        println!("    {line}");
+    }
+    println!();
 
     show_evidence(&evidence)?;
     measure(&home, &cases)

@@ -279,6 +279,12 @@ impl Authorizer {
         self.inner.published.load_full()
     }
 
+    /// How requests are read and what errors do to an answer.
+    pub(crate) fn reading(&self) -> (&Reading, ErrorMode) {
+        let settings = &self.inner.settings;
+        (&settings.reading, settings.error_mode)
+    }
+
     /// How many entities are in force, actions included.
     pub fn entity_count(&self) -> usize {
         self.inner.published.pin().snapshot.len()

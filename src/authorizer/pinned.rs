@@ -57,6 +57,11 @@ impl Pinned {
         self.epoch.version
     }
 
+    /// The authorizer, and what is pinned.
+    pub(crate) fn parts(&self) -> (&Authorizer, &Arc<Epoch>) {
+        (&self.authorizer, &self.epoch)
+    }
+
     /// Decides many requests in their order and hands each response to `each`, with the request's number.
     ///
     /// As [`Authorizer::is_authorized`] for each of them, evidence included, with one lot of working memory for all. Once

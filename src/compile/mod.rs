@@ -7,6 +7,7 @@ mod fold;
 mod input;
 pub(crate) mod load;
 mod lower;
+pub(crate) mod outline;
 pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod schema;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use crate::limits::Limits;
 
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
+pub(crate) use error::line_column;
 pub use error::{CompileError, Problem};
 pub(crate) use input::SourceFile;
 pub use input::{Policies, PolicyProgress};

@@ -8,6 +8,7 @@ mod reads;
 mod resolve;
 mod response;
 mod scratch;
+mod weigh;
 
 use bumpalo::Bump;
 
@@ -26,6 +27,7 @@ pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Findings, Lease};
+pub(crate) use weigh::{Fate, Reason, Seen, Weighed, weigh_all};
 
 /// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also
 /// after a forbid has been found.

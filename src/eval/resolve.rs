@@ -29,6 +29,24 @@ pub(crate) struct Reading {
     pub(crate) keep_inputs: bool,
 }
 
+impl Reading {
+    /// For a request that has been accepted once, under limits that may be wider than the default ones.
+    pub(crate) fn again() -> Self {
+        Self {
+            limits: Limits::default()
+                .with_context_bytes(usize::MAX)
+                .with_context_depth(usize::MAX)
+                .with_attribute_bytes(usize::MAX)
+                .with_attribute_depth(usize::MAX)
+                .with_set_elements(usize::MAX)
+                .with_overlay_entities(usize::MAX)
+                .with_input_bytes(usize::MAX),
+            validate: false,
+            keep_inputs: true,
+        }
+    }
+}
+
 /// Resolves a request: looks up its uids, writes context and entities into the arena, validates.
 pub(crate) fn resolve<'a>(
     epoch: &'a Epoch,

@@ -10,6 +10,7 @@ mod digest;
 mod ids;
 mod op;
 mod path;
+mod print;
 mod set;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use cedar_policy as cedar;
 use serde::{Deserialize, Serialize};
 
 use crate::authorizer::Authorizer;
-use crate::compile::{Policies, stack};
+use crate::compile::{Policies, line_column, stack};
 use crate::epoch::{Epoch, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
@@ -87,6 +87,20 @@ struct Document {
 struct Text {
     id: PolicyId,
     text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written: Option<Written>,
+}
+
+/// Where a policy's text began when it was loaded. For people: the digest says nothing of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<String>,
+    /// From 1.
+    pub(super) line: u32,
+    /// In characters, from 1.
+    pub(super) column: u32,
+    pub(super) byte: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,13 +176,16 @@ impl PolicyArchive {
             let format = document.format;
             return Err(unreadable(format!("format {format} is not known")));
         }
+        let texts = document.policies.iter().chain(&document.templates);
+        let written = texts.filter_map(|text| Some((text.id.clone(), text.written.clone()?)));
+        let written = written.collect();
         let set = stack::with_parser_stack(&Limits::default(), || document.policy_set());
         let set = set
             .map_err(|error| error.to_string())
             .and_then(|set| set)
             .map_err(unreadable)?;
         let policies = Policies::new().policy_set(set.clone());
-        let loaded = ArchivedPolicies::new(set, policies).map_err(unreadable)?;
+        let loaded = ArchivedPolicies::new(set, policies, written).map_err(unreadable)?;
         if loaded.digest() != digest {
             return Err(unreadable(format!(
                 "the policies in it have the digest {}",
@@ -254,11 +271,22 @@ fn text_of(
     id: &PolicyId,
     source: Option<SourceSpan>,
 ) -> Result<Text, ArchiveError> {
-    match source.and_then(|span| program.text(span)) {
-        Some(text) => Ok(Text {
-            id: id.clone(),
-            text: text.to_owned(),
+    let known = source.and_then(|span| {
+        let source = program.sources.get(span.source as usize)?;
+        Some((program.text(span)?, source, span.start as usize))
+    });
+    let Some((text, source, byte)) = known else {
+        return Err(ArchiveError::NoText(id.clone()));
+    };
+    let (line, column) = line_column(&source.text, byte);
+    Ok(Text {
+        id: id.clone(),
+        text: text.to_owned(),
+        written: Some(Written {
+            file: source.file.as_deref().map(str::to_owned),
+            line,
+            column,
+            byte,
         }),
-        None => Err(ArchiveError::NoText(id.clone())),
-    }
+    })
 }

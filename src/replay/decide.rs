@@ -1,6 +1,6 @@
 //! Deciding again what a record says was decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy as cedar;
 use serde_json::Value as Json;
@@ -9,12 +9,14 @@ use crate::authorizer::Authorizer;
 use crate::compile::Policies;
 use crate::decision::Outcome;
 use crate::epoch::VersionDigest;
+use crate::eval::Response;
 use crate::evidence::OwnedRecord;
 use crate::id::PolicyId;
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::value::ErrorKind;
 
+use super::archive::Written;
 use super::cedar_uid;
 
 /// Policies to decide records again with. [`PolicyArchive::load`](super::PolicyArchive::load) gives them.
@@ -22,6 +24,8 @@ use super::cedar_uid;
 pub struct ArchivedPolicies {
     set: cedar::PolicySet,
     authorizer: Authorizer,
+    /// Where policies and templates were written, by id.
+    pub(super) written: HashMap<PolicyId, Written>,
 }
 
 /// What a decision comes to.
@@ -72,7 +76,11 @@ impl Replayed {
 }
 
 impl ArchivedPolicies {
-    pub(super) fn new(set: cedar::PolicySet, policies: Policies) -> Result<Self, String> {
+    pub(super) fn new(
+        set: cedar::PolicySet,
+        policies: Policies,
+        written: HashMap<PolicyId, Written>,
+    ) -> Result<Self, String> {
         // The record was accepted once, under limits that may be wider than the default ones.
         let limits = Limits::default()
             .with_context_bytes(usize::MAX)
@@ -83,7 +91,11 @@ impl ArchivedPolicies {
             .with_overlay_entities(usize::MAX);
         let authorizer = Authorizer::builder().limits(limits).policies(policies);
         let authorizer = authorizer.build().map_err(|error| error.to_string())?;
-        Ok(Self { set, authorizer })
+        Ok(Self {
+            set,
+            authorizer,
+            written,
+        })
     }
 
     /// The digest of the policies.
@@ -109,6 +121,20 @@ impl ArchivedPolicies {
     }
 
     fn try_replay(&self, record: &OwnedRecord) -> Result<Replayed, String> {
+        let (context, entities) = self.recorded(record)?;
+        let expected = Answer::recorded(record);
+        let verdict = |answer: Answer| match answer == expected {
+            true => Verdict::Same,
+            false => Verdict::Different(answer),
+        };
+        Ok(Replayed::Decided {
+            duramen: verdict(self.ask_duramen(record, context, &entities)?),
+            cedar: verdict(self.ask_cedar(record, context, entities)?),
+        })
+    }
+
+    /// What there is to decide a record again with: its context and entities.
+    fn recorded<'r>(&self, record: &'r OwnedRecord) -> Result<(&'r Json, Json), String> {
         if let Some(error) = &record.request_error {
             return Err(format!("the request could not be decided: {error}"));
         }
@@ -121,24 +147,26 @@ impl ArchivedPolicies {
         let (Some(context), Some(inputs)) = (&record.context, &record.inputs) else {
             return Err("the record has no inputs: its sink wanted none".into());
         };
-        let entities = inputs.to_cedar_entities();
-        let expected = Answer::recorded(record);
-        let verdict = |answer: Answer| match answer == expected {
-            true => Verdict::Same,
-            false => Verdict::Different(answer),
-        };
-        Ok(Replayed::Decided {
-            duramen: verdict(self.ask_duramen(record, context, &entities)?),
-            cedar: verdict(self.ask_cedar(record, context, entities)?),
-        })
+        Ok((context, inputs.to_cedar_entities()))
     }
 
-    fn ask_duramen(
+    /// Calls `ask` with the request of a record that can be decided again.
+    pub(super) fn with_request<R>(
+        &self,
+        record: &OwnedRecord,
+        ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
+    ) -> Result<R, String> {
+        let (context, entities) = self.recorded(record)?;
+        Ok(self.ask(record, context, &entities, ask))
+    }
+
+    fn ask<R>(
         &self,
         record: &OwnedRecord,
         context: &Json,
         entities: &Json,
-    ) -> Result<Answer, String> {
+        ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
+    ) -> R {
         let (context, entities) = (context.to_string(), entities.to_string());
         let request = Request::new(
             record.principal.as_ref(),
@@ -147,20 +175,17 @@ impl ArchivedPolicies {
         )
         .context_json(&context)
         .entities_json(&entities);
-        let response = self.authorizer.is_authorized(&request);
-        if let Some(error) = response.request_error() {
-            return Err(error.to_string());
-        }
-        Ok(Answer {
-            allowed: response.is_allowed(),
-            determining: response
-                .determining()
-                .map(|policy| policy.id().clone())
-                .collect(),
-            errors: response
-                .errors()
-                .map(|error| (error.policy().id().clone(), error.kind()))
-                .collect(),
+        ask(&self.authorizer, &request)
+    }
+
+    fn ask_duramen(
+        &self,
+        record: &OwnedRecord,
+        context: &Json,
+        entities: &Json,
+    ) -> Result<Answer, String> {
+        self.ask(record, context, entities, |authorizer, request| {
+            Answer::of(&authorizer.is_authorized(request))
         })
     }
 
@@ -200,7 +225,24 @@ impl ArchivedPolicies {
 }
 
 impl Answer {
-    fn recorded(record: &OwnedRecord) -> Self {
+    pub(super) fn of(response: &Response<'_>) -> Result<Self, String> {
+        if let Some(error) = response.request_error() {
+            return Err(error.to_string());
+        }
+        Ok(Self {
+            allowed: response.is_allowed(),
+            determining: response
+                .determining()
+                .map(|policy| policy.id().clone())
+                .collect(),
+            errors: response
+                .errors()
+                .map(|error| (error.policy().id().clone(), error.kind()))
+                .collect(),
+        })
+    }
+
+    pub(super) fn recorded(record: &OwnedRecord) -> Self {
         Self {
             // Strict modes and sinks deny what the policies allow.
             allowed: matches!(

@@ -79,19 +79,7 @@ impl Response<'_> {
         let epoch = self.pin.epoch();
         let arena = Bump::new();
         let mut locals = Locals::default();
-        // The request has been accepted once, under limits that may be wider than the default ones.
-        let reading = Reading {
-            limits: Limits::default()
-                .with_context_bytes(usize::MAX)
-                .with_context_depth(usize::MAX)
-                .with_attribute_bytes(usize::MAX)
-                .with_attribute_depth(usize::MAX)
-                .with_set_elements(usize::MAX)
-                .with_overlay_entities(usize::MAX)
-                .with_input_bytes(usize::MAX),
-            validate: false,
-            keep_inputs: true,
-        };
+        let reading = Reading::again();
         let prepared = eval::prepare(epoch, request, &reading, &arena, &mut locals);
         let Ok((machine, resolved, names)) = prepared else {
             return Vec::new();

@@ -32,6 +32,7 @@
 
 mod archive;
 mod decide;
+mod explain;
 mod locate;
 
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ use crate::id::EntityUidRef;
 
 pub use archive::{ArchiveError, PolicyArchive};
 pub use decide::{Answer, ArchivedPolicies, Replayed, Verdict};
+pub use explain::ExplainError;
 pub use locate::ErrorLocation;
 
 fn cedar_uid(uid: EntityUidRef<'_>) -> Result<cedar::EntityUid, String> {

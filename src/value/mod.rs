@@ -15,6 +15,7 @@ mod pattern;
 pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 
 use std::cmp::Ordering;
 

@@ -15,6 +15,7 @@ mod bulk;
 mod entities;
 mod entity_updates;
 mod evidence;
+mod explain;
 mod garbage;
 mod generate;
 mod language;

@@ -103,6 +103,30 @@ fn bytes_are_those_of_cedars_label() {
         .collect();
     assert_eq!(located, expected);
 
+    // So do explanations, without asking Cedar.
+    let options = duramen::explain::ExplainOptions::new().with_policies(100);
+    let explanation = response.explain_with(&request, &options);
+    let explained: BTreeMap<String, Option<Range<usize>>> = explanation
+        .policies
+        .iter()
+        .map(|policy| {
+            let place = policy.reasons[0].place.as_ref();
+            (
+                policy.id.to_string(),
+                place.map(|place| place.bytes.clone()),
+            )
+        })
+        .collect();
+    // Cedar labels the operand that is wrong where there is one, explanations always the operator.
+    for (id, label) in &expected {
+        let (label, ours) = (label.clone().unwrap(), explained[id].clone().unwrap());
+        let holds = |a: &Range<usize>, b: &Range<usize>| a.start <= b.start && b.end <= a.end;
+        assert!(
+            holds(&ours, &label) || holds(&label, &ours),
+            "{id}: {ours:?}, {label:?}"
+        );
+    }
+
     // The policy's span, without asking Cedar, holds the label.
     for error in response.errors() {
         let (file, span) = error.source().unwrap();

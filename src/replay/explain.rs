@@ -1,0 +1,137 @@
+//! Explaining a decision from its record.
+
+use crate::evidence::OwnedRecord;
+use crate::explain::{ExplainOptions, ExplainedPolicy, Explanation};
+
+use super::archive::Written;
+use super::decide::{Answer, ArchivedPolicies};
+
+/// Why a record cannot be explained.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// It cannot be decided again, for this reason.
+    #[error("not replayable: {0}")]
+    NotReplayable(String),
+    /// Its policies and inputs come to something else than it says. The explanation is of that.
+    #[error(
+        "the record says {}, and its policies and inputs come to {}: verify the log it is from",
+        recorded,
+        explanation.outcome
+    )]
+    Different {
+        /// What the record says.
+        recorded: crate::decision::Outcome,
+        /// Why its policies and inputs come to what they come to.
+        explanation: Box<Explanation>,
+    },
+}
+
+impl ArchivedPolicies {
+    /// Explains the decision that a record is about, from what it says was read, with the usual [`ExplainOptions`].
+    ///
+    /// Files and lines are those that the policies were loaded from when the archive got them.
+    ///
+    /// # Errors
+    /// [`ExplainError::NotReplayable`] for the reasons of
+    /// [`Replayed::NotReplayable`](super::Replayed::NotReplayable); [`ExplainError::Different`] when the record does not say
+    /// what its policies and inputs come to.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use duramen::evidence::MemorySink;
+    /// use duramen::replay::PolicyArchive;
+    /// use duramen::{Authorizer, Request};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("duramen-doc-explain-{}", std::process::id()));
+    /// let sink = Arc::new(MemorySink::new(10));
+    /// let authorizer = Authorizer::builder()
+    ///     .policies("permit(principal, action, resource) when { context.hour < 18 };")
+    ///     .sink(Arc::clone(&sink))
+    ///     .build()?;
+    /// let archive = PolicyArchive::open(&directory)?;
+    /// archive.keep(&authorizer)?;
+    /// let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    /// assert!(!authorizer.is_allowed(&request.context_json(r#"{ "hour": 20 }"#)));
+    ///
+    /// let record = &sink.records()[0];
+    /// let explanation = archive.load(record.version.policies())?.explain(record)?;
+    /// assert_eq!(explanation.policies[0].reasons[0].values[0].value, "20");
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(&self, record: &OwnedRecord) -> Result<Explanation, ExplainError> {
+        self.explain_with(record, &ExplainOptions::default())
+    }
+
+    /// The same, and how much of it.
+    ///
+    /// # Errors
+    /// As [`Self::explain`].
+    pub fn explain_with(
+        &self,
+        record: &OwnedRecord,
+        options: &ExplainOptions,
+    ) -> Result<Explanation, ExplainError> {
+        let explained = self.with_request(record, |authorizer, request| {
+            let response = authorizer.is_authorized(request);
+            let answer = Answer::of(&response)?;
+            Ok::<_, String>((answer, response.explain_with(request, options)))
+        });
+        let explained = explained.and_then(|explained| explained);
+        let (answer, mut explanation) = explained.map_err(ExplainError::NotReplayable)?;
+        explanation.version = record.version;
+        for policy in &mut explanation.policies {
+            let text = policy.template.as_ref().unwrap_or(&policy.id);
+            if let Some(written) = self.written.get(text) {
+                written.place(policy);
+            }
+        }
+        if answer != Answer::recorded(record) {
+            return Err(ExplainError::Different {
+                recorded: record.outcome,
+                explanation: Box::new(explanation),
+            });
+        }
+        // Strict modes and sinks deny what the policies allow.
+        explanation.outcome = record.outcome;
+        explanation.decision = record.outcome.decision();
+        Ok(explanation)
+    }
+}
+
+impl Written {
+    /// Moves what an explanation says of the archive's own text to where that text was.
+    fn place(&self, policy: &mut ExplainedPolicy) {
+        let moved = |line: &mut u32, column: Option<&mut u32>| {
+            if let (1, Some(column)) = (*line, column) {
+                *column += self.column.saturating_sub(1);
+            }
+            *line += self.line.saturating_sub(1);
+        };
+        let condition = policy.condition.iter_mut();
+        let reasons = policy.reasons.iter_mut();
+        let scope = policy.scope.iter_mut();
+        let places = condition
+            .map(|condition| &mut condition.place)
+            .chain(reasons.map(|reason| &mut reason.place))
+            .chain(scope.map(|miss| &mut miss.place));
+        for place in places.flatten() {
+            moved(&mut place.line, Some(&mut place.column));
+            place.bytes = place.bytes.start + self.byte..place.bytes.end + self.byte;
+        }
+        let Some(source) = &mut policy.source else {
+            return;
+        };
+        source.file.clone_from(&self.file);
+        moved(&mut source.line, Some(&mut source.column));
+        for line in &mut source.lines {
+            if line.number == 1 {
+                // What stood before the policy on its first line is not kept.
+                line.text
+                    .insert_str(0, &" ".repeat(self.column.saturating_sub(1) as usize));
+            }
+            moved(&mut line.number, None);
+        }
+    }
+}
