@@ -99,16 +99,29 @@ impl VersionDigest {
 
     /// Calls `f` with the hexadecimal text, without allocating.
     fn with_hex<R>(&self, f: impl FnOnce(&str) -> R) -> R {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            if let [high, low] = pair {
-                *high = DIGITS[usize::from(byte >> 4)];
-                *low = DIGITS[usize::from(byte & 15)];
-            }
-        }
-        f(str::from_utf8(&text).unwrap_or_default())
+        f(str::from_utf8(&hex(&self.0)).unwrap_or_default())
     }
+}
+
+/// A digest in lower-case hexadecimal.
+pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
+    /// Both digits of each byte: records have several digests, and digits one by one took 500 instructions each.
+    const PAIRS: [[u8; 2]; 256] = {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut pairs = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+            byte += 1;
+        }
+        pairs
+    };
+    let mut text = [0; 64];
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(digest) {
+        *pair = PAIRS[usize::from(*byte)];
+    }
+    text
 }
 
 impl From<[u8; 32]> for VersionDigest {

@@ -15,6 +15,7 @@ use crate::value::Record;
 use crate::value::arena::NameText;
 
 use super::copied::{Copied, Walk};
+use super::json::{Marked, Part};
 use super::record::{ContextView, Each};
 
 /// What was read of one entity.
@@ -137,9 +138,18 @@ impl fmt::Debug for InputsView<'_> {
 impl Serialize for InputsView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("entities", &Entities(self.0))?;
-        map.serialize_entry("digest", &self.digest())?;
+        map.serialize_entry("entities", &Marked(Part::Entities, Entities(self.0)))?;
+        map.serialize_entry("digest", &Marked(Part::Digest, DigestOf(self)))?;
         map.end()
+    }
+}
+
+/// The digest, computed where it is written.
+struct DigestOf<'i, 'a>(&'i InputsView<'a>);
+
+impl Serialize for DigestOf<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.digest().serialize(serializer)
     }
 }
 

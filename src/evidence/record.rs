@@ -21,6 +21,7 @@ use crate::value::{ErrorKind, Raise, Record, Value, View};
 use super::Wants;
 use super::copied::{Copied, First};
 use super::inputs::InputsView;
+use super::json::{Marked, Part};
 
 /// The number of the record format that is written. Fields may be added under the same number.
 const FORMAT: u32 = 1;
@@ -63,6 +64,16 @@ impl<'a> DecisionRecord<'a> {
         FORMAT
     }
 
+    /// The name of the decision: [`Self::instance`] and [`Self::sequence`] in one piece.
+    ///
+    /// Written `d0c849e5512ed550014cbf26eabeaa47-17`.
+    pub fn id(&self) -> DecisionId<'a> {
+        DecisionId {
+            instance: self.instance,
+            sequence: self.sequence,
+        }
+    }
+
     /// The random id of the authorizer that decided, 32 hexadecimal digits. With [`Self::sequence`] it
     /// names the decision.
     pub fn instance(&self) -> &'a str {
@@ -87,6 +98,17 @@ impl<'a> DecisionRecord<'a> {
     /// How long the decision took, without the sink.
     pub fn duration(&self) -> Duration {
         self.duration
+    }
+
+    /// The name and version of what decided: `duramen 0.0.1`.
+    pub fn engine(&self) -> &'static str {
+        concat!("duramen ", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The version of the Cedar language that policies were read in: `cedar 4.6.0`. It is that of the `cedar-policy` that
+    /// this version of the crate holds to.
+    pub fn language(&self) -> &'static str {
+        "cedar 4.6.0"
     }
 
     /// The policies, schema and entities that were decided on.
@@ -183,6 +205,7 @@ impl Serialize for DecisionRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("format", &FORMAT)?;
+        map.serialize_entry("id", &self.id())?;
         map.serialize_entry("instance", self.instance)?;
         map.serialize_entry("sequence", &self.sequence)?;
         if self.lost_before > 0 {
@@ -193,7 +216,8 @@ impl Serialize for DecisionRecord<'_> {
             "duration_ns",
             &u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX),
         )?;
-        map.serialize_entry("engine", concat!("duramen ", env!("CARGO_PKG_VERSION")))?;
+        map.serialize_entry("engine", self.engine())?;
+        map.serialize_entry("language", self.language())?;
         map.serialize_entry("version", &self.version())?;
         if let Some(id) = self.request_id() {
             map.serialize_entry("request_id", id)?;
@@ -205,7 +229,7 @@ impl Serialize for DecisionRecord<'_> {
         map.serialize_entry("action", &self.action())?;
         map.serialize_entry("resource", &self.resource())?;
         if let Some(context) = self.context {
-            map.serialize_entry("context", &context)?;
+            map.serialize_entry("context", &Marked(Part::Context, context))?;
         }
         if let Some(inputs) = self.inputs {
             map.serialize_entry("inputs", &inputs)?;
@@ -218,6 +242,25 @@ impl Serialize for DecisionRecord<'_> {
             map.serialize_entry("request_error", &Text(error))?;
         }
         map.end()
+    }
+}
+
+/// The name of a decision: the id of the instance and the number of its record, joined by a hyphen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DecisionId<'a> {
+    instance: &'a str,
+    sequence: u64,
+}
+
+impl fmt::Display for DecisionId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.instance, self.sequence)
+    }
+}
+
+impl Serialize for DecisionId<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -525,7 +568,7 @@ impl Serialize for Offset {
 }
 
 /// Anything's `Display` text, without a `String` in between.
-struct Text<'a, T>(&'a T);
+pub(super) struct Text<'a, T>(pub(super) &'a T);
 
 impl<T: fmt::Display> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

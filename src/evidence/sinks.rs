@@ -11,7 +11,7 @@ use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
-use super::{DecisionRecord, DecisionSink, SinkError, Wants};
+use super::{DecisionRecord, DecisionSink, SinkError, Wants, json};
 
 /// The sink that wants nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +37,7 @@ impl DecisionSink for NoSink {
 #[non_exhaustive]
 pub struct OwnedRecord {
     pub format: u32,
+    pub id: String,
     pub instance: String,
     pub sequence: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -44,6 +45,7 @@ pub struct OwnedRecord {
     pub time: String,
     pub duration_ns: u64,
     pub engine: String,
+    pub language: String,
     pub version: Version,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -199,13 +201,7 @@ impl DecisionSink for MemorySink {
 #[derive(Debug)]
 pub struct JsonLinesSink<W> {
     wants: Wants,
-    state: Mutex<Lines<W>>,
-}
-
-#[derive(Debug)]
-struct Lines<W> {
-    writer: W,
-    line: Vec<u8>,
+    lines: Lines<W>,
 }
 
 impl<W: Write + Send> JsonLinesSink<W> {
@@ -213,10 +209,7 @@ impl<W: Write + Send> JsonLinesSink<W> {
     pub fn new(writer: W) -> Self {
         Self {
             wants: Wants::DecisionsWithInputs,
-            state: Mutex::new(Lines {
-                writer,
-                line: Vec::new(),
-            }),
+            lines: Lines::new(writer),
         }
     }
 
@@ -232,20 +225,12 @@ impl<W: Write + Send> JsonLinesSink<W> {
     /// # Errors
     /// Those of the writer.
     pub fn flush(&self) -> std::io::Result<()> {
-        self.lock().writer.flush()
+        self.lines.flush()
     }
 
     /// The writer.
     pub fn into_inner(self) -> W {
-        self.state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .writer
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lines<W>> {
-        // The line is begun anew each time: a panic in the writer leaves nothing half-done here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.into_inner()
     }
 }
 
@@ -255,17 +240,61 @@ impl<W: Write + Send> DecisionSink for JsonLinesSink<W> {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.lines.write(|line| Ok(json::write(record, line)?))
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        Ok(self.lines.flush()?)
+    }
+}
+
+/// A writer of lines, each written with one call.
+#[derive(Debug)]
+pub(super) struct Lines<W> {
+    state: Mutex<Writing<W>>,
+}
+
+#[derive(Debug)]
+struct Writing<W> {
+    writer: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write + Send> Lines<W> {
+    pub(super) fn new(writer: W) -> Self {
+        Self {
+            state: Mutex::new(Writing {
+                writer,
+                line: Vec::new(),
+            }),
+        }
+    }
+
+    /// Writes the line that `make` makes, which must have no line break.
+    pub(super) fn write(
+        &self,
+        make: impl FnOnce(&mut Vec<u8>) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
         let mut state = self.lock();
-        let Lines { writer, line } = &mut *state;
+        let Writing { writer, line } = &mut *state;
         line.clear();
-        serde_json::to_writer(&mut *line, record)
-            .map_err(|error| SinkError::of_this_record(error.to_string()))?;
+        make(line)?;
         line.push(b'\n');
         writer.write_all(line)?;
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), SinkError> {
-        Ok(JsonLinesSink::flush(self)?)
+    pub(super) fn flush(&self) -> std::io::Result<()> {
+        self.lock().writer.flush()
+    }
+
+    pub(super) fn into_inner(self) -> W {
+        let state = self.state.into_inner();
+        state.unwrap_or_else(PoisonError::into_inner).writer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writing<W>> {
+        // The line is begun anew each time: a panic in the writer leaves nothing half-done here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

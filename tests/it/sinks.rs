@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use cedar_policy as cedar;
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, MemorySink, NoSink, OwnedRecord,
-    SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, JsonLinesSink, MemorySink, NoSink, OwnedRecord,
+    QueueSink, SinkError, Wants,
 };
 use duramen::{
     Authorizer, Builder, Decision, Effect, EntityUid, ErrorKind, Outcome, Request, Scratch,
@@ -118,6 +118,28 @@ fn records_say_what_was_decided() {
 }
 
 #[test]
+fn records_name_the_decision_and_what_made_it() {
+    let sink = Arc::new(MemorySink::new(9));
+    let authorizer = builder().sink(Arc::clone(&sink)).build().unwrap();
+    for _ in 0..2 {
+        let _ = authorizer.is_authorized(&request("alice", "view"));
+    }
+    let records = sink.records();
+    for (number, record) in (1..).zip(&records) {
+        assert_eq!(record.id, format!("{}-{number}", record.instance));
+        assert_eq!(
+            record.engine,
+            concat!("duramen ", env!("CARGO_PKG_VERSION"))
+        );
+        // Of the cedar-policy that policies are read with.
+        assert_eq!(
+            record.language,
+            format!("cedar {}", cedar::get_lang_version())
+        );
+    }
+}
+
+#[test]
 fn a_sink_gets_what_it_wants() {
     struct Spy(Wants, Mutex<Vec<bool>>);
     impl DecisionSink for Spy {
@@ -217,6 +239,22 @@ impl Shared {
     }
 }
 
+/// What `serde_json` makes of records.
+#[derive(Default)]
+struct Texts(Mutex<Vec<u8>>);
+
+impl DecisionSink for Texts {
+    fn wants(&self) -> Wants {
+        Wants::DecisionsWithInputs
+    }
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let mut texts = self.0.lock().unwrap();
+        serde_json::to_writer(&mut *texts, record).unwrap();
+        texts.push(b'\n');
+        Ok(())
+    }
+}
+
 #[test]
 fn lines_read_back() {
     let writer = Shared::default();
@@ -239,6 +277,7 @@ fn lines_read_back() {
     lines.flush().unwrap();
     let same = |record: &OwnedRecord| {
         let mut record = record.clone();
+        record.id.clear();
         record.instance.clear();
         record.time.clear();
         record.duration_ns = 0;
@@ -329,6 +368,36 @@ proptest! {
                 prop_assert_eq!(record.context.unwrap(), recorded);
             }
         }
+    }
+
+    /// A line is what `serde_json` makes of the record, byte for byte, copied in a queue or not.
+    #[test]
+    fn lines_are_written_as_serde_json_writes_them(tape in tape()) {
+        let (world, asks) = Tape::new(&tape).world();
+        if world.oracle().is_err() {
+            return Ok(());
+        }
+        let (lines, texts) = (Shared::default(), Arc::new(Texts::default()));
+        let (queued_lines, queued_texts) = (Shared::default(), Arc::new(Texts::default()));
+        let queued = FanOut::new()
+            .sink(Arc::clone(&queued_texts))
+            .sink(JsonLinesSink::new(queued_lines.clone()));
+        let sinks = FanOut::new()
+            .sink(Arc::clone(&texts))
+            .sink(JsonLinesSink::new(lines.clone()))
+            .sink(QueueSink::with_delivery(queued, 16, Delivery::Block).unwrap());
+        let authorizer = world.builder().sink(sinks).build().unwrap();
+        for ask in &asks {
+            ask.with_request(|request| {
+                let request = request.request_id("\u{1f}\"\\\u{7f}é").trace("t", "s");
+                drop(authorizer.is_authorized(&request));
+            });
+        }
+        drop(authorizer);
+        let texts = texts.0.lock().unwrap();
+        prop_assert_eq!(&*lines.0.lock().unwrap(), &*texts);
+        prop_assert_eq!(&*queued_lines.0.lock().unwrap(), &*texts);
+        prop_assert_eq!(&*queued_texts.0.lock().unwrap(), &*texts);
     }
 
     /// Where an error stands does not depend on optimisations.

@@ -44,15 +44,7 @@ impl LineHash {
     }
 
     fn hex(&self) -> [u8; DIGITS] {
-        const DIGIT: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; DIGITS];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            if let [high, low] = pair {
-                *high = DIGIT[usize::from(byte >> 4)];
-                *low = DIGIT[usize::from(byte & 15)];
-            }
-        }
-        text
+        crate::epoch::hex(&self.0)
     }
 
     /// Lower-case digits only: there is one way to write a hash, so that no change of a line goes unnoticed.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::json::JsonError;
 use super::verify::Finding;
 
 /// Why a log could not be opened, written or read.
@@ -58,7 +59,7 @@ impl LogError {
         Self::new(LogErrorKind::NotSynced, path).because(source)
     }
 
-    pub(super) fn not_written(source: serde_json::Error) -> Self {
+    pub(super) fn not_written(source: JsonError) -> Self {
         Self::new(LogErrorKind::NotALine, Path::new("")).because(source)
     }
 

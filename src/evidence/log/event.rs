@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::json;
 use super::super::record::Timestamp;
 use super::LogError;
 use super::chain::{EntryKind, Head, LineHash, Sealed};
@@ -86,7 +87,7 @@ impl Event {
             }
         };
         let start = out.len();
-        serde_json::to_writer(&mut *out, &line).map_err(LogError::not_written)?;
+        json::write(&line, out).map_err(LogError::not_written)?;
         head.seal(out, start, kind);
         Ok(())
     }

@@ -315,7 +315,8 @@ proptest! {
         }
         let same = |record: &OwnedRecord| {
             let mut record = record.clone();
-            record.instance.clear();
+            record.id.clear();
+        record.instance.clear();
             record.time.clear();
             record.duration_ns = 0;
             record

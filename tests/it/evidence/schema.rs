@@ -88,6 +88,11 @@ fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
         "^[0-9a-f]{32}$" => digits(32),
         "^[0-9a-f]{64}$" => digits(64),
+        "^[0-9a-f]{32}-[1-9][0-9]*$" => text.split_once('-').is_some_and(|(instance, number)| {
+            instance.len() == 32
+                && u128::from_str_radix(instance, 16).is_ok()
+                && number.parse::<u64>().is_ok_and(|number| number > 0)
+        }),
         r"^[0-9]{20}\.jsonl$" => text
             .strip_suffix(".jsonl")
             .is_some_and(|name| name.len() == 20 && name.parse::<u64>().is_ok()),
@@ -225,6 +230,7 @@ fn what_is_wrong_is_found() {
     for (pointer, value) in [
         ("/format", json!(2)),
         ("/instance", json!("x")),
+        ("/id", json!("x-1")),
         ("/sequence", json!(0)),
         ("/decision", json!("maybe")),
         ("/new", json!(1)),
