@@ -64,6 +64,36 @@ pub struct TraceIds<'a> {
 }
 
 impl<'a> TraceIds<'a> {
+    /// The ids in a `traceparent` header of W3C Trace Context, section 3.2; `None` for one that is not valid, which that
+    /// has ignored whole, with its `tracestate`.
+    ///
+    /// Of versions that are not known yet, the 55 characters count that version 00 has. The span id is the header's
+    /// `parent-id`: the span of the caller.
+    ///
+    /// ```
+    /// use duramen::TraceIds;
+    ///
+    /// let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// let ids = TraceIds::from_traceparent(header).unwrap();
+    /// assert_eq!(ids.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    /// assert_eq!(ids.span_id(), "00f067aa0ba902b7");
+    /// assert!(TraceIds::from_traceparent("00-0-0-01").is_none());
+    /// ```
+    pub fn from_traceparent(header: &'a str) -> Option<Self> {
+        let (known, rest) = header.split_at_checked(55)?;
+        let mut fields = known.split('-');
+        let mut field = |len: usize| {
+            let field = fields.next()?;
+            let hexadecimal = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            (field.len() == len && field.bytes().all(hexadecimal)).then_some(field)
+        };
+        let (version, trace_id, span_id, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+        let later = version != "00" && rest.starts_with('-');
+        let zero = |id: &str| id.bytes().all(|byte| byte == b'0');
+        let valid = version != "ff" && (rest.is_empty() || later);
+        (valid && !zero(trace_id) && !zero(span_id)).then_some(Self { trace_id, span_id })
+    }
+
     /// The trace id (32 lower-case hexadecimal digits in W3C Trace Context).
     pub fn trace_id(&self) -> &'a str {
         self.trace_id
@@ -145,6 +175,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn trace(mut self, trace_id: &'a str, span_id: &'a str) -> Self {
         self.trace = Some(TraceIds { trace_id, span_id });
+        self
+    }
+
+    /// The ids of the trace, from a `traceparent` header as [`TraceIds::from_traceparent`] reads it. One that is not valid
+    /// is ignored.
+    #[must_use]
+    pub fn traceparent(mut self, header: &'a str) -> Self {
+        self.trace = TraceIds::from_traceparent(header).or(self.trace);
         self
     }
 

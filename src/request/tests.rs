@@ -15,6 +15,7 @@ use crate::json::{parse, read};
 
 use super::serialize::{SerializeErrorKind, write_record, write_value};
 use super::values::{Datetime, Decimal, Duration, EntityRef, Ip};
+use super::{Request, TraceIds};
 
 const DEPTH: usize = 32;
 
@@ -544,4 +545,60 @@ proptest! {
             other => prop_assert!(false, "{}: {:?}", source, other),
         }
     }
+}
+
+/// The cases of the W3C's own test suite that are about this header.
+#[test]
+fn trace_ids_are_read_as_w3c_has_them() {
+    const TRACE: &str = "12345678901234567890123456789012";
+    const SPAN: &str = "1234567890123456";
+    let valid = [
+        format!("00-{TRACE}-{SPAN}-01"),
+        format!("00-{TRACE}-{SPAN}-00"),
+        format!("00-{TRACE}-{SPAN}-ff"),
+        format!("cc-{TRACE}-{SPAN}-01"),
+        format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like"),
+        format!("01-{TRACE}-{SPAN}-01-é"),
+    ];
+    for header in &valid {
+        let ids = TraceIds::from_traceparent(header).unwrap();
+        assert_eq!((ids.trace_id(), ids.span_id()), (TRACE, SPAN), "{header}");
+    }
+    let invalid = [
+        String::new(),
+        format!("ff-{TRACE}-{SPAN}-01"),
+        format!("00-{TRACE}-{SPAN}-01-"),
+        format!("00-{TRACE}-{SPAN}-01-more"),
+        format!("00-{TRACE}-{SPAN}-01."),
+        format!("cc-{TRACE}-{SPAN}-01."),
+        format!("cc-{TRACE}-{SPAN}-01.what"),
+        format!(".0-{TRACE}-{SPAN}-01"),
+        format!("0-{TRACE}-{SPAN}-01"),
+        format!("000-{TRACE}-{SPAN}-01"),
+        format!("CC-{TRACE}-{SPAN}-01"),
+        format!("00-{}-{SPAN}-01", "0".repeat(32)),
+        format!("00-{TRACE}-{}-01", "0".repeat(16)),
+        format!("00-{}-{SPAN}-01", TRACE.replace('1', ".")),
+        format!("00-{}-{SPAN}-01", TRACE.replace('1', "A")),
+        format!("00-{}-{SPAN}-01", &TRACE[1..]),
+        format!("00-{TRACE}3-{SPAN}-01"),
+        format!("00-{TRACE}-{}-01", &SPAN[1..]),
+        format!("00-{TRACE}-{SPAN}7-01"),
+        format!("00-{TRACE}-{}-01", SPAN.replace('1', "é")),
+        format!("00-{TRACE}-{SPAN}-.0"),
+        format!("00-{TRACE}-{SPAN}-0"),
+        format!("00-{TRACE}-{SPAN}"),
+        format!("00{TRACE}{SPAN}01-----"),
+        format!(" 00-{TRACE}-{SPAN}-01"),
+        format!("00-{TRACE}-{SPAN}-01 "),
+    ];
+    for header in &invalid {
+        assert_eq!(TraceIds::from_traceparent(header), None, "{header:?}");
+    }
+    let request = Request::new(("User", "a"), ("Action", "b"), ("Doc", "c")).trace("t", "s");
+    // What is not valid changes nothing.
+    let kept = request.traceparent(&invalid[1]).trace_ids().unwrap();
+    assert_eq!((kept.trace_id(), kept.span_id()), ("t", "s"));
+    let read = request.traceparent(&valid[0]).trace_ids().unwrap();
+    assert_eq!((read.trace_id(), read.span_id()), (TRACE, SPAN));
 }
