@@ -44,6 +44,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All there are, each at the place of its number.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Allowed,
+        Self::Forbidden,
+        Self::NoPermit,
+        Self::EvaluationErrors,
+        Self::InvalidRequest,
+        Self::EvidenceNotKept,
+    ];
+
     /// The decision that goes with the outcome: only [`Outcome::Allowed`] allows.
     pub fn decision(self) -> Decision {
         match self {

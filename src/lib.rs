@@ -86,6 +86,8 @@
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | keep evidence of decisions | [`evidence`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
+//! | put decisions into logs, metrics, a SIEM | features `tracing`, `metrics`, `ocsf`: the table in [`evidence`] |
+//! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |
 //! | make evaluation errors deny | [`ErrorMode`] |
 //! | bound what is accepted | [`Limits`] |
 //!

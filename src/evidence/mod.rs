@@ -9,6 +9,9 @@
 //! | [`QueueSink`] | puts a queue and a thread in front of a sink |
 //! | [`FanOut`] | gives records to several sinks |
 //! | [`FilterSink`] | gives a sink some of the records |
+//! | `TracingSink` (feature `tracing`) | emits an event for each decision |
+//! | `MetricsSink` (feature `metrics`) | counts decisions, errors and losses through the `metrics` facade |
+//! | `ocsf::OcsfSink` (feature `ocsf`) | writes each record as an event of the Open Cybersecurity Schema Framework |
 //!
 //! Anything else is an implementation of [`DecisionSink`]. What becomes of a decision whose record cannot be kept is the
 //! sink's [`Delivery`] class.
@@ -17,10 +20,17 @@ mod copied;
 mod fan_out;
 mod filter;
 mod inputs;
+mod json;
 pub mod log;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "ocsf")]
+pub mod ocsf;
 mod queue;
 mod record;
 mod sinks;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,12 +39,16 @@ pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
 pub use inputs::InputsView;
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsSink;
 pub use queue::QueueSink;
-pub use record::{ContextView, DecisionRecord, RecordedError, RecordedPolicy};
+pub use record::{ContextView, DecisionId, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{
     JsonLinesSink, MemorySink, NoSink, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
     OwnedTraceIds,
 };
+#[cfg(feature = "tracing")]
+pub use tracing::TracingSink;
 
 /// What a sink wants to be told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -28,6 +28,18 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All there are, each at the place of its number.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::EntityDoesNotExist,
+        Self::EntityAttrDoesNotExist,
+        Self::RecordAttrDoesNotExist,
+        Self::TypeError,
+        Self::WrongNumArguments,
+        Self::IntegerOverflow,
+        Self::FailedExtensionFunctionExecution,
+    ];
+
     /// The kind's name in records, `snake_case`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,11 +3,15 @@
 mod crash;
 mod inputs;
 mod keeping;
+#[cfg(feature = "ocsf")]
+mod ocsf;
 mod queue;
 mod replay;
 mod routing;
 mod schema;
 mod tamper;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

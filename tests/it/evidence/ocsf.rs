@@ -1,0 +1,466 @@
+//! OCSF events are what the schema demands of API Activity (6003), written out here from its version 1.8.0.
+
+use std::collections::BTreeSet;
+
+use duramen::ErrorMode;
+use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+/// The type of an attribute.
+#[derive(Clone, Copy)]
+enum Type {
+    Text,
+    Integer,
+    Boolean,
+    Time,
+    Enum(&'static [(u64, &'static str)]),
+    Texts,
+    Object(&'static Class),
+    List(&'static Class),
+    Any,
+}
+
+/// An event class or an object: attributes with their types, and of which one at least must be there.
+struct Class {
+    required: &'static [(&'static str, Type)],
+    optional: &'static [(&'static str, Type)],
+    at_least_one: &'static [&'static str],
+}
+
+const ACTIVITIES: &[(u64, &str)] = &[
+    (0, "Unknown"),
+    (1, "Create"),
+    (2, "Read"),
+    (3, "Update"),
+    (4, "Delete"),
+];
+const DISPOSITIONS: &[(u64, &str)] = &[
+    (1, "Allowed"),
+    (2, "Blocked"),
+    (26, "Unauthorized"),
+    (27, "Error"),
+];
+
+static API_ACTIVITY: Class = Class {
+    required: &[
+        ("activity_id", Type::Integer),
+        ("actor", Type::Object(&ACTOR)),
+        ("api", Type::Object(&API)),
+        ("category_uid", Type::Enum(&[(6, "Application Activity")])),
+        ("class_uid", Type::Enum(&[(6003, "API Activity")])),
+        ("metadata", Type::Object(&METADATA)),
+        (
+            "severity_id",
+            Type::Enum(&[
+                (0, "Unknown"),
+                (1, "Informational"),
+                (2, "Low"),
+                (3, "Medium"),
+                (4, "High"),
+                (5, "Critical"),
+                (6, "Fatal"),
+            ]),
+        ),
+        ("src_endpoint", Type::Object(&ENDPOINT)),
+        ("time", Type::Time),
+        ("type_uid", Type::Integer),
+    ],
+    optional: &[
+        ("action", Type::Text),
+        (
+            "action_id",
+            Type::Enum(&[
+                (0, "Unknown"),
+                (1, "Allowed"),
+                (2, "Denied"),
+                (3, "Observed"),
+                (4, "Modified"),
+            ]),
+        ),
+        ("activity_name", Type::Text),
+        ("category_name", Type::Text),
+        ("class_name", Type::Text),
+        ("disposition", Type::Text),
+        ("disposition_id", Type::Enum(DISPOSITIONS)),
+        ("message", Type::Text),
+        ("resources", Type::List(&RESOURCE)),
+        ("severity", Type::Text),
+        ("status", Type::Text),
+        ("status_code", Type::Text),
+        ("status_detail", Type::Text),
+        (
+            "status_id",
+            Type::Enum(&[(0, "Unknown"), (1, "Success"), (2, "Failure")]),
+        ),
+        ("trace", Type::Object(&TRACE)),
+        ("unmapped", Type::Any),
+    ],
+    at_least_one: &[],
+};
+static ACTOR: Class = Class {
+    required: &[],
+    optional: &[
+        ("authorizations", Type::List(&AUTHORIZATION)),
+        ("user", Type::Object(&USER)),
+    ],
+    at_least_one: &[
+        "process",
+        "user",
+        "invoked_by",
+        "session",
+        "app_name",
+        "app_uid",
+    ],
+};
+static USER: Class = Class {
+    required: &[],
+    optional: &[
+        ("name", Type::Text),
+        ("uid", Type::Text),
+        ("type", Type::Text),
+        ("type_id", Type::Integer),
+    ],
+    at_least_one: &["account", "name", "uid"],
+};
+static AUTHORIZATION: Class = Class {
+    required: &[],
+    optional: &[("decision", Type::Text), ("policy", Type::Object(&POLICY))],
+    at_least_one: &[],
+};
+static POLICY: Class = Class {
+    required: &[],
+    optional: &[
+        ("name", Type::Text),
+        ("uid", Type::Text),
+        ("type", Type::Text),
+        ("version", Type::Text),
+        ("is_applied", Type::Boolean),
+    ],
+    at_least_one: &["name", "type", "uid"],
+};
+static API: Class = Class {
+    required: &[("operation", Type::Text)],
+    optional: &[
+        ("request", Type::Object(&REQUEST)),
+        ("service", Type::Object(&SERVICE)),
+    ],
+    at_least_one: &[],
+};
+static REQUEST: Class = Class {
+    required: &[("uid", Type::Text)],
+    optional: &[],
+    at_least_one: &[],
+};
+static SERVICE: Class = Class {
+    required: &[],
+    optional: &[("name", Type::Text), ("uid", Type::Text)],
+    at_least_one: &["name", "uid"],
+};
+static METADATA: Class = Class {
+    required: &[("product", Type::Object(&PRODUCT)), ("version", Type::Text)],
+    optional: &[
+        ("correlation_uid", Type::Text),
+        ("profiles", Type::Texts),
+        ("sequence", Type::Integer),
+        ("uid", Type::Text),
+    ],
+    at_least_one: &[],
+};
+static PRODUCT: Class = Class {
+    required: &[],
+    optional: &[("name", Type::Text), ("version", Type::Text)],
+    at_least_one: &["name", "uid"],
+};
+static ENDPOINT: Class = Class {
+    required: &[],
+    optional: &[("svc_name", Type::Text)],
+    at_least_one: &["ip", "uid", "name", "hostname", "svc_name", "instance_uid"],
+};
+static RESOURCE: Class = Class {
+    required: &[],
+    optional: &[
+        ("name", Type::Text),
+        ("uid", Type::Text),
+        ("type", Type::Text),
+    ],
+    at_least_one: &["name", "uid"],
+};
+/// A span would need its own times.
+static TRACE: Class = Class {
+    required: &[("uid", Type::Text)],
+    optional: &[],
+    at_least_one: &[],
+};
+
+fn check(class: &Class, value: &Json, path: &str) -> Result<(), String> {
+    let object = value.as_object().ok_or(format!("{path}: no object"))?;
+    for (name, _) in class.required {
+        if !object.contains_key(*name) {
+            return Err(format!("{path}: {name} is missing"));
+        }
+    }
+    let one = class.at_least_one;
+    if !one.is_empty() && !one.iter().any(|name| object.contains_key(*name)) {
+        return Err(format!("{path}: none of {one:?}"));
+    }
+    for (name, value) in object {
+        let path = format!("{path}.{name}");
+        let mut known = class.required.iter().chain(class.optional);
+        let Some((_, kind)) = known.find(|(known, _)| known == name) else {
+            return Err(format!("{path} is not known"));
+        };
+        let is = match kind {
+            Type::Any => value.is_object(),
+            Type::Text => value.is_string(),
+            Type::Integer => value.is_u64(),
+            Type::Boolean => value.is_boolean(),
+            // Seconds would be of 1970, nanoseconds of a far future.
+            Type::Time => value
+                .as_i64()
+                .is_some_and(|ms| (1_600_000_000_000..4_000_000_000_000).contains(&ms)),
+            Type::Texts => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Json::is_string)),
+            Type::Enum(values) => {
+                let caption = name.strip_suffix("_id").or(name.strip_suffix("_uid"));
+                let caption = caption.unwrap_or(name);
+                let caption = object
+                    .get(caption)
+                    .or(object.get(&format!("{caption}_name")));
+                values.iter().any(|(id, says)| {
+                    value.as_u64() == Some(*id) && caption.is_none_or(|caption| caption == says)
+                })
+            }
+            Type::Object(class) => {
+                check(class, value, &path)?;
+                true
+            }
+            Type::List(class) => {
+                for item in value.as_array().into_iter().flatten() {
+                    check(class, item, &path)?;
+                }
+                value.is_array()
+            }
+        };
+        if !is {
+            return Err(format!("{path}: {value}"));
+        }
+    }
+    Ok(())
+}
+
+/// What the table cannot say: members that depend on others.
+fn check_event(event: &Json) -> Result<(), String> {
+    check(&API_ACTIVITY, event, "event")?;
+    let activity = event["activity_id"].as_u64().unwrap_or(u64::MAX);
+    let known = ACTIVITIES.iter().find(|(id, _)| *id == activity);
+    let named = match known {
+        Some((_, name)) => event["activity_name"] == *name,
+        None => activity == 99,
+    };
+    if !named || event["type_uid"] != 600_300 + activity {
+        return Err(format!("activity {activity}: {event}"));
+    }
+    let profiles: BTreeSet<_> = event["metadata"]["profiles"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .collect();
+    let has_trace = event.get("trace").is_some();
+    if !profiles.contains("security_control") || profiles.contains("trace") != has_trace {
+        return Err(format!("profiles: {profiles:?}"));
+    }
+    if event["metadata"]["version"] != "1.8.0" {
+        return Err("version".into());
+    }
+    Ok(())
+}
+
+fn builder(mode: ErrorMode) -> duramen::Builder {
+    Authorizer::builder().error_mode(mode).policies(
+        r#"
+        @owner("photos")
+        permit(principal, action in [Action::"view", Action::"deletePhoto", Action::"approve"], resource);
+        forbid(principal == User::"eve", action, resource);
+        forbid(principal, action, resource) when { principal.nope };
+        "#,
+    )
+}
+
+/// The events of requests, each checked.
+fn events(mode: ErrorMode, inputs: bool, requests: &[Request<'_>]) -> Vec<Json> {
+    let mut sink = OcsfSink::new(ApiActivity::new("photo-service"), Vec::new());
+    if inputs {
+        sink = sink.with_inputs();
+    }
+    let sink = Arc::new(sink);
+    let authorizer = builder(mode).sink(Arc::clone(&sink)).build().unwrap();
+    for request in requests {
+        let _ = authorizer.is_authorized(request);
+    }
+    drop(authorizer);
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    let text = String::from_utf8(bytes).unwrap();
+    text.lines()
+        .map(|line| {
+            let event = serde_json::from_str(line).unwrap();
+            if let Err(wrong) = check_event(&event) {
+                panic!("{wrong}\n{event:#}");
+            }
+            event
+        })
+        .collect()
+}
+
+fn ask<'a>(user: &'a str, action: &'a str) -> Request<'a> {
+    Request::new(("User", user), ("Action", action), ("Photo", "beach"))
+}
+
+#[test]
+fn each_outcome_is_an_event_of_the_class() {
+    let requests = [
+        ask("alice", "view")
+            .request_id("r-1")
+            .trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
+        ask("eve", "view"),
+        ask("alice", "print"),
+        ask("alice", "view").context_json("{"),
+    ];
+    let mut seen = events(ErrorMode::Cedar, false, &requests);
+    seen.extend(events(ErrorMode::DenyOnForbidError, false, &requests[..1]));
+    let says: Vec<_> = seen
+        .iter()
+        .map(|event| {
+            json!([
+                event["status_code"],
+                event["status_id"],
+                event["action_id"],
+                event["disposition_id"],
+                event["actor"]["authorizations"][0]["decision"],
+            ])
+        })
+        .collect();
+    assert_eq!(
+        says,
+        [
+            json!(["allowed", 1, 1, 1, "allowed"]),
+            json!(["forbidden", 1, 2, 2, "denied"]),
+            json!(["no_permit", 1, 2, 26, "denied"]),
+            json!(["invalid_request", 2, 2, 27, "denied"]),
+            json!(["evaluation_errors", 2, 2, 27, "denied"]),
+        ]
+    );
+    let first = &seen[0];
+    assert_eq!(first["actor"]["user"]["uid"], "alice");
+    assert_eq!(first["actor"]["user"]["type"], "User");
+    assert_eq!(first["resources"][0]["uid"], "beach");
+    assert_eq!(first["api"]["operation"], "view");
+    assert_eq!(first["api"]["request"]["uid"], "r-1");
+    assert_eq!(first["metadata"]["correlation_uid"], "r-1");
+    assert_eq!(first["trace"]["uid"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(first["unmapped"]["span_id"], "00f067aa0ba902b7");
+    let policy = &first["actor"]["authorizations"][0]["policy"];
+    assert_eq!(
+        (&policy["uid"], &policy["type"]),
+        (&json!("policy0"), &json!("permit"))
+    );
+    assert_eq!(policy["version"], first["unmapped"]["version"]["policies"]);
+    assert_eq!(
+        first["unmapped"]["determining"][0]["annotations"]["owner"],
+        "photos"
+    );
+    assert_eq!(
+        first["unmapped"]["errors"][0]["kind"],
+        "entity_does_not_exist"
+    );
+    assert!(seen[3]["status_detail"].is_string());
+    assert!(first["unmapped"].get("context").is_none());
+}
+
+#[test]
+fn inputs_are_there_when_they_are_wanted() {
+    let seen = events(
+        ErrorMode::Cedar,
+        true,
+        &[ask("alice", "view").context_json(r#"{ "a": 1 }"#)],
+    );
+    let unmapped = &seen[0]["unmapped"];
+    assert_eq!(unmapped["context"], json!({ "a": 1 }));
+    assert_eq!(unmapped["inputs"]["digest"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn actions_are_activities_by_their_first_word_or_as_the_host_says() {
+    for (id, activity) in [
+        ("view", Activity::Read),
+        ("viewPhoto", Activity::Read),
+        ("Get_Photo", Activity::Read),
+        ("GetObject", Activity::Read),
+        ("s3:GetObject", Activity::Other),
+        ("create", Activity::Create),
+        ("createAlbum", Activity::Create),
+        ("edit photo", Activity::Update),
+        ("DELETE", Activity::Delete),
+        ("remove-member", Activity::Delete),
+        ("viewer", Activity::Other),
+        ("approve", Activity::Other),
+        ("é", Activity::Other),
+        ("", Activity::Other),
+    ] {
+        assert_eq!(Activity::suggested_by(id), activity, "{id}");
+    }
+    let long = "approve".repeat(20);
+    let seen = events(ErrorMode::Cedar, false, &[ask("alice", &long)]);
+    assert_eq!(seen[0]["activity_id"], 99);
+    assert_eq!(seen[0]["activity_name"], long.as_str());
+    assert_eq!(seen[0]["type_uid"], 600_399);
+
+    let events = ApiActivity::new("photo-service").activities(|action| match action.id() {
+        "approve" => Activity::Update,
+        other => Activity::suggested_by(other),
+    });
+    let sink = Arc::new(OcsfSink::new(events, Vec::new()));
+    let authorizer = builder(ErrorMode::Cedar)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let _ = authorizer.is_authorized(&ask("alice", "approve"));
+    drop(authorizer);
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    let event: Json = serde_json::from_slice(&bytes).unwrap();
+    check_event(&event).unwrap();
+    assert_eq!(event["activity_id"], 3);
+}
+
+/// A check that passes everything proves nothing.
+#[test]
+fn what_is_no_event_is_found() {
+    let good = events(ErrorMode::Cedar, false, &[ask("alice", "view")]).remove(0);
+    for (pointer, value) in [
+        ("/time", json!(1_790_000_000)),
+        ("/class_uid", json!(3004)),
+        ("/type_uid", json!(600_301)),
+        ("/activity_name", json!("Write")),
+        ("/severity_id", json!(7)),
+        ("/status", json!("Failure")),
+        ("/action_id", json!(2)),
+        ("/disposition_id", json!(26)),
+        ("/actor", json!({})),
+        ("/actor/user", json!({ "type": "User" })),
+        ("/api", json!({})),
+        ("/src_endpoint", json!({})),
+        ("/metadata/profiles", json!([])),
+        ("/metadata/version", json!("1.0.0")),
+        ("/metadata/product", json!({})),
+        ("/trace", json!({ "uid": "t" })),
+        ("/new", json!(1)),
+    ] {
+        let mut bad = good.clone();
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(parent).unwrap()[member] = value;
+        assert!(check_event(&bad).is_err(), "{pointer}");
+    }
+}
