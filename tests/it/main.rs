@@ -12,6 +12,7 @@
 mod agree;
 mod alike;
 mod bulk;
+mod documents;
 mod entities;
 mod entity_updates;
 mod evidence;
