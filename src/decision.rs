@@ -41,18 +41,26 @@ pub enum Outcome {
     InvalidRequest,
     /// The evidence of the decision could not be kept, and its sink demands that nothing is allowed then.
     EvidenceNotKept,
+    /// The policies are older than [`Freshness`](crate::Freshness) allows, or the clock cannot tell how old they are.
+    /// What the policies say all the same is in the determining policies.
+    StalePolicies,
+    /// The entities, or those of a type that the decision rests on, are older than [`Freshness`](crate::Freshness) allows,
+    /// or the clock cannot tell how old they are. What the policies say all the same is in the determining policies.
+    StaleEntities,
 }
 
 impl Outcome {
     /// All there are, each at the place of its number.
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Allowed,
         Self::Forbidden,
         Self::NoPermit,
         Self::EvaluationErrors,
         Self::InvalidRequest,
         Self::EvidenceNotKept,
+        Self::StalePolicies,
+        Self::StaleEntities,
     ];
 
     /// The decision that goes with the outcome: only [`Outcome::Allowed`] allows.
@@ -72,6 +80,8 @@ impl Outcome {
             Self::EvaluationErrors => "evaluation_errors",
             Self::InvalidRequest => "invalid_request",
             Self::EvidenceNotKept => "evidence_not_kept",
+            Self::StalePolicies => "stale_policies",
+            Self::StaleEntities => "stale_entities",
         }
     }
 }
@@ -85,6 +95,8 @@ impl fmt::Display for Outcome {
             Self::EvaluationErrors => "denied because policies failed to evaluate",
             Self::InvalidRequest => "denied because the request is not valid",
             Self::EvidenceNotKept => "denied because its evidence could not be kept",
+            Self::StalePolicies => "denied because the policies are too old",
+            Self::StaleEntities => "denied because the entities are too old",
         })
     }
 }

@@ -89,6 +89,8 @@
 //! | put decisions into logs, metrics, a SIEM | features `tracing`, `metrics`, `ocsf`: the table in [`evidence`] |
 //! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |
 //! | make evaluation errors deny | [`ErrorMode`] |
+//! | deny on data that has not been heard of for too long | [`Freshness`], [`Authorizer::confirm_fresh`] |
+//! | let policies know what time it is | [`Builder::context_time`] |
 //! | bound what is accepted | [`Limits`] |
 //!
 //! # What to know before relying on it
@@ -118,6 +120,7 @@ mod eval;
 pub mod evidence;
 pub mod explain;
 mod ext;
+mod freshness;
 mod id;
 mod json;
 mod limits;
@@ -141,6 +144,7 @@ pub use decision::{Decision, Effect, ErrorMode, Outcome};
 pub use entity::{EntityChange, EntityError, EntityProblem};
 pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};
+pub use freshness::{DataSource, Freshness, FreshnessError};
 pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
 pub use replay::ErrorLocation;

@@ -829,6 +829,31 @@ fn the_counter_counts() {
 
 /// After updates: groups that have moved, names in upper tables, also between two decisions.
 #[test]
+fn time_and_ages_allocate_nothing() {
+    let minute = std::time::Duration::from_secs(60);
+    let builder = || {
+        Authorizer::builder()
+            .policies("permit(principal in Group::\"staff\", action, resource) when { context.now > datetime(\"2020-01-01\") };")
+            .context_time("now")
+            .entities(ENTITIES)
+    };
+    let fresh = duramen::Freshness::new()
+        .max_policy_age(minute)
+        .max_entity_age(minute)
+        .max_age_of_type("Photo", minute);
+    let authorizer = builder().freshness(fresh).build().unwrap();
+    every_way("fresh", &authorizer, &view("alice"), Outcome::Allowed);
+    let stale = duramen::Freshness::new().max_age_of_type("Photo", minute);
+    let entities = duramen::Entities::from(ENTITIES).as_of(std::time::UNIX_EPOCH);
+    let authorizer = builder()
+        .entities(entities)
+        .freshness(stale)
+        .build()
+        .unwrap();
+    every_way("stale", &authorizer, &view("alice"), Outcome::StaleEntities);
+}
+
+#[test]
 fn after_updates_of_entities() {
     let authorizer = Authorizer::builder()
         .policies(

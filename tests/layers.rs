@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 13] = [
     &["id", "limits", "decision"],
     &["ext", "spiffe"],
-    &["value"],
+    &["value", "freshness"],
     &["names", "schema"],
     &["json"],
     &["program", "entity", "request"],

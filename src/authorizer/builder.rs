@@ -14,12 +14,15 @@ use crate::compile::schema::SchemaSource;
 use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
 use crate::entity::{EntityError, Snapshot};
-use crate::epoch::{Epoch, Indexing, Parts, Published, Sequence};
+use crate::epoch::{Epoch, Indexing, Parts, Published, Sequence, Stamps};
 use crate::eval::Reading;
 use crate::evidence::{DecisionSink, NoSink, Wants};
+use crate::freshness::Freshness;
+use crate::json;
 use crate::limits::Limits;
 use crate::program::ProgramSet;
 
+use super::timing::loaded_at;
 use super::{Authorizer, BuiltSchema, Clock, Inner, Settings};
 
 /// Collects what an authorizer is made of. Begun by [`Authorizer::builder`].
@@ -56,6 +59,8 @@ pub struct Builder {
     validate_requests: bool,
     sink: Box<dyn DecisionSink>,
     clock: Clock,
+    context_time: Option<Arc<str>>,
+    freshness: Option<Freshness>,
     tuning: Tuning,
 }
 
@@ -165,6 +170,8 @@ impl Builder {
             validate_requests: false,
             sink: Box::new(NoSink),
             clock: Box::new(SystemTime::now),
+            context_time: None,
+            freshness: None,
             tuning: Tuning::default(),
         }
     }
@@ -254,9 +261,39 @@ impl Builder {
         self
     }
 
-    /// The clock that records take their time from. The default is the system's.
+    /// The clock that all times are taken from: those of records, of contexts ([`Builder::context_time`]) and of data
+    /// ([`Builder::freshness`]). The default is the system's.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Box::new(clock);
+        self
+    }
+
+    /// Puts the time of the decision into every context, as a `datetime` under this name: `context.now`, say. The default
+    /// is not to.
+    ///
+    /// It is the time in the decision's record, to the millisecond, and part of the record's context. Prepared requests get
+    /// it anew at each decision. A request whose own context has a field of the name is denied with
+    /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest), and so is every request while the clock is beyond
+    /// what datetimes can say. Where requests are validated, the schema has to declare the field.
+    ///
+    /// ```
+    /// # use duramen::{Authorizer, Request};
+    /// let authorizer = Authorizer::builder()
+    ///     .policies(r#"permit(principal, action, resource) when { context.now < datetime("2100-01-01") };"#)
+    ///     .context_time("now")
+    ///     .build()?;
+    /// let request = Request::new(("User", "alice"), ("Action", "view"), ("Photo", "p1"));
+    /// assert!(authorizer.is_authorized(&request).is_allowed());
+    /// # Ok::<(), duramen::BuildError>(())
+    /// ```
+    pub fn context_time(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.context_time = Some(name.into());
+        self
+    }
+
+    /// Bounds on the age of policies and entities. The default is none, and then ages are not kept either.
+    pub fn freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = Some(freshness);
         self
     }
 
@@ -271,7 +308,14 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] with every problem that was found.
     pub fn build(self) -> Result<Authorizer, BuildError> {
+        let stamps = self.freshness.as_ref().map(|bounds| {
+            let now = (self.clock)();
+            let policies = loaded_at(now, self.policies.as_of);
+            let entities = loaded_at(now, self.entities.as_of);
+            Stamps::new(Arc::new(bounds.clone()), policies, entities)
+        });
         let schema = self.compile_schema()?;
+        self.check_freshness(schema.as_ref())?;
         let mut warnings: Vec<Problem> = schema
             .iter()
             .flat_map(|schema| schema.warnings.iter().cloned())
@@ -292,6 +336,7 @@ impl Builder {
                 snapshot,
                 schema: model,
                 entity_revision: 1,
+                stamps,
                 indexing: self.tuning.indexing(),
             },
             1,
@@ -307,11 +352,16 @@ impl Builder {
                         limits: self.limits,
                         validate: self.validate_requests,
                         keep_inputs: wants == Wants::DecisionsWithInputs,
+                        context_time: self.context_time.clone(),
                     },
                     error_mode: self.error_mode,
                     wants,
                     delivery: self.sink.delivery(),
                     clock: self.clock,
+                    asks_clock: wants > Wants::Nothing
+                        || self.context_time.is_some()
+                        || self.freshness.is_some(),
+                    keeps_ages: self.freshness.is_some(),
                     tuning: self.tuning,
                 },
                 schema: schema
@@ -324,6 +374,26 @@ impl Builder {
                 lost: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// A bound on a type that there is not would bound nothing.
+    fn check_freshness(&self, schema: Option<&BuiltSchema>) -> Result<(), BuildError> {
+        let types = self.freshness.iter().flat_map(Freshness::types);
+        let problem = |name: &str| {
+            let why = match schema {
+                _ if !json::is_normalized_type_name(name) => "is not an entity type name",
+                Some(schema) if schema.model.entity_type(name).is_none() => "is not in the schema",
+                _ => return None,
+            };
+            let name = name.escape_debug();
+            Some(Problem::new(format_args!(
+                "freshness: the entity type `{name}` {why}"
+            )))
+        };
+        match CompileError::from_problems(types.filter_map(problem).collect()) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
     }
 
     fn compile_schema(&self) -> Result<Option<BuiltSchema>, BuildError> {

@@ -7,25 +7,29 @@ mod search;
 mod session;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod update;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use bumpalo::Bump;
 use cedar_policy as cedar;
 
 use crate::compile::load::Options;
 use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
-use crate::epoch::{Epoch, Errors, Parts, Published, Sequence, Version};
+use crate::epoch::{Epoch, Errors, Parts, Published, Sequence, Stamps, Updated, Version};
 use crate::eval::{self, Findings, Lease, Machine, Pin, Reading, Resolved, Response, Scratch};
-use crate::evidence::{ContextView, DecisionRecord, DecisionSink, Delivery, InputsView, Wants};
+use crate::evidence::{
+    Ages, ContextView, DecisionRecord, DecisionSink, Delivery, InputsView, Wants,
+};
 use crate::program::ProgramSet;
-use crate::request::locals::RequestNames;
-use crate::request::{Request, RequestError};
+use crate::request::locals::{Locals, RequestNames};
+use crate::request::{Now, Request, RequestError};
 use crate::schema::SchemaModel;
 
 pub use builder::{BuildError, Builder, Tuning};
@@ -33,6 +37,7 @@ pub use pinned::Pinned;
 pub use prepared::PreparedRequest;
 pub use search::Found;
 pub use session::Session;
+use timing::Started;
 pub use update::PolicyChanges;
 
 /// Decides requests on policies and entities that can be replaced while it does.
@@ -81,6 +86,9 @@ struct Settings {
     wants: Wants,
     delivery: Delivery,
     clock: Clock,
+    /// Whether anybody wants to know what time it is: a record, the context, or who bounds the age of data.
+    asks_clock: bool,
+    keeps_ages: bool,
     tuning: Tuning,
 }
 
@@ -157,9 +165,12 @@ impl Authorizer {
     /// # Errors
     /// [`CompileError`] with all problems; the policies in force stay.
     pub fn replace_policies(&self, policies: impl Into<Policies>) -> Result<Version, CompileError> {
-        let compiled = builder::compile_policies(&policies.into(), &self.options())?;
+        let policies = policies.into();
+        let at = self.loading(policies.as_of);
+        let compiled = builder::compile_policies(&policies, &self.options())?;
         let policies = ProgramSet::new(compiled.program).map_err(Problem::new)?;
-        self.replace(|parts| parts.policies = policies)
+        let stamp = |stamps: Stamps| stamps.with_policies(at);
+        self.replace(stamp, |parts| parts.policies = policies)
             .map_err(|full| Problem::new(full).into())
     }
 
@@ -169,10 +180,12 @@ impl Authorizer {
     /// [`EntityError`] with all problems; the entities in force stay.
     pub fn replace_entities(&self, entities: impl Into<Entities>) -> Result<Version, EntityError> {
         let entities = entities.into();
+        let at = self.loading(entities.as_of);
         let schema = self.inner.published.load_full().schema.clone();
         let limits = &self.inner.settings.reading.limits;
         let snapshot = entities.load(schema.as_deref(), limits)?;
-        self.replace(|parts| {
+        let stamp = |stamps: Stamps| stamps.with_entities(at);
+        self.replace(stamp, |parts| {
             parts.linked.clear();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
@@ -192,12 +205,17 @@ impl Authorizer {
         let inner = &self.inner;
         let limits = &inner.settings.reading.limits;
         let schema = inner.published.load_full().schema.clone();
-        let compiled = builder::compile_policies(&policies.into(), &self.options());
-        let snapshot = entities.into().load(schema.as_deref(), limits);
+        let (policies, entities) = (policies.into(), entities.into());
+        let stamp = {
+            let (policies, entities) = (self.loading(policies.as_of), self.loading(entities.as_of));
+            move |stamps: Stamps| stamps.with_policies(policies).with_entities(entities)
+        };
+        let compiled = builder::compile_policies(&policies, &self.options());
+        let snapshot = entities.load(schema.as_deref(), limits);
         let (compiled, snapshot) = builder::both(compiled, snapshot)?;
         let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
         let policies = ProgramSet::new(compiled.program).map_err(full)?;
-        self.replace(|parts| {
+        self.replace(stamp, |parts| {
             parts.policies = policies;
             parts.linked.clear();
             parts.snapshot = snapshot;
@@ -217,22 +235,27 @@ impl Authorizer {
     /// [`EntityError`] with all problems, among them cycles in the hierarchy and exceeded limits; the entities in
     /// force stay.
     pub fn update_entities(&self, update: EntityUpdate) -> Result<EntitiesUpdated, EntityError> {
-        let limits = &self.inner.settings.reading.limits;
-        let (version, changes) = self
-            .inner
-            .published
-            .update_entities(limits, |epoch, draft| {
-                update.apply(draft, epoch.schema.as_deref())
-            })?;
+        let settings = &self.inner.settings;
+        let updated = settings.keeps_ages.then(|| Updated {
+            at: self.loading(update.as_of),
+            confirms: !update.out_of_band,
+        });
+        let (version, changes) = self.inner.published.update_entities(
+            &settings.reading.limits,
+            updated,
+            |epoch, draft| update.apply(draft, epoch.schema.as_deref()),
+        )?;
         Ok(EntitiesUpdated::new(version, changes))
     }
 
     fn replace(
         &self,
+        stamp: impl FnOnce(Stamps) -> Stamps,
         change: impl FnOnce(&mut Parts),
     ) -> Result<Version, crate::value::arena::TableFull> {
         self.inner.published.replace(|current| {
             let mut parts = self.parts(current);
+            parts.stamps = parts.stamps.map(stamp);
             change(&mut parts);
             Epoch::new(parts, current.version.epoch() + 1)
         })
@@ -246,6 +269,7 @@ impl Authorizer {
             snapshot: current.snapshot.clone(),
             schema: current.schema.clone(),
             entity_revision: current.version.entity_revision(),
+            stamps: current.stamps.clone(),
             indexing: self.inner.settings.tuning.indexing(),
         }
     }
@@ -297,7 +321,6 @@ impl Authorizer {
         mut lease: Lease<'s>,
         request: &Request<'_>,
     ) -> Response<'s> {
-        let settings = &self.inner.settings;
         let epoch = pin.epoch();
         let started = self.started();
         let scratch = lease.get_mut();
@@ -307,12 +330,19 @@ impl Authorizer {
             locals,
             findings,
         } = scratch;
-        let decided = match eval::prepare(epoch, request, &settings.reading, arena.bump(), locals) {
+        let arena = arena.bump();
+        let ages = self.ages(epoch, started, arena);
+        let now = self.now(started);
+        let told = now.as_ref().ok().copied().flatten();
+        let decided = match self.ask(epoch, request, now, arena, locals) {
             Ok(asked) => (
-                self.evaluate(epoch, &asked, request, started, findings),
+                self.evaluate(epoch, &asked, request, started, ages, findings),
                 None,
             ),
-            Err(error) => (self.refuse(epoch, &error, request, started), Some(error)),
+            Err(error) => (
+                self.refuse(epoch, &error, request, started, ages),
+                Some(error),
+            ),
         };
         let (outcome, request_error) = decided;
         Response {
@@ -320,17 +350,36 @@ impl Authorizer {
             pin,
             lease,
             request_error,
+            now: told,
+        }
+    }
+
+    /// Resolves a request, with the time in its context if it belongs there.
+    #[inline]
+    fn ask<'a>(
+        &self,
+        epoch: &'a Epoch,
+        request: &Request<'_>,
+        now: Result<Option<Now<'_>>, RequestError>,
+        arena: &'a Bump,
+        locals: &'a mut Locals,
+    ) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
+        let reading = &self.inner.settings.reading;
+        match now? {
+            None => eval::prepare(epoch, request, reading, arena, locals),
+            now => eval::prepare(epoch, &request.at(now), reading, arena, locals),
         }
     }
 
     fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
-        if self.inner.settings.wants > Wants::Nothing {
+        let settings = &self.inner.settings;
+        // Where time plays a part, the short way would save too little to be worth a second way to get it wrong.
+        if settings.asks_clock {
             return self.decide(pin, lease, request).is_allowed();
         }
         let epoch = pin.epoch();
         let scratch = lease.get_mut();
         scratch.reset();
-        let settings = &self.inner.settings;
         let findings = &mut scratch.findings;
         eval::prepare(
             epoch,
@@ -355,17 +404,22 @@ impl Authorizer {
         let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
+        let arena = scratch.arena.bump();
+        let ages = self.ages(epoch, started, arena);
         let line = self.inner.published.line();
-        let request_error = request.refresh(epoch, line, &settings.reading).err();
+        let now = self.now(started);
+        let told = now.as_ref().ok().copied().flatten();
+        let refreshed = request.refresh(epoch, line, &settings.reading);
+        let request_error = refreshed.and(now).map(|now| request.set_time(now)).err();
         let borrowed = request.as_request();
         let findings = &mut scratch.findings;
         let outcome = match &request_error {
-            Some(error) => self.refuse(epoch, error, &borrowed, started),
+            Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
                 let (resolved, names) = request.resolved(epoch);
-                let machine = eval::Machine::new(epoch, names, resolved, scratch.arena.bump());
+                let machine = eval::Machine::new(epoch, names, resolved, arena);
                 let asked = (machine, resolved, names);
-                self.evaluate(epoch, &asked, &borrowed, started, findings)
+                self.evaluate(epoch, &asked, &borrowed, started, ages, findings)
             }
         };
         Response {
@@ -373,6 +427,7 @@ impl Authorizer {
             pin,
             lease,
             request_error,
+            now: told,
         }
     }
 
@@ -384,12 +439,16 @@ impl Authorizer {
         asked: &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
         request: &Request<'_>,
         started: Option<Started>,
+        ages: Option<Ages<'a>>,
         findings: &mut Findings,
     ) -> Outcome {
         let (machine, resolved, names) = asked;
         let mode = self.inner.settings.error_mode;
-        let outcome = eval::evaluate(epoch, machine, mode, findings);
-        let Some(started) = started else {
+        let mut outcome = eval::evaluate(epoch, machine, mode, findings);
+        if let Some(stale) = self.stale(epoch, machine, ages, findings) {
+            outcome = stale;
+        }
+        let Some(started) = self.recorded(started) else {
             return outcome;
         };
         self.keep(started, outcome, |made| {
@@ -397,6 +456,7 @@ impl Authorizer {
             DecisionRecord {
                 context: self.context(resolved, *names),
                 inputs,
+                ages,
                 determining: findings.determining(),
                 errors: findings.errors(epoch),
                 ..made.record(epoch, request)
@@ -411,22 +471,15 @@ impl Authorizer {
         error: &RequestError,
         request: &Request<'_>,
         started: Option<Started>,
+        ages: Option<Ages<'_>>,
     ) -> Outcome {
-        let Some(started) = started else {
+        let Some(started) = self.recorded(started) else {
             return Outcome::InvalidRequest;
         };
         self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
             request_error: Some(error),
+            ages,
             ..made.record(epoch, request)
-        })
-    }
-
-    /// When the decision began, if its record is wanted. The clocks are not asked otherwise.
-    #[inline]
-    fn started(&self) -> Option<Started> {
-        (self.inner.settings.wants > Wants::Nothing).then(|| Started {
-            time: (self.inner.settings.clock)(),
-            instant: Instant::now(),
         })
     }
 
@@ -498,13 +551,6 @@ impl std::fmt::Debug for Authorizer {
     }
 }
 
-/// When a decision began.
-#[derive(Clone, Copy)]
-struct Started {
-    time: SystemTime,
-    instant: Instant,
-}
-
 /// What every record has.
 struct Made<'r> {
     instance: &'r str,
@@ -527,6 +573,7 @@ impl<'r> Made<'r> {
             request,
             context: None,
             inputs: None,
+            ages: None,
             outcome: self.outcome,
             determining: &[],
             errors: Errors::new(epoch, &[], &[]),

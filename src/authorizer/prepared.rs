@@ -4,16 +4,17 @@ use bumpalo::Bump;
 
 use crate::entity::NamesMark;
 use crate::epoch::{Epoch, Line};
-use crate::eval::{Reading, Resolved, resolve};
-use crate::id::{EntityUid, Uid};
+use crate::eval::{Reading, Resolved, resolve, time_is_taken};
+use crate::ext::Datetime;
+use crate::id::{EntityUid, Sym, Uid};
 use crate::names::Names;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::Overlay;
-use crate::request::{ContextSource, EntitySource, Request, RequestError, RequestPart};
+use crate::request::{ContextSource, EntitySource, Now, Request, RequestError, RequestPart};
 use crate::schema::check;
 use crate::value::arena::Intern;
 use crate::value::stored::ByText;
-use crate::value::{Record, StoredRecord};
+use crate::value::{Record, Stored, StoredRecord};
 
 use super::Authorizer;
 
@@ -46,6 +47,8 @@ struct Current {
     mark: NamesMark,
     uids: [Uid; 3],
     context: StoredRecord,
+    /// Where in the context the time is, if the authorizer puts it there.
+    time: Option<Sym>,
     locals: Locals,
 }
 
@@ -63,8 +66,10 @@ impl PreparedRequest {
         }
         let settings = &authorizer.inner.settings;
         // Everything is copied: what the policies of a later epoch can observe is not known yet.
+        // It is validated below, when the time is in the context.
         let reading = Reading {
             keep_inputs: true,
+            validate: false,
             ..settings.reading.clone()
         };
         let arena = Bump::new();
@@ -95,10 +100,12 @@ impl PreparedRequest {
                 mark: NamesMark::default(),
                 uids: [resolved.principal; 3],
                 context: StoredRecord::default(),
+                time: None,
                 locals: Locals::default(),
             },
         };
         prepared.look_up(epoch, authorizer.inner.published.line(), &settings.reading)?;
+        prepared.set_time(authorizer.now(authorizer.started())?);
         Ok(prepared)
     }
 
@@ -169,7 +176,20 @@ impl PreparedRequest {
             from: &self.names,
             to: &mut interner,
         };
-        let context = StoredRecord::copy_of(Record::Stored(&self.context), &mut by_text)?;
+        let mut context = StoredRecord::copy_of(Record::Stored(&self.context), &mut by_text)?;
+        let mut time = None;
+        if let Some(name) = &reading.context_time {
+            let key = interner.sym(name)?;
+            if context.get(key).is_some() {
+                return Err(time_is_taken(name));
+            }
+            let fields = (0..context.keys().len()).filter_map(|at| context.entry(at));
+            let mut fields: Vec<(Sym, Stored)> =
+                fields.map(|(key, value)| (key, value.clone())).collect();
+            fields.push((key, Stored::Datetime(Datetime::from_millis(0))));
+            context = StoredRecord::new(fields);
+            time = Some(key);
+        }
         if let Some(schema) = epoch.schema.as_deref().filter(|_| reading.validate) {
             check::check_request(
                 schema,
@@ -190,9 +210,19 @@ impl PreparedRequest {
             mark: epoch.snapshot.names_mark(),
             uids,
             context,
+            time,
             locals,
         };
         Ok(())
+    }
+
+    /// Sets the time, if it is in the context.
+    #[inline]
+    pub(super) fn set_time(&mut self, now: Option<Now<'_>>) {
+        if let (Some(key), Some(now)) = (self.current.time, now) {
+            let time = Stored::Datetime(now.time);
+            self.current.context.replace(key, time);
+        }
     }
 
     /// The request in the numbers of `epoch`, for which it has been refreshed.

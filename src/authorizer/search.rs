@@ -34,6 +34,9 @@ impl Pinned {
     /// [`SearchError`] when the fixed parts of the request cannot be understood, when a schema does not know the type (or,
     /// where requests are validated, does not allow such requests), and when the cursor is not of this search and epoch.
     pub fn search(&self, search: &Search<'_>) -> Result<Found<'_>, SearchError> {
+        if let Some(outcome) = self.authorizer.stale_for_search(&self.epoch) {
+            return Err(SearchError::Stale(outcome));
+        }
         let fingerprint = search.fingerprint();
         let first = match search.after {
             None => Uid::FIRST,
@@ -217,6 +220,10 @@ impl Found<'_> {
             let request = search.request(("Action", "").into());
             PreparedRequest::new(&self.pinned.authorizer, epoch, &request)?;
         }
+        let now = self
+            .pinned
+            .authorizer
+            .now(self.pinned.authorizer.started())?;
         let actions = actions(epoch);
         let first = actions.partition_point(|action| Some(*action) < self.next);
         let (mut valid, mut refused) = (false, None);
@@ -233,7 +240,8 @@ impl Found<'_> {
                 locals,
                 findings,
             } = &mut *scratch;
-            let request = search.request(epoch.snapshot.names.uid_text(*action).into());
+            let mut request = search.request(epoch.snapshot.names.uid_text(*action).into());
+            request.now = now;
             match eval::prepare(epoch, &request, &settings.reading, arena.bump(), locals) {
                 Ok((machine, ..)) => {
                     valid = true;

@@ -87,12 +87,14 @@ impl Authorizer {
     pub fn update_policies(&self, update: PolicyUpdate) -> Result<PolicyChanges, CompileError> {
         let inner = &self.inner;
         let mut warnings = Vec::new();
+        let at = self.loading(update.as_of);
         let version = inner.published.replace(|current| {
             let options = self.options();
             let (policies, remarks) = update.apply(&current.policies, &options)?;
             warnings = remarks;
             let mut parts = self.parts(current);
             parts.policies = policies;
+            parts.stamps = parts.stamps.map(|stamps| stamps.with_policies(at));
             let next = Epoch::new(parts, current.version.epoch() + 1);
             next.map_err(|full| CompileError::from(Problem::new(full)))
         })?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cedar_policy::{self as cedar};
 
@@ -32,6 +33,7 @@ pub struct Policies {
     pub(crate) sources: Sources,
     /// What could not be read.
     pub(crate) problems: Vec<Problem>,
+    pub(crate) as_of: Option<SystemTime>,
 }
 
 impl Policies {
@@ -132,6 +134,14 @@ impl Policies {
                 resource: resource.map(EntityUidRef::to_owned),
             },
         });
+        self
+    }
+
+    /// When the policies were known to be right, if that is earlier than when they are loaded: the date of a copy, say.
+    /// Only [`Freshness`](crate::Freshness) asks; the default is when loading begins.
+    #[must_use]
+    pub fn as_of(mut self, time: SystemTime) -> Self {
+        self.as_of = Some(time);
         self
     }
 

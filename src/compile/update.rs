@@ -1,6 +1,7 @@
 //! What callers change of the policies in force.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::id::{EntityUidRef, PolicyId};
 use crate::program::{ProgramSet, Slots};
@@ -25,6 +26,7 @@ use super::load::{self, Link, Options};
 #[derive(Clone, Debug, Default)]
 pub struct PolicyUpdate {
     pub(crate) steps: Vec<Step>,
+    pub(crate) as_of: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +116,13 @@ impl PolicyUpdate {
     #[must_use]
     pub fn unlink(self, id: impl Into<PolicyId>) -> Self {
         self.with(Step::Unlink(id.into()))
+    }
+
+    /// When what comes out of the update was known to be right; as [`Policies::as_of`](crate::Policies::as_of).
+    #[must_use]
+    pub fn as_of(mut self, time: SystemTime) -> Self {
+        self.as_of = Some(time);
+        self
     }
 
     fn with(mut self, step: Step) -> Self {

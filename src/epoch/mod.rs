@@ -8,6 +8,7 @@ mod index;
 mod link;
 mod publish;
 mod sides;
+mod stamps;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::value::arena::TableFull;
 pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;
+pub(crate) use stamps::{Stamps, Updated};
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 
 /// Policies, schema and entities that are in force together. Immutable.
@@ -41,6 +43,8 @@ pub(crate) struct Epoch {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) version: Version,
+    /// `None` where ages are not kept.
+    pub(crate) stamps: Option<Stamps>,
     indexing: Indexing,
 }
 
@@ -174,6 +178,7 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) entity_revision: u64,
+    pub(crate) stamps: Option<Stamps>,
     pub(crate) indexing: Indexing,
 }
 
@@ -217,6 +222,7 @@ impl Epoch {
             segments,
             snapshot,
             schema: parts.schema,
+            stamps: parts.stamps,
             indexing: parts.indexing,
         })
     }
@@ -229,11 +235,17 @@ impl Epoch {
 
     /// The next epoch, with changed entities that are numbered as these are: the policies stay linked. What is above
     /// actions is part of the index; with `relink` it is made anew.
-    fn with_entities(&self, snapshot: Snapshot, relink: bool) -> Result<Self, TableFull> {
+    fn with_entities(
+        &self,
+        snapshot: Snapshot,
+        relink: bool,
+        stamps: Option<Stamps>,
+    ) -> Result<Self, TableFull> {
         let (epoch, entity_revision) = (self.version.epoch + 1, self.version.entity_revision + 1);
         if relink {
             let parts = Parts {
                 entity_revision,
+                stamps,
                 ..self.relinked(snapshot)
             };
             return Self::new(parts, epoch);
@@ -248,6 +260,7 @@ impl Epoch {
             segments: self.segments.clone(),
             snapshot,
             schema: self.schema.clone(),
+            stamps,
             indexing: self.indexing,
         })
     }
@@ -260,6 +273,7 @@ impl Epoch {
             snapshot,
             schema: self.schema.clone(),
             entity_revision: self.version.entity_revision,
+            stamps: self.stamps.clone(),
             indexing: self.indexing,
         }
     }
@@ -345,6 +359,7 @@ impl Published {
     pub(crate) fn update_entities<E: From<TableFull>>(
         &self,
         limits: &Limits,
+        updated: Option<Updated>,
         change: impl FnOnce(&Epoch, Draft<'_>) -> Result<Drafted, E>,
     ) -> Result<(Version, Vec<(EntityUid, EntityChange)>), E> {
         let mut turn = self.cell.turn();
@@ -358,13 +373,18 @@ impl Published {
         let next = change(&current, draft).and_then(|drafted| {
             let changes = drafted.named_changes();
             let unchanged = |(_, change): &(_, EntityChange)| *change == EntityChange::Unchanged;
+            let stamps = current.stamps.as_ref().zip(updated);
             if changes.iter().all(unchanged) {
+                if let Some((stamps, updated)) = stamps {
+                    stamps.note(updated, &changes);
+                }
                 return Ok((None, changes));
             }
             let relink = changes
                 .iter()
                 .any(|(uid, _)| is_action_type(uid.type_name()));
-            let next = current.with_entities(drafted.snapshot, relink)?;
+            let stamps = stamps.map(|(stamps, updated)| stamps.after(updated, &changes));
+            let next = current.with_entities(drafted.snapshot, relink, stamps)?;
             Ok((Some(next), changes))
         });
         let result = match next {
@@ -380,6 +400,12 @@ impl Published {
         children.roll_back();
         *turn.state() = Some(children);
         result
+    }
+
+    /// Calls `note` with the times of the data in force, while no writer can replace it.
+    pub(crate) fn with_stamps<R>(&self, note: impl FnOnce(Option<&Stamps>) -> R) -> R {
+        let turn = self.cell.turn();
+        note(turn.current().stamps.as_ref())
     }
 }
 

@@ -189,6 +189,11 @@ impl<'a> Machine<'a> {
         Some((facts.attrs, facts.tags))
     }
 
+    /// The text of the request's names.
+    pub(crate) fn names(&self) -> RequestNames<'a> {
+        self.names
+    }
+
     /// An entity's ancestors with the overlay in force, sorted.
     pub(crate) fn ancestors(&self, uid: Uid) -> &'a [Uid] {
         self.look_up_ancestors(uid).merged(self.arena)

@@ -65,6 +65,20 @@ pub(crate) fn inputs<'a>(
     inputs.into_bump_slice()
 }
 
+/// Whether a decision rests on a stored entity that `is` says so of: one that it read, or one above that, as the way up
+/// goes by its parents. `candidates` is working memory.
+pub(crate) fn rests_on<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    candidates: &mut std::vec::Vec<u32>,
+    is: impl Fn(Uid) -> bool,
+) -> bool {
+    let is = |uid: Uid| machine.overlay.get(uid).is_none() && is(uid);
+    inputs(epoch, machine, candidates)
+        .iter()
+        .any(|read| is(read.uid) || machine.ancestors(read.uid).iter().any(|above| is(*above)))
+}
+
 impl<'a> Machine<'a> {
     /// What was read of one entity: `reads` are sorted and all of it.
     fn inputs_of(&self, reads: &[Read]) -> Option<EntityInputs<'a>> {

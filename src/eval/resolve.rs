@@ -1,5 +1,7 @@
 //! From a request in the caller's words to one in the epoch's numbers.
 
+use std::sync::Arc;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
@@ -12,16 +14,20 @@ use crate::program::ContextUse;
 use crate::request::context::{Fields, WriteError};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
-use crate::request::{ContextSource, Entity, EntitySource, Request, RequestError, RequestPart};
+use crate::request::{
+    ContextSource, Entity, EntitySource, Now, Request, RequestError, RequestPart,
+};
 use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
-use crate::value::{Bounds, Record};
+use crate::value::{Bounds, Record, Value};
 
 use super::machine::Resolved;
 
 /// How requests are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
+    /// By what name the time is in every context, if it is.
+    pub(crate) context_time: Option<Arc<str>>,
     pub(crate) limits: Limits,
     /// Whether requests are validated against the schema.
     pub(crate) validate: bool,
@@ -33,6 +39,7 @@ impl Reading {
     /// For a request that has been accepted once, under limits that may be wider than the default ones.
     pub(crate) fn again() -> Self {
         Self {
+            context_time: None,
             limits: Limits::default()
                 .with_context_bytes(usize::MAX)
                 .with_context_depth(usize::MAX)
@@ -76,6 +83,10 @@ pub(crate) fn resolve<'a>(
             resolver.typed(context, resolver.fields(), bounds, RequestPart::Context)?
         }
         ContextSource::Json(text) => resolver.context_json(text, request.action(), schema)?,
+    };
+    let context = match request.now {
+        None => context,
+        Some(now) => resolver.with_time(context, now)?,
     };
     let overlay = match request.entities {
         EntitySource::None => Overlay::default(),
@@ -151,7 +162,9 @@ impl<'a> Resolver<'a, '_> {
 
     /// Which fields of a typed context are copied.
     fn fields(&self) -> Fields {
+        // A field that has the name of the time is refused also where no policy can observe it.
         let all = self.reading.keep_inputs
+            || self.reading.context_time.is_some()
             || (self.reading.validate && self.epoch.schema.is_some())
             || self.epoch.policies.context() == ContextUse::Whole;
         if all { Fields::All } else { Fields::Known }
@@ -193,12 +206,26 @@ impl<'a> Resolver<'a, '_> {
         let expected = schema
             .and_then(|schema| schema.action(action))
             .map(|action| &action.context);
-        let context = json::read_context(self.arena, json, expected, &mut self.names)
+        let later = self.reading.context_time.as_deref();
+        let context = json::read_context(self.arena, json, expected, later, &mut self.names)
             .map_err(|error| RequestError::new(RequestPart::Context, error))?;
         Bounds::context(limits)
             .check(context)
             .map_err(|exceeded| RequestError::limit_of(RequestPart::Context, exceeded))?;
         Ok(context)
+    }
+
+    /// The context and the time.
+    fn with_time(
+        &mut self,
+        context: Record<'a>,
+        Now { name, time }: Now<'_>,
+    ) -> Result<Record<'a>, RequestError> {
+        let key = self.names.sym(name)?;
+        let mut fields = Vec::with_capacity_in(context.len() + 1, self.arena);
+        fields.extend(context.iter());
+        fields.push((key, Value::Datetime(time)));
+        crate::value::arena::record(self.arena, fields).map_err(|_| time_is_taken(name))
     }
 
     fn entities(&mut self, entities: &[Entity<'_>]) -> Result<Overlay<'a>, RequestError> {
@@ -285,6 +312,19 @@ impl<'a> Resolver<'a, '_> {
                 .within(names.uid_text(uid).into())
         })
     }
+}
+
+/// The request has the field that the authorizer puts the time in. It is refused and not written over: whoever gave it
+/// believes that it counts.
+#[cold]
+pub(crate) fn time_is_taken(name: &str) -> RequestError {
+    RequestError::new(
+        RequestPart::Context,
+        format_args!(
+            "`{}` is given, and the authorizer sets it to the time; leave it out",
+            name.escape_debug()
+        ),
+    )
 }
 
 fn validate(

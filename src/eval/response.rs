@@ -7,7 +7,7 @@ use crate::decision::{Decision, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
 use crate::evidence::{RecordedError, RecordedPolicy};
 use crate::id::PolicyId;
-use crate::request::RequestError;
+use crate::request::{Now, RequestError};
 use crate::value::ErrorKind;
 
 use super::scratch::Lease;
@@ -38,6 +38,8 @@ pub struct Response<'a> {
     pub(crate) pin: Pin<'a>,
     pub(crate) lease: Lease<'a>,
     pub(crate) request_error: Option<RequestError>,
+    /// What the context was told of the time.
+    pub(crate) now: Option<Now<'a>>,
 }
 
 impl Response<'_> {

@@ -16,6 +16,7 @@
 //! Anything else is an implementation of [`DecisionSink`]. What becomes of a decision whose record cannot be kept is the
 //! sink's [`Delivery`] class.
 
+mod ages;
 mod copied;
 mod fan_out;
 mod filter;
@@ -35,6 +36,8 @@ mod tracing;
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) use ages::Ages;
+pub use ages::AgesView;
 pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
@@ -44,8 +47,8 @@ pub use metrics::MetricsSink;
 pub use queue::QueueSink;
 pub use record::{ContextView, DecisionId, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{
-    JsonLinesSink, MemorySink, NoSink, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
-    OwnedTraceIds,
+    JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedInputs, OwnedPolicy, OwnedPolicyError,
+    OwnedRecord, OwnedTraceIds,
 };
 #[cfg(feature = "tracing")]
 pub use tracing::TracingSink;

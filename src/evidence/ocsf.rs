@@ -436,9 +436,11 @@ impl<'e> Event<'e> {
 fn status(outcome: Outcome) -> (u32, &'static str) {
     match outcome {
         Outcome::Allowed | Outcome::Forbidden | Outcome::NoPermit => (1, "Success"),
-        Outcome::EvaluationErrors | Outcome::InvalidRequest | Outcome::EvidenceNotKept => {
-            (2, "Failure")
-        }
+        Outcome::EvaluationErrors
+        | Outcome::InvalidRequest
+        | Outcome::EvidenceNotKept
+        | Outcome::StalePolicies
+        | Outcome::StaleEntities => (2, "Failure"),
     }
 }
 
@@ -447,9 +449,11 @@ fn disposition(outcome: Outcome) -> (u32, &'static str) {
         Outcome::Allowed => (1, "Allowed"),
         Outcome::Forbidden => (2, "Blocked"),
         Outcome::NoPermit => (26, "Unauthorized"),
-        Outcome::EvaluationErrors | Outcome::InvalidRequest | Outcome::EvidenceNotKept => {
-            (27, "Error")
-        }
+        Outcome::EvaluationErrors
+        | Outcome::InvalidRequest
+        | Outcome::EvidenceNotKept
+        | Outcome::StalePolicies
+        | Outcome::StaleEntities => (27, "Error"),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::value::arena::NameText;
 use crate::value::{ErrorKind, Raise, Record, Value, View};
 
 use super::Wants;
+use super::ages::{Ages, AgesView};
 use super::copied::{Copied, First};
 use super::inputs::InputsView;
 use super::json::{Marked, Part};
@@ -40,6 +41,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) context: Option<ContextView<'a>>,
     pub(crate) inputs: Option<InputsView<'a>>,
+    pub(crate) ages: Option<Ages<'a>>,
     pub(crate) outcome: Outcome,
     pub(crate) determining: &'a [u32],
     pub(crate) errors: Errors<'a>,
@@ -114,6 +116,12 @@ impl<'a> DecisionRecord<'a> {
     /// The policies, schema and entities that were decided on.
     pub fn version(&self) -> Version {
         self.epoch.version
+    }
+
+    /// How old policies and entities were; `None` when the authorizer keeps no ages.
+    pub fn ages(&self) -> Option<AgesView<'a>> {
+        let stamps = self.epoch.stamps.as_ref()?;
+        Some(AgesView::new(self.ages?, &stamps.bounds))
     }
 
     /// Who asked.
@@ -219,6 +227,9 @@ impl Serialize for DecisionRecord<'_> {
         map.serialize_entry("engine", self.engine())?;
         map.serialize_entry("language", self.language())?;
         map.serialize_entry("version", &self.version())?;
+        if let Some(ages) = self.ages() {
+            map.serialize_entry("ages", &ages)?;
+        }
         if let Some(id) = self.request_id() {
             map.serialize_entry("request_id", id)?;
         }

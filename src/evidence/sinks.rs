@@ -48,6 +48,8 @@ pub struct OwnedRecord {
     pub language: String,
     pub version: Version,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ages: Option<OwnedAges>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<OwnedTraceIds>,
@@ -64,6 +66,21 @@ pub struct OwnedRecord {
     pub errors: Vec<OwnedPolicyError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_error: Option<String>,
+}
+
+/// How old policies and entities were, in an [`OwnedRecord`]: in milliseconds, `None` where the clock showed a time before
+/// they were loaded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "documented at AgesView's methods of the same names"
+)]
+#[non_exhaustive]
+pub struct OwnedAges {
+    pub policies_ms: Option<u64>,
+    pub entities_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub types_ms: std::collections::BTreeMap<String, Option<u64>>,
 }
 
 /// What was read of entities, in an [`OwnedRecord`]. Members: `docs/evidence.md`.

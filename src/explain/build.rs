@@ -67,9 +67,15 @@ impl Pinned {
     pub fn explain_with(&self, request: &Request<'_>, options: &ExplainOptions) -> Explanation {
         let (authorizer, epoch) = self.parts();
         let (reading, mode) = authorizer.reading();
-        explain(epoch, request, reading, options, |epoch, machine| {
-            eval::evaluate(epoch, machine, mode, &mut Findings::default())
-        })
+        match authorizer.timed(request) {
+            Ok(request) => explain(epoch, &request, reading, options, |epoch, machine| {
+                let mut findings = Findings::default();
+                let outcome = eval::evaluate(epoch, machine, mode, &mut findings);
+                let stale = authorizer.stale_now(epoch, machine, &mut findings);
+                stale.unwrap_or(outcome)
+            }),
+            Err(error) => refused(epoch, request, &error),
+        }
     }
 }
 
@@ -85,6 +91,7 @@ impl Response<'_> {
     /// The same, and how much of it.
     pub fn explain_with(&self, request: &Request<'_>, options: &ExplainOptions) -> Explanation {
         let epoch = self.pin.epoch();
+        let request = &request.at(self.now);
         match self.request_error() {
             Some(error) => refused(epoch, request, error),
             None => explain(epoch, request, &Reading::again(), options, |_, _| {

@@ -30,16 +30,18 @@ pub(crate) fn read_value<'a>(
     Reader { arena, names }.directed(json, expected)
 }
 
-/// Reads a request's context. `expected` is the type that the schema declares for the action.
+/// Reads a request's context. `expected` is the type that the schema declares for the action; the field `later` need not
+/// be there, because it is added afterwards.
 pub(crate) fn read_context<'a>(
     arena: &'a Bump,
     json: &'a Json<'a>,
     expected: Option<&RecordType>,
+    later: Option<&str>,
     names: &mut impl Intern,
 ) -> Outcome<'a, Record<'a>> {
     let mut reader = Reader { arena, names };
     let value = match expected {
-        Some(ty) => reader.directed_record(json, ty),
+        Some(ty) => reader.directed_record(json, ty, later),
         None => reader.directed(json, None),
     };
     value
@@ -149,12 +151,17 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
                 }),
                 _ => Err(ReadErrorKind::ExpectedSet.here()),
             },
-            Some(Type::Record(ty)) => self.directed_record(json, ty),
+            Some(Type::Record(ty)) => self.directed_record(json, ty, None),
             Some(Type::Bool | Type::Long | Type::String) | None => self.plain(json),
         }
     }
 
-    fn directed_record(&mut self, json: &'a Json<'a>, ty: &RecordType) -> Outcome<'a> {
+    fn directed_record(
+        &mut self,
+        json: &'a Json<'a>,
+        ty: &RecordType,
+        later: Option<&str>,
+    ) -> Outcome<'a> {
         if is_unknown_escape(json) {
             return Err(ReadErrorKind::Unknown.here());
         }
@@ -174,7 +181,8 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
         // No key occurs twice, so equal numbers mean that all are there.
         let mut all = ty.attributes().iter().filter(|a| a.required);
         if required != all.clone().count()
-            && let Some(missing) = all.find(|a| member(members, &a.name).is_none())
+            && let Some(missing) =
+                all.find(|a| member(members, &a.name).is_none() && later != Some(&*a.name))
         {
             let name = self.arena.alloc_str(&missing.name);
             return Err(ReadErrorKind::MissingAttribute(name).here());

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::authorizer::Authorizer;
 use crate::compile::Policies;
-use crate::decision::Outcome;
+use crate::decision::{Effect, Outcome};
 use crate::epoch::VersionDigest;
 use crate::eval::Response;
 use crate::evidence::OwnedRecord;
@@ -244,11 +244,16 @@ impl Answer {
 
     pub(super) fn recorded(record: &OwnedRecord) -> Self {
         Self {
-            // Strict modes and sinks deny what the policies allow.
-            allowed: matches!(
-                record.outcome,
-                Outcome::Allowed | Outcome::EvaluationErrors | Outcome::EvidenceNotKept
-            ),
+            // Strict modes and sinks deny what the policies allow; where data was too old, what they said is to be told
+            // from who determines it.
+            allowed: match record.outcome {
+                Outcome::Allowed | Outcome::EvaluationErrors | Outcome::EvidenceNotKept => true,
+                Outcome::StalePolicies | Outcome::StaleEntities => {
+                    let mut determining = record.determining.iter();
+                    determining.any(|policy| policy.effect == Effect::Permit)
+                }
+                _ => false,
+            },
             determining: record
                 .determining
                 .iter()

@@ -80,6 +80,7 @@ impl Response<'_> {
         let arena = Bump::new();
         let mut locals = Locals::default();
         let reading = Reading::again();
+        let request = &request.at(self.now);
         let prepared = eval::prepare(epoch, request, &reading, &arena, &mut locals);
         let Ok((machine, resolved, names)) = prepared else {
             return Vec::new();

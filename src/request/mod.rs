@@ -11,6 +11,7 @@ pub mod values;
 
 use serde::Serialize;
 
+use crate::ext::Datetime;
 use crate::id::EntityUidRef;
 
 use context::WriteRecord;
@@ -38,6 +39,15 @@ pub struct Request<'a> {
     pub(crate) entities: EntitySource<'a>,
     request_id: Option<&'a str>,
     trace: Option<TraceIds<'a>>,
+    /// What the authorizer adds to the context.
+    pub(crate) now: Option<Now<'a>>,
+}
+
+/// The time, and the name by which policies know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) time: Datetime,
 }
 
 /// Where a request's context comes from.
@@ -120,6 +130,7 @@ impl<'a> Request<'a> {
             entities: EntitySource::None,
             request_id: None,
             trace: None,
+            now: None,
         }
     }
 
@@ -199,6 +210,14 @@ impl<'a> Request<'a> {
     /// What they want to do it to.
     pub fn resource(&self) -> EntityUidRef<'a> {
         self.resource
+    }
+
+    /// The request with the time in its context.
+    pub(crate) fn at<'b>(self, now: Option<Now<'b>>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { now, ..self }
     }
 
     pub(crate) fn id(&self) -> Option<&'a str> {

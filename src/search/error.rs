@@ -1,5 +1,6 @@
 //! Why a search cannot be answered.
 
+use crate::decision::Outcome;
 use crate::request::RequestError;
 
 /// A search that cannot be answered. Nothing is found rather than too much.
@@ -32,6 +33,10 @@ pub enum SearchError {
     /// The cursor is of another search or of another authorizer.
     #[error("the cursor is of another search or of another authorizer")]
     ForeignCursor,
+    /// Policies or entities are too old, in which case every decision would have this outcome. A search may look at any
+    /// entity, so that every type that has a bound has to be fresh.
+    #[error("nothing is searched: {0}")]
+    Stale(Outcome),
     /// The text is no cursor.
     #[error("the text is not a cursor")]
     MalformedCursor,

@@ -200,6 +200,15 @@ impl StoredRecord {
         }
     }
 
+    /// Puts another value in the place of one that there is.
+    pub(crate) fn replace(&mut self, key: Sym, value: Stored) {
+        if let Ok(at) = self.keys.binary_search(&key)
+            && let Some(old) = self.values.get_mut(at)
+        {
+            *old = value;
+        }
+    }
+
     pub(crate) fn keys(&self) -> &[Sym] {
         &self.keys
     }

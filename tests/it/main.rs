@@ -17,6 +17,7 @@ mod entities;
 mod entity_updates;
 mod evidence;
 mod explain;
+mod freshness;
 mod garbage;
 mod generate;
 mod language;

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bumpalo::Bump;
 use cedar_policy as cedar;
@@ -64,6 +65,7 @@ pub struct Entities {
     inputs: Vec<EntityInput>,
     problems: Vec<EntityProblem>,
     progress: Progress,
+    pub(crate) as_of: Option<SystemTime>,
 }
 
 /// A typed entity, written down.
@@ -168,6 +170,14 @@ impl Entities {
     #[must_use]
     pub fn on_progress(mut self, report: impl Fn(EntityProgress) + Send + Sync + 'static) -> Self {
         self.progress = Progress(Some(Arc::new(report)));
+        self
+    }
+
+    /// When the entities were known to be right, if that is earlier than when they are loaded: the date of a copy, say.
+    /// Only [`Freshness`](crate::Freshness) asks; the default is when loading begins.
+    #[must_use]
+    pub fn as_of(mut self, time: SystemTime) -> Self {
+        self.as_of = Some(time);
         self
     }
 

@@ -1,5 +1,7 @@
 //! Changes of entities: what callers say, and applying it.
 
+use std::time::SystemTime;
+
 use bumpalo::Bump;
 use serde::Serialize;
 use serde::ser::SerializeMap;
@@ -42,6 +44,8 @@ pub struct EntityUpdate {
     names: Names,
     changes: Vec<Change>,
     problems: Vec<EntityProblem>,
+    pub(crate) as_of: Option<SystemTime>,
+    pub(crate) out_of_band: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +101,8 @@ impl EntityUpdate {
             names: Names::new(),
             changes: Vec::new(),
             problems: Vec::new(),
+            as_of: None,
+            out_of_band: false,
         }
     }
 
@@ -191,6 +197,22 @@ impl EntityUpdate {
         self.with(uid.into(), |names, uid| {
             Ok(Change::RemoveParent(uid, checked_uid(names, parent)?))
         })
+    }
+
+    /// When what is said here was known to be right, if that is earlier than when it is applied. Only
+    /// [`Freshness`](crate::Freshness) asks.
+    #[must_use]
+    pub fn as_of(mut self, time: SystemTime) -> Self {
+        self.as_of = Some(time);
+        self
+    }
+
+    /// The update does not come from what feeds the store: an administrator's correction, a signal. For
+    /// [`Freshness`](crate::Freshness) it is no sign that the feed is alive, and makes nothing younger.
+    #[must_use]
+    pub fn out_of_band(mut self) -> Self {
+        self.out_of_band = true;
+        self
     }
 
     fn set<T: Serialize>(self, uid: EntityUidRef<'_>, part: Part, name: &str, value: &T) -> Self {

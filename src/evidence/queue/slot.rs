@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::decision::Outcome;
 use crate::epoch::{Epoch, Errors, Failed};
+use crate::freshness::Age;
 use crate::request::{Request, RequestError};
 use crate::value::Raise;
 
 use super::super::DecisionRecord;
+use super::super::ages::Ages;
 use super::super::copied::{Copied, Span};
 use super::super::inputs::InputsView;
 use super::super::record::ContextView;
@@ -27,6 +29,9 @@ pub(super) struct Slot {
     has_context: bool,
     inputs: Copied,
     has_inputs: bool,
+    /// Of policies and of entities; those of types follow.
+    ages: Option<(Age, Age)>,
+    type_ages: Vec<Age>,
     determining: Vec<u32>,
     errors: Vec<(u32, Raise)>,
     /// Errors that many policies have in common.
@@ -69,6 +74,8 @@ impl Slot {
             has_context: false,
             inputs: Copied::default(),
             has_inputs: false,
+            ages: None,
+            type_ages: Vec::new(),
             determining: Vec::with_capacity(8),
             errors: Vec::with_capacity(4),
             shared_errors: Vec::with_capacity(2),
@@ -92,6 +99,7 @@ impl Slot {
             request,
             context,
             inputs,
+            ages,
             outcome,
             determining,
             errors,
@@ -132,6 +140,10 @@ impl Slot {
         if let Some(inputs) = inputs {
             inputs.copy_to(&mut self.inputs);
         }
+        self.ages = ages.map(|ages| (ages.policies, ages.entities));
+        self.type_ages.clear();
+        self.type_ages
+            .extend_from_slice(ages.map_or(&[], |ages| ages.types));
         self.determining.clear();
         self.determining.extend_from_slice(determining);
         self.errors.clear();
@@ -190,6 +202,11 @@ impl Slot {
             request,
             context: self.has_context.then_some(context),
             inputs: self.has_inputs.then_some(inputs),
+            ages: self.ages.map(|(policies, entities)| Ages {
+                policies,
+                entities,
+                types: &self.type_ages,
+            }),
             outcome: head.outcome,
             determining: &self.determining,
             errors: Errors::new(epoch, &self.errors, &self.shared_errors),

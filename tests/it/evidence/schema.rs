@@ -180,14 +180,34 @@ fn what_is_written_is_what_is_documented() {
         .unwrap();
     ask(&authorizer);
     drop(authorizer);
+    // And where ages are kept, of data that is too old.
+    let day = std::time::Duration::from_secs(86_400);
+    let authorizer = Authorizer::builder()
+        .policies(
+            duramen::Policies::new()
+                .text(POLICIES)
+                .as_of(std::time::UNIX_EPOCH),
+        )
+        .freshness(
+            duramen::Freshness::new()
+                .max_policy_age(day)
+                .max_age_of_type("User", day),
+        )
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    ask(&authorizer);
+    drop(authorizer);
     let bytes = Arc::into_inner(sink).unwrap().into_inner();
     let lines: Vec<Json> = bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(valid)
         .collect();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 8);
     assert!(lines[0]["version"]["schema"].is_string());
+    assert_eq!(lines[4]["outcome"], "stale_policies");
+    assert!(lines[4]["ages"]["types_ms"]["User"].is_u64());
 }
 
 /// Every member is in the text, too.

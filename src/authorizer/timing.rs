@@ -1,0 +1,208 @@
+//! What the clock has to do with decisions: the time in contexts, and the age of what is decided on.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bumpalo::Bump;
+
+use crate::decision::Outcome;
+use crate::epoch::{Epoch, Stamps};
+use crate::eval::{self, Findings, Machine};
+use crate::evidence::{Ages, Wants};
+use crate::ext::Datetime;
+use crate::freshness::{DataSource, FreshnessError, Moment};
+use crate::request::{Now, Request, RequestError, RequestPart};
+use crate::value::arena::NameText;
+
+use super::Authorizer;
+
+/// When a decision began.
+#[derive(Clone, Copy)]
+pub(super) struct Started {
+    pub(super) time: SystemTime,
+    pub(super) instant: Instant,
+}
+
+impl Authorizer {
+    /// Says that what is in force was still right at a time, although nothing has been loaded since: for data that is
+    /// polled for changes, or that comes as a stream with heartbeats.
+    ///
+    /// Confirming [`DataSource::Entities`] confirms those of every type; confirming a type confirms no other. A time before
+    /// the last confirmation changes nothing. Waits for writers, and is no change: version and prepared requests stay.
+    ///
+    /// # Errors
+    /// [`FreshnessError`] when the authorizer keeps no such age, and when the time is later than its clock.
+    pub fn confirm_fresh(
+        &self,
+        what: DataSource<'_>,
+        as_of: SystemTime,
+    ) -> Result<(), FreshnessError> {
+        self.inner.published.with_stamps(|stamps| {
+            let stamps = stamps.ok_or(FreshnessError::NotKept)?;
+            let now = Moment::of((self.inner.settings.clock)());
+            match Moment::of(as_of) {
+                Some(at) if Some(at) <= now => stamps.confirm(what, at),
+                _ => Err(FreshnessError::InFuture),
+            }
+        })
+    }
+
+    /// How old what is in force is, for whoever watches over it: in whole milliseconds, `None` when the clock shows a time
+    /// before it was loaded.
+    ///
+    /// # Errors
+    /// [`FreshnessError`] when the authorizer keeps no such age.
+    pub fn age(&self, what: DataSource<'_>) -> Result<Option<Duration>, FreshnessError> {
+        let pin = self.inner.published.pin();
+        let stamps = pin.stamps.as_ref().ok_or(FreshnessError::NotKept)?;
+        let now = Moment::of((self.inner.settings.clock)());
+        Ok(stamps.age(what, now)?.duration())
+    }
+
+    /// When a decision begins, if anybody wants to know. The clocks are not asked otherwise.
+    #[inline]
+    pub(super) fn started(&self) -> Option<Started> {
+        let settings = &self.inner.settings;
+        settings.asks_clock.then(|| Started {
+            time: (settings.clock)(),
+            instant: Instant::now(),
+        })
+    }
+
+    /// When the decision began, if its record is wanted.
+    #[inline]
+    pub(super) fn recorded(&self, started: Option<Started>) -> Option<Started> {
+        started.filter(|_| self.inner.settings.wants > Wants::Nothing)
+    }
+
+    /// What the context is told of the time.
+    #[inline]
+    pub(super) fn now(&self, started: Option<Started>) -> Result<Option<Now<'_>>, RequestError> {
+        match (&self.inner.settings.reading.context_time, started) {
+            (Some(name), Some(started)) => match Datetime::try_from(started.time) {
+                Ok(time) => Ok(Some(Now { name, time })),
+                Err(error) => Err(clock_error(&error)),
+            },
+            (Some(_), None) => Err(clock_error(&"it was not asked")),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The request with the time in its context, if it belongs there; for what is no decision.
+    pub(crate) fn timed<'r>(&'r self, request: &Request<'r>) -> Result<Request<'r>, RequestError> {
+        Ok(request.at(self.now(self.started())?))
+    }
+
+    /// [`Self::stale`] as things are now, for what is no decision.
+    pub(crate) fn stale_now<'a>(
+        &self,
+        epoch: &'a Epoch,
+        machine: &Machine<'a>,
+        findings: &mut Findings,
+    ) -> Option<Outcome> {
+        let arena = Bump::new();
+        let ages = self.ages(epoch, None, &arena);
+        self.stale(epoch, machine, ages, findings)
+    }
+
+    /// The time at which data that is loaded now was right.
+    pub(super) fn loading(&self, as_of: Option<SystemTime>) -> Moment {
+        let settings = &self.inner.settings;
+        if !settings.keeps_ages {
+            return Moment::UNKNOWN;
+        }
+        loaded_at((settings.clock)(), as_of)
+    }
+
+    /// How old the epoch's data is, where that is kept.
+    #[inline]
+    pub(super) fn ages<'a>(
+        &self,
+        epoch: &'a Epoch,
+        started: Option<Started>,
+        arena: &'a Bump,
+    ) -> Option<Ages<'a>> {
+        let stamps = epoch.stamps.as_ref()?;
+        Some(self.ages_of(stamps, started, arena))
+    }
+
+    #[inline(never)]
+    fn ages_of<'a>(
+        &self,
+        stamps: &'a Stamps,
+        started: Option<Started>,
+        arena: &'a Bump,
+    ) -> Ages<'a> {
+        let ages = |time| {
+            let now = Moment::of(time);
+            Ages {
+                policies: stamps.policies(now),
+                entities: stamps.entities(now),
+                types: arena.alloc_slice_fill_iter(stamps.types(now)),
+            }
+        };
+        let ask = || (self.inner.settings.clock)();
+        let first = ages(started.map_or_else(ask, |started| started.time));
+        // Confirmed between the look at the clock and that at the data, perhaps. If not, the clock went backwards.
+        if first.is_known() { first } else { ages(ask()) }
+    }
+
+    /// The outcome where the whole of policies or entities is too old.
+    #[inline]
+    pub(super) fn stale_whole(&self, epoch: &Epoch, ages: Option<Ages<'_>>) -> Option<Outcome> {
+        let (stamps, ages) = (epoch.stamps.as_ref()?, ages?);
+        if stamps.bounds.refuses_policies(ages.policies) {
+            Some(Outcome::StalePolicies)
+        } else if stamps.bounds.refuses_entities(ages.entities) {
+            Some(Outcome::StaleEntities)
+        } else {
+            None
+        }
+    }
+
+    /// The outcome where what the decision rests on is too old.
+    #[inline]
+    pub(super) fn stale<'a>(
+        &self,
+        epoch: &'a Epoch,
+        machine: &Machine<'a>,
+        ages: Option<Ages<'_>>,
+        findings: &mut Findings,
+    ) -> Option<Outcome> {
+        let (stamps, types) = (epoch.stamps.as_ref()?, ages?.types);
+        self.stale_whole(epoch, ages).or_else(|| {
+            let refused = || stamps.bounds.refused_types(types);
+            refused().next()?;
+            let names = machine.names();
+            let is_stale = |uid| {
+                let (name, _) = names.uid_text(uid);
+                refused().any(|refused| refused == name)
+            };
+            eval::rests_on(epoch, machine, &mut findings.candidates, is_stale)
+                .then_some(Outcome::StaleEntities)
+        })
+    }
+
+    /// What is too old for a search: it may look at any entity, so that every type has to be fresh.
+    pub(super) fn stale_for_search(&self, epoch: &Epoch) -> Option<Outcome> {
+        let arena = Bump::new();
+        let ages = self.ages(epoch, None, &arena);
+        self.stale_whole(epoch, ages).or_else(|| {
+            let mut refused = epoch.stamps.as_ref()?.bounds.refused_types(ages?.types);
+            refused.next().map(|_| Outcome::StaleEntities)
+        })
+    }
+}
+
+/// Data is not right for longer than it is there.
+pub(super) fn loaded_at(now: SystemTime, as_of: Option<SystemTime>) -> Moment {
+    let time = as_of.map_or(now, |as_of| as_of.min(now));
+    Moment::of(time).unwrap_or(Moment::UNKNOWN)
+}
+
+#[cold]
+fn clock_error(error: &dyn std::fmt::Display) -> RequestError {
+    RequestError::new(
+        RequestPart::Context,
+        format_args!("the authorizer's clock gives no time for it: {error}"),
+    )
+}

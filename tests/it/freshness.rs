@@ -1,0 +1,621 @@
+//! The time in contexts, and data that is too old. The clock is the test's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use duramen::evidence::{MemorySink, OwnedRecord, QueueSink};
+use duramen::replay::{PolicyArchive, Replayed};
+use duramen::values::Datetime;
+use duramen::{
+    Authorizer, Builder, DataSource, Entities, Entity, EntityUpdate, Freshness, FreshnessError,
+    Outcome, Policies, PolicyUpdate, Request, RequestPart, Scratch, Search, SearchError,
+};
+
+/// Seconds since 1970, which the test moves.
+#[derive(Clone)]
+struct Clock(Arc<AtomicI64>);
+
+const START: i64 = 1_800_000_000;
+
+impl Clock {
+    fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(START)))
+    }
+
+    fn now(&self) -> SystemTime {
+        let seconds = self.0.load(Ordering::Relaxed);
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 {
+            SystemTime::UNIX_EPOCH - by
+        } else {
+            SystemTime::UNIX_EPOCH + by
+        }
+    }
+
+    fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::Relaxed);
+    }
+
+    fn go(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn builder(&self) -> Builder {
+        let clock = self.clone();
+        Authorizer::builder().clock(move || clock.now())
+    }
+}
+
+fn view() -> Request<'static> {
+    Request::new(("User", "ann"), ("Action", "view"), ("Photo", "p1"))
+}
+
+/// The outcome of a request in every way to ask, which must be one.
+#[track_caller]
+fn outcome(authorizer: &Authorizer, request: &Request<'_>) -> Outcome {
+    let outcome = authorizer.is_authorized(request).outcome();
+    let allowed = outcome == Outcome::Allowed;
+    let mut scratch = Scratch::new();
+    let mut session = authorizer.session();
+    let pinned = authorizer.pin();
+    assert_eq!(authorizer.is_allowed(request), allowed);
+    assert_eq!(pinned.is_allowed(request), allowed);
+    assert_eq!(session.is_allowed(request), allowed);
+    assert_eq!(session.is_authorized(request).outcome(), outcome);
+    pinned.is_authorized_batch([request], |_, response| {
+        assert_eq!(response.outcome(), outcome)
+    });
+    if let Ok(mut prepared) = authorizer.prepare(request) {
+        let response = authorizer.is_authorized_prepared(&mut scratch, &mut prepared);
+        assert_eq!(response.outcome(), outcome);
+    }
+    outcome
+}
+
+const OFFICE_HOURS: &str = r#"
+    permit(principal, action, resource)
+    when { context.now.toTime() >= duration("9h") && context.now.toTime() < duration("17h") };
+"#;
+
+/// Ten o'clock.
+const MORNING: i64 = 1_800_000_000 - 1_800_000_000 % 86_400 + 10 * 3_600;
+
+#[test]
+fn the_time_is_in_every_context() {
+    let clock = Clock::new();
+    for validate in [false, true] {
+        let authorizer = clock
+            .builder()
+            .schema_str(
+                "entity User, Photo;
+                 action view appliesTo { principal: User, resource: Photo,
+                                         context: { now: datetime, mfa?: Bool } };",
+            )
+            .policies(OFFICE_HOURS)
+            .context_time("now")
+            .validate_requests(validate)
+            .build()
+            .unwrap();
+        let (typed, json) = ([("mfa", true)], r#"{ "mfa": true }"#);
+        let typed: std::collections::BTreeMap<_, _> = typed.into();
+        let requests = [view(), view().context(&typed), view().context_json(json)];
+        for (hour, expected) in [(0, Outcome::Allowed), (8, Outcome::NoPermit)] {
+            clock.set(MORNING + hour * 3_600);
+            for request in &requests {
+                assert_eq!(outcome(&authorizer, request), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_for_long_is_told_the_time_anew() {
+    let clock = Clock::new();
+    clock.set(MORNING);
+    let builder = || clock.builder().policies(OFFICE_HOURS);
+    let authorizer = builder().context_time("now").build().unwrap();
+    let mut prepared = authorizer.prepare(&view()).unwrap();
+    let (mut scratch, mut session, pinned) =
+        (Scratch::new(), authorizer.session(), authorizer.pin());
+    for (hour, expected) in [(10, true), (18, false), (24 + 9, true), (24 + 17, false)] {
+        clock.set(MORNING + (hour - 10) * 3_600);
+        let response = authorizer.is_authorized_prepared(&mut scratch, &mut prepared);
+        assert_eq!(response.is_allowed(), expected);
+        drop(response);
+        let response = session.is_authorized_prepared(&mut prepared);
+        assert_eq!(response.is_allowed(), expected);
+        assert_eq!(
+            response.explain(&view()).policies.len(),
+            authorizer.policy_count()
+        );
+        let explained = authorizer.explain(&view()).outcome;
+        assert_eq!(explained == Outcome::Allowed, expected);
+        assert_eq!(pinned.is_allowed(&view()), expected);
+        let found = pinned.search(&Search::actions(("User", "ann"), ("Photo", "p1")));
+        let of_policy: usize = found.unwrap().count();
+        assert_eq!(of_policy, 0, "no policy and no entity names an action");
+        // Another policy, so that everything is looked up again.
+        let update = PolicyUpdate::new().add(
+            format!("p{hour}"),
+            "forbid(principal, action, resource) when { context.later };",
+        );
+        authorizer.update_policies(update).unwrap();
+    }
+    // Another authorizer tells it by another name, or not at all.
+    clock.set(MORNING);
+    let later =
+        r#"permit(principal, action, resource) when { context has later && !(context has now) };"#;
+    let other = clock
+        .builder()
+        .policies(later)
+        .context_time("later")
+        .build()
+        .unwrap();
+    let mut session = other.session();
+    assert!(session.is_authorized_prepared(&mut prepared).is_allowed());
+    let none = r#"permit(principal, action, resource) when { context == {} };"#;
+    let without = clock.builder().policies(none).build().unwrap();
+    assert!(
+        without
+            .is_authorized_prepared(&mut scratch, &mut prepared)
+            .is_allowed()
+    );
+}
+
+#[test]
+fn searches_know_the_time() {
+    let clock = Clock::new();
+    let authorizer = clock
+        .builder()
+        .policies(OFFICE_HOURS)
+        .entities(
+            Entities::new()
+                .insert(Entity::new(("Photo", "p1")))
+                .insert(Entity::new(("Action", "view"))),
+        )
+        .context_time("now")
+        .build()
+        .unwrap();
+    for (hour, found) in [(0, 1), (9, 0)] {
+        clock.set(MORNING + hour * 3_600);
+        let pinned = authorizer.pin();
+        let photos = Search::resources(("User", "ann"), ("Action", "view"), "Photo");
+        assert_eq!(pinned.search(&photos).unwrap().count(), found);
+        let actions = Search::actions(("User", "ann"), ("Photo", "p1"));
+        assert_eq!(pinned.search(&actions).unwrap().count(), found);
+    }
+}
+
+#[test]
+fn a_request_cannot_say_what_time_it_is() {
+    let clock = Clock::new();
+    clock.set(MORNING + 10 * 3_600);
+    let policies = [OFFICE_HOURS, "permit(principal, action, resource);"];
+    for policies in policies {
+        let authorizer = clock
+            .builder()
+            .policies(policies)
+            .context_time("now")
+            .build()
+            .unwrap();
+        let typed: std::collections::BTreeMap<_, _> =
+            [("now", Datetime::from_millis(MORNING * 1_000))].into();
+        let json = r#"{ "now": { "__extn": { "fn": "datetime", "arg": "2027-01-15" } } }"#;
+        for request in [view().context(&typed), view().context_json(json)] {
+            assert_eq!(outcome(&authorizer, &request), Outcome::InvalidRequest);
+            let error = authorizer.prepare(&request).unwrap_err();
+            let response = authorizer.is_authorized(&request);
+            assert_eq!(response.request_error(), Some(&error));
+            assert_eq!(error.part(), RequestPart::Context);
+            assert!(error.message().contains("`now`"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_no_datetime_can_say_denies() {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60))
+        .context_time("now")
+        .build()
+        .unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::InvalidRequest);
+}
+
+#[test]
+fn records_with_the_time_are_decided_again() {
+    let clock = Clock::new();
+    let sink = Arc::new(MemorySink::new(100));
+    let directory = crate::evidence::Scratch::new();
+    let authorizer = clock
+        .builder()
+        .policies(OFFICE_HOURS)
+        .context_time("now")
+        .freshness(
+            Freshness::new()
+                .max_policy_age(Duration::from_secs(3_600 * 12))
+                .max_age_of_type("User", Duration::from_secs(60)),
+        )
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    archive.keep(&authorizer).unwrap();
+    for hour in [0, 8, 30] {
+        clock.set(MORNING + hour * 3_600);
+        outcome(&authorizer, &view());
+    }
+    let policies = archive.load(authorizer.version().policies()).unwrap();
+    let records = sink.records();
+    let stale = records
+        .iter()
+        .filter(|record| record.outcome == Outcome::StaleEntities);
+    assert!(stale.count() > 0);
+    for record in &records {
+        let now = record.context.as_ref().unwrap()["now"]["__extn"]["arg"].as_str();
+        assert_eq!(now, Some(&*record.time));
+        let replayed = policies.replay(record);
+        assert!(replayed.is_same(), "{record:?} {replayed:?}");
+        // What was said all the same is checked, too.
+        let mut forged: OwnedRecord = record.clone();
+        forged.determining.clear();
+        let is_same = policies.replay(&forged).is_same();
+        assert!(record.determining.is_empty() || !is_same);
+    }
+    assert!(!matches!(
+        policies.replay(&records[0]),
+        Replayed::NotReplayable(_)
+    ));
+}
+
+#[test]
+fn old_policies_and_old_entities_deny() {
+    let clock = Clock::new();
+    let freshness = Freshness::new()
+        .max_policy_age(Duration::from_secs(100))
+        .max_entity_age(Duration::from_secs(50));
+    let permit = "permit(principal, action, resource);";
+    let authorizer = clock
+        .builder()
+        .policies(permit)
+        .freshness(freshness)
+        .build()
+        .unwrap();
+    let pinned = authorizer.pin();
+    let ask = || outcome(&authorizer, &view());
+    assert_eq!(ask(), Outcome::Allowed);
+    clock.go(50);
+    assert_eq!(ask(), Outcome::Allowed, "a bound is what is still accepted");
+    clock.go(1);
+    assert_eq!(ask(), Outcome::StaleEntities);
+    let search = authorizer.pin();
+    let search = search.search(&Search::actions(("User", "ann"), ("Photo", "p1")));
+    assert_eq!(
+        search.err(),
+        Some(SearchError::Stale(Outcome::StaleEntities))
+    );
+
+    // 51: entities are given anew, and what was pinned before does not get younger by that.
+    authorizer.replace_entities("[]").unwrap();
+    assert_eq!(ask(), Outcome::Allowed);
+    assert_eq!(
+        pinned.is_authorized(&view()).outcome(),
+        Outcome::StaleEntities
+    );
+    clock.go(50);
+    assert_eq!(ask(), Outcome::StalePolicies, "they are 101 seconds old");
+    assert_eq!(
+        authorizer.age(DataSource::Policies),
+        Ok(Some(Duration::from_secs(101)))
+    );
+    assert_eq!(
+        authorizer.age(DataSource::Entities),
+        Ok(Some(Duration::from_secs(50)))
+    );
+
+    // Each way to make policies fresh, and each to make entities fresh.
+    authorizer.replace_policies(permit).unwrap();
+    assert_eq!(ask(), Outcome::Allowed);
+    clock.go(101);
+    authorizer
+        .update_policies(PolicyUpdate::new().add("more", permit))
+        .unwrap();
+    assert_eq!(ask(), Outcome::StaleEntities);
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(Entity::new(("User", "ann"))))
+        .unwrap();
+    assert_eq!(ask(), Outcome::Allowed);
+    clock.go(50);
+    // It changes nothing, and says all the same that somebody is there.
+    let unchanged =
+        authorizer.update_entities(EntityUpdate::new().upsert(Entity::new(("User", "ann"))));
+    let version = authorizer.version();
+    assert_eq!(unchanged.unwrap().version(), version);
+    clock.go(50);
+    assert_eq!(ask(), Outcome::Allowed);
+    clock.go(1);
+    assert_eq!(ask(), Outcome::StalePolicies, "which comes before entities");
+    authorizer.replace_all(permit, "[]").unwrap();
+    assert_eq!(ask(), Outcome::Allowed);
+    clock.go(101);
+    authorizer
+        .confirm_fresh(DataSource::Policies, clock.now())
+        .unwrap();
+    assert_eq!(ask(), Outcome::StaleEntities);
+    let version = authorizer.version();
+    authorizer
+        .confirm_fresh(DataSource::Entities, clock.now())
+        .unwrap();
+    assert_eq!(ask(), Outcome::Allowed);
+    assert_eq!(authorizer.version(), version, "confirming changes nothing");
+
+    // A failed update is no sign of life.
+    clock.go(51);
+    authorizer.replace_entities("[{}]").unwrap_err();
+    authorizer
+        .update_entities(EntityUpdate::new().set_attr(("User", "bob"), "a", &1))
+        .unwrap_err();
+    assert_eq!(ask(), Outcome::StaleEntities);
+}
+
+#[test]
+fn loading_a_copy_does_not_make_it_younger() {
+    let clock = Clock::new();
+    let hour = Duration::from_secs(3_600);
+    let freshness = || Freshness::new().max_policy_age(hour).max_entity_age(hour);
+    let permit = || Policies::new().text("permit(principal, action, resource);");
+    let old = clock.now() - 2 * hour;
+    let build = |policies, entities: Entities| {
+        let builder = clock.builder().policies(policies).entities(entities);
+        builder.freshness(freshness()).build().unwrap()
+    };
+    let authorizer = build(permit().as_of(old), Entities::new());
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StalePolicies);
+    authorizer.replace_policies(permit()).unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::Allowed);
+    authorizer
+        .update_policies(
+            PolicyUpdate::new()
+                .add("a", "permit(principal, action, resource);")
+                .as_of(old),
+        )
+        .unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StalePolicies);
+    let authorizer = build(permit(), Entities::new().as_of(old));
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    let ann = || EntityUpdate::new().upsert(Entity::new(("User", "ann")));
+    authorizer.update_entities(ann().as_of(old)).unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    authorizer
+        .update_entities(ann().out_of_band().set_attr(("User", "ann"), "a", &1))
+        .unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    authorizer.update_entities(ann()).unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::Allowed);
+    // What is right tomorrow is not known to be right for longer than now.
+    authorizer
+        .replace_entities(Entities::new().as_of(clock.now() + 24 * hour))
+        .unwrap();
+    assert_eq!(
+        authorizer.age(DataSource::Entities),
+        Ok(Some(Duration::ZERO))
+    );
+}
+
+#[test]
+fn types_go_stale_each_for_itself() {
+    let clock = Clock::new();
+    let minute = Duration::from_secs(60);
+    let policies = r#"
+        permit(principal, action == Action::"view", resource);
+        permit(principal, action == Action::"edit", resource) when { context.device.managed };
+        permit(principal, action == Action::"share", resource)
+        when { principal == User::"ann" || principal.boss in Team::"blue" };
+    "#;
+    let parents = [("Team", "red").into()];
+    let devices = [("Company", "c").into()];
+    let attrs: std::collections::BTreeMap<_, _> =
+        [("boss", duramen::values::EntityRef::new("User", "cleo"))].into();
+    let managed: std::collections::BTreeMap<_, _> = [("managed", true)].into();
+    let entities = Entities::new()
+        .insert(Entity::new(("User", "ann")))
+        .insert(Entity::new(("User", "bob")).attrs(&attrs))
+        .insert(Entity::new(("User", "cleo")).parents(&parents))
+        .insert(Entity::new(("Team", "red")))
+        .insert(
+            Entity::new(("Device", "d"))
+                .attrs(&managed)
+                .parents(&devices),
+        );
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = clock
+        .builder()
+        .policies(policies)
+        .entities(entities)
+        .freshness(
+            Freshness::new()
+                .max_age_of_type("Device", minute)
+                .max_age_of_type("Team", minute)
+                .max_age_of_type("Company", 10 * minute),
+        )
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let device: std::collections::BTreeMap<_, _> =
+        [("device", duramen::values::EntityRef::new("Device", "d"))].into();
+    let ask = |user, action: &'static str| {
+        let request = Request::new(("User", user), ("Action", action), ("Photo", "p1"));
+        outcome(&authorizer, &request.context(&device))
+    };
+    clock.go(61);
+    assert_eq!(
+        ask("ann", "view"),
+        Outcome::Allowed,
+        "it reads no device, nor has ann a team"
+    );
+    assert_eq!(ask("ann", "edit"), Outcome::StaleEntities);
+    assert_eq!(
+        ask("cleo", "view"),
+        Outcome::StaleEntities,
+        "cleo is in a team"
+    );
+    assert_eq!(
+        ask("ann", "share"),
+        Outcome::Allowed,
+        "and so does nobody look at her boss"
+    );
+    assert_eq!(
+        ask("bob", "share"),
+        Outcome::StaleEntities,
+        "what the red team is in, nobody knows"
+    );
+    let search = authorizer.pin();
+    let found = search.search(&Search::actions(("User", "ann"), ("Photo", "p1")));
+    assert_eq!(
+        found.err(),
+        Some(SearchError::Stale(Outcome::StaleEntities))
+    );
+
+    // A device that the request brings along is as fresh as the request. What is above it is not.
+    let overlaid = [Entity::new(("Device", "d")).attrs(&managed)];
+    let edit = Request::new(("User", "ann"), ("Action", "edit"), ("Photo", "p1")).context(&device);
+    assert_eq!(
+        outcome(&authorizer, &edit.entities(&overlaid)),
+        Outcome::Allowed
+    );
+
+    // A heartbeat of one type; an update of an entity of the other.
+    authorizer
+        .confirm_fresh(DataSource::EntityType("Device"), clock.now())
+        .unwrap();
+    assert_eq!(ask("ann", "edit"), Outcome::Allowed);
+    assert_eq!(ask("bob", "share"), Outcome::StaleEntities);
+    let record = sink.records().pop().unwrap();
+    let ages = record.ages.unwrap();
+    assert_eq!(
+        (ages.policies_ms, ages.entities_ms),
+        (Some(61_000), Some(61_000))
+    );
+    assert_eq!(ages.types_ms["Device"], Some(0));
+    assert_eq!(ages.types_ms["Team"], Some(61_000));
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(Entity::new(("Team", "green"))))
+        .unwrap();
+    assert_eq!(ask("bob", "share"), Outcome::NoPermit);
+    assert_eq!(
+        authorizer.age(DataSource::EntityType("Device")),
+        Ok(Some(Duration::ZERO))
+    );
+    clock.go(61);
+    assert_eq!(ask("ann", "edit"), Outcome::StaleEntities);
+    authorizer
+        .confirm_fresh(DataSource::Entities, clock.now())
+        .unwrap();
+    assert_eq!(
+        ask("ann", "edit"),
+        Outcome::Allowed,
+        "all entities are those of all types"
+    );
+    // The device itself is confirmed, and the company above it is not.
+    clock.go(601);
+    for source in ["Device", "Team"] {
+        authorizer
+            .confirm_fresh(DataSource::EntityType(source), clock.now())
+            .unwrap();
+    }
+    assert_eq!(ask("ann", "edit"), Outcome::StaleEntities);
+}
+
+#[test]
+fn a_clock_that_goes_backwards_denies() {
+    let clock = Clock::new();
+    let sink = Arc::new(MemorySink::new(100));
+    let queue = Arc::new(QueueSink::new(Arc::clone(&sink)).unwrap());
+    let authorizer = clock
+        .builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(
+            Freshness::new()
+                .max_entity_age(Duration::from_secs(60))
+                .max_age_of_type("User", Duration::MAX),
+        )
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    clock.go(-1);
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    assert_eq!(authorizer.age(DataSource::Entities), Ok(None));
+    // The time of loading counts, whatever the clock says after that; until it is set right.
+    clock.go(1);
+    assert_eq!(outcome(&authorizer, &view()), Outcome::Allowed);
+    clock.set(i64::MAX >> 8);
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    duramen::evidence::DecisionSink::flush(&queue).unwrap();
+    let records = sink.records();
+    let first = records.first().unwrap().ages.clone().unwrap();
+    assert_eq!((first.policies_ms, first.types_ms["User"]), (None, None));
+    let json = serde_json::to_value(&records[0]).unwrap();
+    assert!(json["ages"]["policies_ms"].is_null());
+}
+
+#[test]
+fn confirmations_that_make_no_sense_are_refused() {
+    let clock = Clock::new();
+    let without = clock.builder().build().unwrap();
+    let kept = FreshnessError::NotKept;
+    assert_eq!(
+        without.confirm_fresh(DataSource::Policies, clock.now()),
+        Err(kept.clone())
+    );
+    assert_eq!(without.age(DataSource::Policies), Err(kept));
+    let freshness = Freshness::new().max_age_of_type("User", Duration::ZERO);
+    let authorizer = clock.builder().freshness(freshness).build().unwrap();
+    let confirm = |what, at| authorizer.confirm_fresh(what, at);
+    assert_eq!(
+        confirm(DataSource::EntityType("Usr"), clock.now()),
+        Err(FreshnessError::UnboundedType("Usr".into()))
+    );
+    let later = clock.now() + Duration::from_millis(1);
+    assert_eq!(
+        confirm(DataSource::Entities, later),
+        Err(FreshnessError::InFuture)
+    );
+    // One that comes late takes nothing back.
+    clock.go(10);
+    confirm(DataSource::Entities, clock.now()).unwrap();
+    confirm(DataSource::Entities, clock.now() - Duration::from_secs(5)).unwrap();
+    assert_eq!(
+        authorizer.age(DataSource::Entities),
+        Ok(Some(Duration::ZERO))
+    );
+}
+
+#[test]
+fn bounds_on_types_that_there_are_not_are_refused() {
+    let build = |name: &str, schema: bool| {
+        let builder = Authorizer::builder();
+        let builder = if schema {
+            builder.schema_str("entity User;")
+        } else {
+            builder
+        };
+        let bound = Freshness::new().max_age_of_type(name, Duration::MAX);
+        builder
+            .freshness(bound)
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    assert!(build("User", true).is_ok() && build("Usr", false).is_ok());
+    assert!(
+        build("Usr", true)
+            .unwrap_err()
+            .contains("`Usr` is not in the schema")
+    );
+    assert!(
+        build("a b", false)
+            .unwrap_err()
+            .contains("is not an entity type name")
+    );
+}
