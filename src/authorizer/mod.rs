@@ -1,6 +1,7 @@
 //! The front door: build an authorizer, ask it, replace what it decides on.
 
 mod builder;
+mod masks;
 mod pinned;
 mod prepared;
 mod search;
@@ -578,6 +579,7 @@ impl<'r> Made<'r> {
             determining: &[],
             errors: Errors::new(epoch, &[], &[]),
             request_error: None,
+            masked: None,
         }
     }
 }

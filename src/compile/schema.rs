@@ -15,6 +15,7 @@
 //! measured here, and so are the types that common types expand to, which Cedar walks in full.
 
 mod json;
+pub(crate) mod masks;
 mod resolve;
 #[cfg(test)]
 mod tests;

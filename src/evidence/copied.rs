@@ -20,7 +20,7 @@ use super::record::{Offset, call, escape};
 /// Values, one after the other, and any other text.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
-    tokens: Vec<Token>,
+    pub(super) tokens: Vec<Token>,
     text: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Span {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Token {
+pub(super) enum Token {
     Bool(bool),
     Long(i64),
     Text(Span),
@@ -55,6 +55,11 @@ enum Token {
 }
 
 impl Copied {
+    pub(super) const EMPTY: &'static Self = &Self {
+        tokens: Vec::new(),
+        text: String::new(),
+    };
+
     pub(super) fn clear(&mut self) {
         self.tokens.clear();
         self.text.clear();

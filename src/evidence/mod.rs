@@ -12,6 +12,7 @@
 //! | `TracingSink` (feature `tracing`) | emits an event for each decision |
 //! | `MetricsSink` (feature `metrics`) | counts decisions, errors and losses through the `metrics` facade |
 //! | `ocsf::OcsfSink` (feature `ocsf`) | writes each record as an event of the Open Cybersecurity Schema Framework |
+//! | [`MaskSink`] | gives a sink records in which values are left out or replaced by keyed digests |
 //!
 //! Anything else is an implementation of [`DecisionSink`]. What becomes of a decision whose record cannot be kept is the
 //! sink's [`Delivery`] class.
@@ -23,6 +24,7 @@ mod filter;
 mod inputs;
 mod json;
 pub mod log;
+mod mask;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "ocsf")]
@@ -42,6 +44,8 @@ pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
 pub use inputs::InputsView;
+pub(crate) use mask::path_text;
+pub use mask::{Mask, MaskError, MaskSink, Masks};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsSink;
 pub use queue::QueueSink;

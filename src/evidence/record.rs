@@ -23,6 +23,7 @@ use super::ages::{Ages, AgesView};
 use super::copied::{Copied, First};
 use super::inputs::InputsView;
 use super::json::{Marked, Part};
+use super::mask::Masked;
 
 /// The number of the record format that is written. Fields may be added under the same number.
 const FORMAT: u32 = 1;
@@ -46,6 +47,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) determining: &'a [u32],
     pub(crate) errors: Errors<'a>,
     pub(crate) request_error: Option<&'a RequestError>,
+    pub(crate) masked: Option<Masked<'a>>,
 }
 
 impl<'a> DecisionRecord<'a> {
@@ -193,6 +195,22 @@ impl<'a> DecisionRecord<'a> {
     pub fn request_error(&self) -> Option<&'a RequestError> {
         self.request_error
     }
+
+    /// The rules of a [`MaskSink`](super::MaskSink) by which something was masked: paths, and `id(TYPE)` where ids are.
+    pub fn masked(&self) -> impl ExactSizeIterator<Item = &'a str> {
+        let none = Masked {
+            copied: Copied::EMPTY,
+            paths: &[],
+            replayable: true,
+        };
+        self.masked.unwrap_or(none).paths()
+    }
+
+    /// Whether nothing was masked that the decision may rest on. Without [`inputs`](Self::inputs), a record cannot be
+    /// decided again anyway.
+    pub fn is_replayable(&self) -> bool {
+        self.masked.is_none_or(|masked| masked.replayable)
+    }
 }
 
 impl fmt::Debug for DecisionRecord<'_> {
@@ -244,6 +262,10 @@ impl Serialize for DecisionRecord<'_> {
         }
         if let Some(inputs) = self.inputs {
             map.serialize_entry("inputs", &inputs)?;
+        }
+        if self.masked.is_some() {
+            map.serialize_entry("masked", &Each(|| self.masked()))?;
+            map.serialize_entry("replayable", &self.is_replayable())?;
         }
         map.serialize_entry("decision", &self.decision())?;
         map.serialize_entry("outcome", &self.outcome)?;

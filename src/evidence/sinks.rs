@@ -60,6 +60,11 @@ pub struct OwnedRecord {
     pub context: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<OwnedInputs>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
+    /// Only where something was masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayable: Option<bool>,
     pub decision: Decision,
     pub outcome: Outcome,
     pub determining: Vec<OwnedPolicy>,

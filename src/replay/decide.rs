@@ -144,6 +144,9 @@ impl ArchivedPolicies {
                 record.version.policies()
             ));
         }
+        if record.replayable == Some(false) {
+            return Err(format!("masked: {}", record.masked.join(", ")));
+        }
         let (Some(context), Some(inputs)) = (&record.context, &record.inputs) else {
             return Err("the record has no inputs: its sink wanted none".into());
         };

@@ -41,8 +41,8 @@ pub(super) struct RawEntityType {
     pub(super) choices: Option<Vec<String>>,
     #[serde(default)]
     pub(super) external: bool,
-    #[serde(default, rename = "annotations")]
-    _annotations: IgnoredAny,
+    #[serde(default)]
+    pub(super) annotations: Annotations,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,9 +95,12 @@ pub(super) struct RawType {
     pub(super) name: Option<String>,
     #[serde(default = "required_by_default")]
     pub(super) required: bool,
-    #[serde(default, rename = "annotations")]
-    _annotations: IgnoredAny,
+    #[serde(default)]
+    pub(super) annotations: Annotations,
 }
+
+/// Annotations by name; one without a value is null or empty.
+pub(super) type Annotations = BTreeMap<String, Option<String>>;
 
 fn required_by_default() -> bool {
     true

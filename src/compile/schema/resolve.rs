@@ -174,6 +174,47 @@ impl<'f> Definitions<'f> {
         }
     }
 
+    /// Calls `found` with the annotation `name` of each attribute below `raw`, and the way there: attribute names, `None`
+    /// for any. Of two annotations of one attribute the one that counts comes last: its own, behind that of its type.
+    ///
+    /// The schema must have been accepted: it has no cycles then, and a bounded size.
+    pub(super) fn annotated(
+        &self,
+        name: &str,
+        namespace: &str,
+        raw: &RawType,
+        way: &mut Vec<Option<String>>,
+        found: &mut dyn FnMut(&[Option<String>], Option<&str>),
+    ) {
+        let mut tell = |way: &[Option<String>], ty: &RawType| {
+            if let Some(value) = ty.annotations.get(name) {
+                // A type that is a whole context or shape stands for all its attributes.
+                let way = if way.is_empty() { &[None] } else { way };
+                found(way, value.as_deref());
+            }
+        };
+        match self.shape(namespace, raw) {
+            Some(Shape::Set(element)) => {
+                self.annotated(name, namespace, element, way, found);
+            }
+            Some(Shape::Record(raw)) => {
+                for (attribute, ty) in &raw.attributes {
+                    way.push(Some(attribute.clone()));
+                    self.annotated(name, namespace, ty, way, &mut *found);
+                    if let Some(value) = ty.annotations.get(name) {
+                        found(way, value.as_deref());
+                    }
+                    way.pop();
+                }
+            }
+            Some(Shape::Common(_, CommonType::Declared(namespace, ty))) => {
+                tell(way, ty);
+                self.annotated(name, namespace, ty, way, found);
+            }
+            _ => {}
+        }
+    }
+
     /// The groups that an action's declaration names, sorted.
     pub(super) fn parents(
         &self,

@@ -1,6 +1,6 @@
 //! A bounded queue between deciding threads and a sink that is slower than they are.
 
-mod slot;
+pub(super) mod slot;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

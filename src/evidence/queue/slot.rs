@@ -13,14 +13,15 @@ use super::super::DecisionRecord;
 use super::super::ages::Ages;
 use super::super::copied::{Copied, Span};
 use super::super::inputs::InputsView;
+use super::super::mask::{Masked, Remade};
 use super::super::record::ContextView;
 
 /// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
-pub(super) const SMALL: usize = 16 << 10;
+pub(in crate::evidence) const SMALL: usize = 16 << 10;
 
 /// A record that owns what it says.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(in crate::evidence) struct Slot {
     /// Kept when the slot is used again: as long as policies and entities stay what they are, a copy touches no count of
     /// references, which all deciding threads would share.
     epoch: Option<Arc<Epoch>>,
@@ -37,6 +38,9 @@ pub(super) struct Slot {
     /// Errors that many policies have in common.
     shared_errors: Vec<Failed>,
     request_error: Option<RequestError>,
+    /// What was masked, in `copied`; and whether the record can be decided again all the same.
+    masked: Vec<Span>,
+    replayable: bool,
 }
 
 /// What is copied as it is.
@@ -56,7 +60,7 @@ struct Head {
 
 impl Slot {
     /// A slot with memory for a typical record.
-    pub(super) fn new() -> Box<Self> {
+    pub(in crate::evidence) fn new() -> Box<Self> {
         let mut slot = Box::new(Self {
             epoch: None,
             head: Head {
@@ -80,6 +84,8 @@ impl Slot {
             errors: Vec::with_capacity(4),
             shared_errors: Vec::with_capacity(2),
             request_error: None,
+            masked: Vec::with_capacity(8),
+            replayable: true,
         });
         slot.copied.reserve(512, 32);
         slot.inputs.reserve(512, 64);
@@ -87,7 +93,7 @@ impl Slot {
     }
 
     /// Copies a record into the slot.
-    pub(super) fn copy(&mut self, record: &DecisionRecord<'_>) {
+    pub(in crate::evidence) fn copy(&mut self, record: &DecisionRecord<'_>) {
         // Named one by one, so that a new field is not forgotten here.
         let DecisionRecord {
             instance,
@@ -104,6 +110,7 @@ impl Slot {
             determining,
             errors,
             request_error,
+            masked,
         } = *record;
         let copied = &mut self.copied;
         copied.clear();
@@ -152,6 +159,12 @@ impl Slot {
         self.errors.extend_from_slice(errors);
         self.shared_errors.extend_from_slice(shared_errors);
         self.request_error = request_error.cloned();
+        self.masked.clear();
+        self.replayable = masked.is_none_or(|masked| masked.replayable);
+        if let Some(masked) = masked {
+            let paths = masked.paths().map(|path| self.copied.add_text(path));
+            self.masked.extend(paths);
+        }
         if !self
             .epoch
             .as_ref()
@@ -162,7 +175,7 @@ impl Slot {
     }
 
     /// How much memory the record takes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::evidence) fn bytes(&self) -> usize {
         self.copied.bytes()
             + self.inputs.bytes()
             + size_of_val(&self.determining[..])
@@ -170,7 +183,7 @@ impl Slot {
     }
 
     /// The request that the record is about.
-    pub(super) fn request(&self) -> Request<'_> {
+    pub(in crate::evidence) fn request(&self) -> Request<'_> {
         let text = |span| self.copied.text(span);
         let [principal, action, resource] = self
             .head
@@ -187,7 +200,10 @@ impl Slot {
     }
 
     /// The record; `None` in a slot that never had one.
-    pub(super) fn record<'a>(&'a self, request: &'a Request<'a>) -> Option<DecisionRecord<'a>> {
+    pub(in crate::evidence) fn record<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+    ) -> Option<DecisionRecord<'a>> {
         let head = &self.head;
         let epoch = self.epoch.as_ref()?;
         let context = ContextView::copied(&self.copied, &epoch.snapshot.names);
@@ -211,18 +227,66 @@ impl Slot {
             determining: &self.determining,
             errors: Errors::new(epoch, &self.errors, &self.shared_errors),
             request_error: self.request_error.as_ref(),
+            masked: (!self.masked.is_empty()).then_some(Masked {
+                copied: &self.copied,
+                paths: &self.masked,
+                replayable: self.replayable,
+            }),
         })
     }
 
+    /// Makes uids, context and inputs anew by `remake`, from the copies that there are. These are left in `from` and
+    /// `inputs_from`.
+    pub(in crate::evidence) fn remake(
+        &mut self,
+        from: &mut Copied,
+        inputs_from: &mut Copied,
+        remake: impl FnOnce(&mut Remade<'_>, &Epoch),
+    ) {
+        std::mem::swap(&mut self.copied, from);
+        std::mem::swap(&mut self.inputs, inputs_from);
+        let to = &mut self.copied;
+        to.clear();
+        self.inputs.clear();
+        let moved = |to: &mut Copied, span| to.add_text(from.text(span));
+        if let Some(id) = &mut self.head.request_id {
+            *id = moved(to, *id);
+        }
+        if let Some((trace, span)) = &mut self.head.trace {
+            (*trace, *span) = (moved(to, *trace), moved(to, *span));
+        }
+        for path in &mut self.masked {
+            *path = moved(to, *path);
+        }
+        let Some(epoch) = &self.epoch else { return };
+        let mut remade = Remade {
+            from,
+            to,
+            inputs_from,
+            inputs_to: &mut self.inputs,
+            uids: self.head.uids,
+            masked_uids: &mut self.head.uids,
+            has_context: self.has_context,
+            has_inputs: self.has_inputs,
+            masked: &mut self.masked,
+            replayable: &mut self.replayable,
+        };
+        remake(&mut remade, epoch);
+    }
+
+    pub(in crate::evidence) fn set_request_error(&mut self, error: RequestError) {
+        self.request_error = Some(error);
+    }
+
     /// Gives back the memory of a record that was large.
-    pub(super) fn shrink(&mut self) {
+    pub(in crate::evidence) fn shrink(&mut self) {
         let epoch = self.epoch.take();
         *self = *Self::new();
         self.epoch = epoch;
     }
 
     /// Lets go of policies and entities, which may have been replaced since.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::evidence) fn forget(&mut self) {
         self.epoch = None;
     }
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod inputs;
 mod keeping;
+mod masking;
 #[cfg(feature = "ocsf")]
 mod ocsf;
 mod queue;

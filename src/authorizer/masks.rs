@@ -1,0 +1,51 @@
+//! Masks from the annotations of a schema.
+
+use crate::compile::CompileError;
+use crate::compile::schema::masks::{Annotated, masks_of};
+use crate::evidence::{Mask, Masks, path_text};
+use crate::limits::Limits;
+
+impl Masks {
+    /// Adds the masks that a schema in Cedar's syntax annotates: `@mask("drop")`, `@mask("digest")` or `@mask("keep")`.
+    ///
+    /// On an attribute, of an entity type or of a context, it masks that attribute; on a common type, every attribute of
+    /// that type, unless the attribute has its own; on an entity type, the ids of its entities, for which there is only
+    /// `digest`. A context's attributes are masked in the contexts of all actions.
+    ///
+    /// ```
+    /// use duramen::evidence::{MaskSink, Masks, NoSink};
+    ///
+    /// let masks = Masks::new()
+    ///     .key(b"32 random bytes, kept elsewhere.")
+    ///     .schema_str(r#"
+    ///         @mask("digest") entity Patient { @mask("drop") diagnosis: String };
+    ///         action view appliesTo {
+    ///             principal: Patient, resource: Patient, context: { @mask("digest") phone?: String },
+    ///         };
+    ///     "#)?;
+    /// let sink = MaskSink::new(NoSink, masks)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CompileError`] when the text is no schema, and for annotations that say something else.
+    pub fn schema_str(mut self, schema: &str) -> Result<Self, CompileError> {
+        for found in masks_of(schema, &Limits::default())? {
+            match found {
+                Annotated::Ids(type_name) => self = self.ids(&type_name),
+                Annotated::Value { root, names, mask } => {
+                    let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
+                    let mask = match mask.as_str() {
+                        "drop" => Mask::Drop,
+                        "digest" => Mask::Digest,
+                        _ => Mask::Keep,
+                    };
+                    self = self
+                        .path(&path_text(&root, &names), mask)
+                        .map_err(crate::compile::Problem::new)?;
+                }
+            }
+        }
+        Ok(self)
+    }
+}

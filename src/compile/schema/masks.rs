@@ -1,0 +1,105 @@
+//! What a schema annotates with `@mask`.
+
+use crate::compile::error::{CompileError, Problem};
+use crate::compile::{scan, stack};
+use crate::limits::Limits;
+
+use super::json::Fragment;
+use super::resolve::{Definitions, qualify};
+use super::{SchemaError, SchemaSource};
+
+/// The annotation's name.
+const MASK: &str = "mask";
+
+/// Something that is annotated.
+#[derive(Debug)]
+pub(crate) enum Annotated {
+    /// Ids of a type of entities.
+    Ids(String),
+    /// Values below a variable or a type: attribute names, `None` for any.
+    Value {
+        root: String,
+        names: Vec<Option<String>>,
+        mask: String,
+    },
+}
+
+/// What a schema in Cedar's syntax annotates.
+///
+/// # Errors
+/// When the text is no schema by itself, and for annotations that say neither `drop` nor `digest` nor `keep`.
+pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, CompileError> {
+    if let Err(error) = scan::scan_cedar_schema(text, limits) {
+        let mut problem = Problem::from(error.exceeded());
+        problem.position = Some((error.line(), error.column()));
+        return Err(problem.into());
+    }
+    stack::with_parser_stack(limits, || annotated(text))
+        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+        .map_err(|error| {
+            let mut problem = Problem::new(&error.message);
+            problem.span = error.offset;
+            problem.into()
+        })
+}
+
+fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
+    let source = SchemaSource::CedarText(text);
+    // Refused here is what is refused when an authorizer is built with it.
+    super::compile(&[source])?;
+    let fragments = [Fragment::read(source.parse(&mut Vec::new())?)?];
+    let definitions = Definitions::collect(&fragments);
+    let mut found = Vec::new();
+    let mut wrong = None;
+    let mut below = |root: &str, namespace: &str, ty, mut way: Vec<Option<String>>| {
+        definitions.annotated(MASK, namespace, ty, &mut way, &mut |way, mask| match mask {
+            Some(mask @ ("drop" | "digest" | "keep")) => found.push(Annotated::Value {
+                root: root.to_owned(),
+                names: way.to_vec(),
+                mask: mask.to_owned(),
+            }),
+            _ => {
+                wrong = Some(format!(
+                    "below {root}, @mask must say \"drop\", \"digest\" or \"keep\""
+                ))
+            }
+        });
+    };
+    let mut ids = Vec::new();
+    for (namespace, body) in fragments.iter().flat_map(Fragment::namespaces) {
+        for (name, decl) in &body.entity_types {
+            let name = qualify(namespace, name);
+            if let Some(shape) = &decl.shape {
+                below(&name, namespace, shape, Vec::new());
+            }
+            if let Some(tags) = &decl.tags {
+                let all = vec![Some("tags".to_owned()), None];
+                below(&name, namespace, tags, all);
+            }
+            if let Some(mask) = decl.annotations.get(MASK) {
+                ids.push((name, mask.clone()));
+            }
+        }
+        for action in body.actions.values() {
+            if let Some(context) = action
+                .applies_to
+                .as_ref()
+                .and_then(|to| to.context.as_ref())
+            {
+                below("context", namespace, context, Vec::new());
+            }
+        }
+    }
+    if let Some(wrong) = wrong {
+        return Err(SchemaError::new(wrong));
+    }
+    for (name, mask) in ids {
+        if mask.as_deref() != Some("digest") {
+            return Err(SchemaError::new(format!(
+                "{name}: of an entity type @mask must say \"digest\", for its ids; attributes are annotated one by one"
+            )));
+        }
+        found.push(Annotated::Ids(name));
+    }
+    Ok(found)
+}

@@ -1,0 +1,289 @@
+//! Records without what must not be in them.
+
+mod hmac;
+mod rules;
+mod walk;
+
+use std::fmt;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::request::{Request, RequestError};
+
+use super::copied::{Copied, Span};
+use super::queue::slot::{SMALL, Slot};
+use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
+
+use hmac::Key;
+use walk::{Walk, Work};
+
+pub(crate) use rules::path_text;
+pub use rules::{Mask, MaskError, Masks};
+
+/// How many places for records are kept: as many threads decide at once without allocating.
+const PLACES: usize = 64;
+
+/// Gives a sink records in which values are masked: left out, or replaced by keyed digests.
+///
+/// The record says by which rules something was masked ([`DecisionRecord::masked`]), and that it cannot be decided again
+/// when it may have been something that a policy read ([`DecisionRecord::is_replayable`]).
+///
+/// * Masked are the context, what was read of entities, and ids of entities; the digest of the inputs is over what is left.
+/// * The text of [`DecisionRecord::request_error`] may quote any value, so none is given: only which part was wrong.
+/// * What policies say is not masked: their ids, which for links may name a person, and their annotations. Neither are
+///   the caller's ids of request and trace.
+/// * A path masks what is there, not what is equal elsewhere: an entity that a masked value refers to is still named in
+///   the inputs if something was read of it, and a tag that was asked for by a masked name still has its name there. Mask
+///   the ids of its type, or the tags.
+///
+/// In front of a [`QueueSink`](super::QueueSink) the deciding thread masks, allocating nothing once warm; behind it the
+/// queue's thread does, and what waits in the queue, in memory, is not masked yet.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use duramen::evidence::{Mask, MaskSink, Masks, MemorySink};
+/// use duramen::{Authorizer, Request};
+///
+/// let masks = Masks::new()
+///     .key(b"32 random bytes, kept elsewhere.")
+///     .path("context.token", Mask::Drop)?
+///     .path("context.phone", Mask::Digest)?
+///     .ids("User");
+/// let kept = Arc::new(MemorySink::new(10));
+/// let authorizer = Authorizer::builder()
+///     .policies("permit(principal, action, resource) when { context.hour < 18 };")
+///     .sink(MaskSink::new(Arc::clone(&kept), masks)?)
+///     .build()?;
+/// let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
+///     .context_json(r#"{ "hour": 9, "token": "secret", "phone": "555-0100" }"#);
+/// assert!(authorizer.is_allowed(&request));
+///
+/// let record = &kept.records()[0];
+/// assert_eq!(record.masked, ["context.token", "context.phone", "id(User)"]);
+/// assert_eq!(record.replayable, Some(false));
+/// assert!(record.principal.id().starts_with("hmac-sha256:"));
+/// let context = record.context.as_ref().unwrap();
+/// assert_eq!(context["hour"], 9);
+/// assert!(context.get("token").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct MaskSink<S> {
+    sink: S,
+    masks: Masks,
+    key: Option<Key>,
+    /// What is written to `masked` for an entry of masked types.
+    ids: Vec<String>,
+    places: ArrayQueue<Box<Place>>,
+}
+
+/// A record's masked copy, and what it takes to make one.
+struct Place {
+    slot: Box<Slot>,
+    work: Work,
+    unmasked: Copied,
+    unmasked_inputs: Copied,
+}
+
+impl<S: DecisionSink> MaskSink<S> {
+    /// Masks the records that a sink gets.
+    ///
+    /// # Errors
+    /// [`MaskError::NoKey`] when a digest is asked for without a key, [`MaskError::ShortKey`].
+    pub fn new(sink: S, masks: Masks) -> Result<Self, MaskError> {
+        let key = masks.checked_key()?;
+        let ids = masks.ids.iter().map(|name| format!("id({name})")).collect();
+        Ok(Self {
+            sink,
+            masks,
+            key,
+            ids,
+            places: ArrayQueue::new(PLACES),
+        })
+    }
+
+    fn place(&self) -> Box<Place> {
+        self.places.pop().unwrap_or_else(|| {
+            Box::new(Place {
+                slot: Slot::new(),
+                work: Work::default(),
+                unmasked: Copied::default(),
+                unmasked_inputs: Copied::default(),
+            })
+        })
+    }
+
+    fn give_back(&self, mut place: Box<Place>) {
+        if place.slot.bytes() > SMALL {
+            place.slot.shrink();
+            place.unmasked = Copied::default();
+            place.unmasked_inputs = Copied::default();
+        }
+        // When there are enough, it just drops.
+        let _ = self.places.push(place);
+    }
+
+    /// Makes the masked copy of a record.
+    fn mask(&self, record: &DecisionRecord<'_>, place: &mut Place) {
+        // Named one by one: whoever adds a field that may hold a value has to mask it, here or in the slot.
+        let DecisionRecord {
+            instance: _,
+            sequence: _,
+            lost_before: _,
+            time: _,
+            duration: _,
+            epoch: _,
+            request: _,
+            context: _,
+            inputs: _,
+            outcome: _,
+            determining: _,
+            errors: _,
+            request_error: _,
+            masked: _,
+        } = record;
+        let Place {
+            slot,
+            work,
+            unmasked,
+            unmasked_inputs,
+        } = place;
+        slot.copy(record);
+        work.clear();
+        slot.remake(unmasked, unmasked_inputs, |made, epoch| {
+            let names = &epoch.snapshot.names;
+            let (masks, key) = (&self.masks, self.key.as_ref());
+            let uids = made
+                .uids
+                .map(|(type_name, id)| (made.from.text(type_name), made.from.text(id)));
+            let mut walk = Walk::new(masks, key, work, made.from, names);
+            for ((type_name, id), span) in uids.into_iter().zip(&mut *made.masked_uids) {
+                let masked = walk.masked_id(type_name, id);
+                let id = masked.as_ref().map_or(id, walk::Hex::as_str);
+                *span = (made.to.add_text(type_name), made.to.add_text(id));
+            }
+            if made.has_context {
+                walk.context(epoch, made.to);
+            }
+            if made.has_inputs {
+                let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
+                walk.inputs(uids, made.inputs_to);
+            }
+            for rule in &work.rules {
+                if let Some(rule) = masks.rules.get(*rule) {
+                    made.masked.push(made.to.add_text(&rule.text));
+                }
+            }
+            for entry in &work.ids {
+                if let Some(text) = self.ids.get(*entry) {
+                    made.masked.push(made.to.add_text(text));
+                }
+            }
+            *made.replayable &= !work.read;
+        });
+        if let Some(error) = record.request_error {
+            slot.set_request_error(RequestError::new(
+                error.part(),
+                "not valid; the text is masked",
+            ));
+        }
+    }
+}
+
+impl<S: DecisionSink> DecisionSink for MaskSink<S> {
+    fn wants(&self) -> Wants {
+        self.sink.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.sink.delivery()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let mut place = self.place();
+        self.mask(record, &mut place);
+        let request = place.slot.request();
+        let kept = match place.slot.record(&request) {
+            Some(masked) => self.sink.record(&masked),
+            None => Err(SinkError::of_this_record("the record could not be masked")),
+        };
+        self.give_back(place);
+        kept
+    }
+
+    fn record_batch(
+        &self,
+        records: &[DecisionRecord<'_>],
+        kept: &mut usize,
+    ) -> Result<(), SinkError> {
+        // By a queue's thread, which may allocate.
+        for batch in records.chunks(PLACES) {
+            let places: Vec<Box<Place>> = batch
+                .iter()
+                .map(|record| {
+                    let mut place = self.place();
+                    self.mask(record, &mut place);
+                    place
+                })
+                .collect();
+            let requests: Vec<Request<'_>> =
+                places.iter().map(|place| place.slot.request()).collect();
+            let masked: Vec<DecisionRecord<'_>> = places
+                .iter()
+                .zip(&requests)
+                .filter_map(|(place, request)| place.slot.record(request))
+                .collect();
+            let done = self.sink.record_batch(&masked, kept);
+            drop(masked);
+            drop(requests);
+            places.into_iter().for_each(|place| self.give_back(place));
+            done?;
+        }
+        Ok(())
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.sink.record_loss(lost)
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        self.sink.flush()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for MaskSink<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskSink")
+            .field("sink", &self.sink)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A slot's copy on the way to its masked one.
+pub(super) struct Remade<'r> {
+    pub(super) from: &'r Copied,
+    pub(super) to: &'r mut Copied,
+    pub(super) inputs_from: &'r Copied,
+    pub(super) inputs_to: &'r mut Copied,
+    /// Type and id of principal, action, resource: in `from`, and where they stand in `to`.
+    pub(super) uids: [(Span, Span); 3],
+    pub(super) masked_uids: &'r mut [(Span, Span); 3],
+    pub(super) has_context: bool,
+    pub(super) has_inputs: bool,
+    pub(super) masked: &'r mut Vec<Span>,
+    pub(super) replayable: &'r mut bool,
+}
+
+/// What was masked in a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Masked<'a> {
+    pub(super) copied: &'a Copied,
+    pub(super) paths: &'a [Span],
+    pub(super) replayable: bool,
+}
+
+impl<'a> Masked<'a> {
+    pub(super) fn paths(self) -> impl ExactSizeIterator<Item = &'a str> {
+        self.paths.iter().map(move |path| self.copied.text(*path))
+    }
+}

@@ -1,0 +1,457 @@
+//! The walk over a copied record that masks it.
+//!
+//! Copies are lists of tokens beside a text (`evidence::copied`), whoever made them, so that there is one walk for records of
+//! the deciding thread and for those behind a queue. All that it needs stands in memory that is used again.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use crate::epoch::Epoch;
+use crate::names::Names;
+use crate::program::ContextUse;
+use crate::value::arena::NameText;
+use crate::value::text::write_string;
+
+use super::hmac::Key;
+use super::rules::{Mask, Masks, Root};
+use crate::evidence::copied::{Copied, Token};
+
+/// What a digest begins with.
+const PREFIX: &str = "hmac-sha256:";
+
+/// Working memory of the walk.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Rules that lead to where the walk is: their numbers, and how many of their segments are behind it.
+    active: Vec<(usize, usize)>,
+    /// Digests of what a set or a record holds.
+    parts: Vec<[u8; 32]>,
+    /// Rules, and entries of masked types, that something was masked by.
+    pub(super) rules: Vec<usize>,
+    pub(super) ids: Vec<usize>,
+    /// Whether something was masked that a policy may have read.
+    pub(super) read: bool,
+}
+
+impl Work {
+    pub(super) fn clear(&mut self) {
+        let Self {
+            active,
+            parts,
+            rules,
+            ids,
+            read,
+        } = self;
+        active.clear();
+        parts.clear();
+        rules.clear();
+        ids.clear();
+        *read = false;
+    }
+}
+
+/// Masks values of one copy into another.
+pub(super) struct Walk<'w> {
+    pub(super) masks: &'w Masks,
+    pub(super) key: Option<&'w Key>,
+    pub(super) work: &'w mut Work,
+    pub(super) from: &'w Copied,
+    pub(super) names: &'w Names,
+    pub(super) at: usize,
+    /// Whether policies may observe what the walk is in.
+    observable: bool,
+}
+
+impl<'w> Walk<'w> {
+    pub(super) fn new(
+        masks: &'w Masks,
+        key: Option<&'w Key>,
+        work: &'w mut Work,
+        from: &'w Copied,
+        names: &'w Names,
+    ) -> Self {
+        Self {
+            masks,
+            key,
+            work,
+            from,
+            names,
+            at: 0,
+            observable: true,
+        }
+    }
+
+    /// The context: the first value.
+    pub(super) fn context(&mut self, epoch: &Epoch, out: &mut Copied) {
+        let start = self.begin(|root| *root == Root::Context);
+        let whole = epoch.policies.context() == ContextUse::Whole;
+        self.record(start..self.work.active.len(), Some(whole), out);
+        self.work.active.truncate(start);
+    }
+
+    /// The entities that were read of; `uids` are the request's, as they were before they were masked.
+    pub(super) fn inputs(&mut self, uids: [(&str, &str); 3], out: &mut Copied) {
+        let Some(Token::Set(count)) = self.next() else {
+            return;
+        };
+        out.tokens.push(Token::Set(count));
+        for _ in 0..count {
+            self.entity(uids, out);
+        }
+    }
+
+    fn entity(&mut self, uids: [(&str, &str); 3], out: &mut Copied) {
+        let Some(uid) = self.next() else { return };
+        let entity = self.uid_text(uid);
+        self.masked_uid(uid, out);
+        // Whether it exists.
+        out.tokens.extend(self.next());
+        let is = |uid: (&str, &str)| entity == Some(uid);
+        let start = self.begin(|root| match root {
+            Root::Context => false,
+            Root::Principal => is(uids[0]),
+            Root::Action => is(uids[1]),
+            Root::Resource => is(uids[2]),
+            Root::Type(name) => entity.is_some_and(|(type_name, _)| **name == *type_name),
+            Root::AnyEntity => true,
+        });
+        let here = start..self.work.active.len();
+        self.record(here.clone(), None, out);
+        // Tags are below a segment of their own.
+        let (inner, decided) = self.below(here, "tags");
+        match decided {
+            Some((rule, mask @ (Mask::Drop | Mask::Digest))) => self.tags(rule, mask, out),
+            _ => self.record(inner.clone(), None, out),
+        }
+        self.work.active.truncate(start);
+        // Ancestors, and names and uids of what was not there.
+        while let Some(Token::Set(count)) = self.from.tokens.get(self.at).copied() {
+            self.at += 1;
+            out.tokens.push(Token::Set(count));
+            for _ in 0..count {
+                match self.next() {
+                    Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+                        self.masked_uid(uid, out);
+                    }
+                    Some(name) => self.copy(name, out),
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// All tags at once: a record stays a record.
+    fn tags(&mut self, rule: usize, mask: Mask, out: &mut Copied) {
+        let Some(Token::Record(count)) = self.next() else {
+            return;
+        };
+        if count > 0 {
+            self.hit(rule);
+        }
+        let kept = if mask == Mask::Drop { 0 } else { count };
+        out.tokens.push(Token::Record(kept));
+        for _ in 0..count {
+            let name = self.next();
+            if mask == Mask::Drop {
+                self.skip();
+                continue;
+            }
+            if let Some(name) = name {
+                self.copy(name, out);
+            }
+            self.digest(out);
+        }
+    }
+
+    /// The rules that begin here.
+    fn begin(&mut self, here: impl Fn(&Root) -> bool) -> usize {
+        let start = self.work.active.len();
+        for (number, rule) in self.masks.rules.iter().enumerate() {
+            if here(&rule.root) {
+                self.work.active.push((number, 0));
+            }
+        }
+        start
+    }
+
+    /// The rules that lead on to a name, and the last of those that end there.
+    fn below(&mut self, here: Range<usize>, name: &str) -> (Range<usize>, Option<(usize, Mask)>) {
+        let start = self.work.active.len();
+        let mut decided: Option<(usize, Mask)> = None;
+        for at in here {
+            let Some((number, passed)) = self.work.active.get(at).copied() else {
+                continue;
+            };
+            let Some(rule) = self.masks.rules.get(number) else {
+                continue;
+            };
+            if !rule.segments.get(passed).is_some_and(|s| s.matches(name)) {
+                continue;
+            }
+            if passed + 1 < rule.segments.len() {
+                self.work.active.push((number, passed + 1));
+            } else if decided.is_none_or(|(last, _)| last < number) {
+                decided = Some((number, rule.mask));
+            }
+        }
+        (start..self.work.active.len(), decided)
+    }
+
+    fn value(&mut self, here: Range<usize>, out: &mut Copied) {
+        match self.from.tokens.get(self.at).copied() {
+            Some(Token::Record(_)) => self.record(here, None, out),
+            Some(Token::Set(count)) => {
+                self.at += 1;
+                out.tokens.push(Token::Set(count));
+                for _ in 0..count {
+                    self.value(here.clone(), out);
+                }
+            }
+            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+                self.at += 1;
+                self.masked_uid(uid, out);
+            }
+            Some(token) => {
+                self.at += 1;
+                self.copy(token, out);
+            }
+            None => {}
+        }
+    }
+
+    /// Of the context's own fields `whole` says whether policies can observe all of them; else those with a name that the
+    /// epoch does not know cannot matter.
+    fn record(&mut self, here: Range<usize>, whole: Option<bool>, out: &mut Copied) {
+        let Some(Token::Record(count)) = self.next() else {
+            return;
+        };
+        let place = out.tokens.len();
+        out.tokens.push(Token::Record(0));
+        let mut kept = 0;
+        for _ in 0..count {
+            let Some(key) = self.next() else { break };
+            if let Some(whole) = whole {
+                self.observable = whole || matches!(key, Token::Name(_));
+            }
+            let from = self.from;
+            let names = self.names;
+            let name = match key {
+                Token::Name(name) => names.sym_text(name),
+                Token::Text(span) => from.text(span),
+                _ => "",
+            };
+            let (inner, decided) = self.below(here.clone(), name);
+            match decided {
+                Some((rule, Mask::Drop)) => {
+                    self.hit(rule);
+                    self.skip();
+                }
+                Some((rule, Mask::Digest)) => {
+                    self.hit(rule);
+                    self.copy(key, out);
+                    self.digest(out);
+                    kept += 1;
+                }
+                Some((_, Mask::Keep)) | None => {
+                    self.copy(key, out);
+                    self.value(inner.clone(), out);
+                    kept += 1;
+                }
+            }
+            self.work.active.truncate(inner.start);
+        }
+        if whole.is_some() {
+            self.observable = true;
+        }
+        if let Some(token) = out.tokens.get_mut(place) {
+            *token = Token::Record(kept);
+        }
+    }
+
+    fn hit(&mut self, rule: usize) {
+        self.work.read |= self.observable;
+        if !self.work.rules.contains(&rule) {
+            self.work.rules.push(rule);
+        }
+    }
+
+    fn masked_uid(&mut self, uid: Token, out: &mut Copied) {
+        let Some((type_name, id)) = self.uid_text(uid) else {
+            return;
+        };
+        match self.masked_id(type_name, id) {
+            None => self.copy(uid, out),
+            Some(digest) => {
+                let type_name = out.add_text(type_name);
+                let id = out.add_text(digest.as_str());
+                out.tokens.push(Token::Entity { type_name, id });
+            }
+        }
+    }
+
+    /// What stands for an id, if those of its type are masked.
+    pub(super) fn masked_id(&mut self, type_name: &str, id: &str) -> Option<Hex> {
+        let entry = self.masks.ids_of(type_name)?;
+        if !self.work.ids.contains(&entry) {
+            self.work.ids.push(entry);
+        }
+        self.work.read = true;
+        Some(Hex::of(self.uid_digest(type_name, id)))
+    }
+
+    fn uid_digest(&self, type_name: &str, id: &str) -> [u8; 32] {
+        self.code(|code| {
+            write!(code, "{type_name}::")?;
+            write_string(id, code)
+        })
+    }
+
+    fn uid_text(&self, uid: Token) -> Option<(&'w str, &'w str)> {
+        match uid {
+            Token::Known(uid) => Some(self.names.uid_text(uid)),
+            Token::Entity { type_name, id } => {
+                Some((self.from.text(type_name), self.from.text(id)))
+            }
+            _ => None,
+        }
+    }
+
+    fn copy(&self, token: Token, out: &mut Copied) {
+        let token = match token {
+            Token::Text(span) => Token::Text(out.add_text(self.from.text(span))),
+            Token::Entity { type_name, id } => Token::Entity {
+                type_name: out.add_text(self.from.text(type_name)),
+                id: out.add_text(self.from.text(id)),
+            },
+            other => other,
+        };
+        out.tokens.push(token);
+    }
+
+    fn next(&mut self) -> Option<Token> {
+        let token = self.from.tokens.get(self.at).copied();
+        self.at += 1;
+        token
+    }
+
+    fn skip(&mut self) {
+        let mut values = 1_u64;
+        while values > 0 {
+            values -= 1;
+            match self.next() {
+                Some(Token::Set(count)) => values += u64::from(count),
+                // A key and a value each.
+                Some(Token::Record(count)) => values += 2 * u64::from(count),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// The digest of the value that comes next, as a text.
+    fn digest(&mut self, out: &mut Copied) {
+        let digest = Hex::of(self.value_digest());
+        let text = out.add_text(digest.as_str());
+        out.tokens.push(Token::Text(text));
+    }
+
+    /// Over a value's text in Cedar's syntax; of sets and records over the sorted digests of what they hold, so that neither
+    /// their order nor their size in memory matters.
+    fn value_digest(&mut self) -> [u8; 32] {
+        let from = self.from;
+        match self.next() {
+            Some(Token::Set(count)) => {
+                let start = self.work.parts.len();
+                for _ in 0..count {
+                    let part = self.value_digest();
+                    self.work.parts.push(part);
+                }
+                self.of_parts(start, b"[")
+            }
+            Some(Token::Record(count)) => {
+                let start = self.work.parts.len();
+                for _ in 0..count {
+                    let name = match self.next() {
+                        Some(Token::Name(name)) => self.names.sym_text(name),
+                        Some(Token::Text(span)) => from.text(span),
+                        _ => "",
+                    };
+                    let value = self.value_digest();
+                    let part = self.code(|code| {
+                        write_string(name, code)?;
+                        code.add(&value);
+                        Ok(())
+                    });
+                    self.work.parts.push(part);
+                }
+                self.of_parts(start, b"{")
+            }
+            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+                let (type_name, id) = self.uid_text(uid).unwrap_or_default();
+                self.uid_digest(type_name, id)
+            }
+            token => self.code(|code| match token {
+                Some(Token::Bool(b)) => write!(code, "{b}"),
+                Some(Token::Long(i)) => write!(code, "{i}"),
+                Some(Token::Text(span)) => write_string(from.text(span), code),
+                Some(Token::Decimal(d)) => write!(code, "decimal(\"{d}\")"),
+                Some(Token::Duration(d)) => write!(code, "duration(\"{d}\")"),
+                Some(Token::Ip(ip)) => write!(code, "ip(\"{ip}\")"),
+                Some(Token::Datetime(d)) => write!(code, "datetime({})", d.millis()),
+                _ => Ok(()),
+            }),
+        }
+    }
+
+    fn of_parts(&mut self, start: usize, kind: &[u8]) -> [u8; 32] {
+        let key = self.key;
+        let parts = self.work.parts.get_mut(start..).unwrap_or_default();
+        parts.sort_unstable();
+        let digest = code(key, |code| {
+            code.add(kind);
+            parts.iter().for_each(|part| code.add(part));
+            Ok(())
+        });
+        self.work.parts.truncate(start);
+        digest
+    }
+
+    fn code(&self, write: impl FnOnce(&mut super::hmac::Code<'_>) -> std::fmt::Result) -> [u8; 32] {
+        code(self.key, write)
+    }
+}
+
+/// The code of what is written. There is a key wherever something is digested; were there none, nothing may show.
+fn code(
+    key: Option<&Key>,
+    write: impl FnOnce(&mut super::hmac::Code<'_>) -> std::fmt::Result,
+) -> [u8; 32] {
+    let Some(key) = key else { return [0; 32] };
+    let mut code = key.begin();
+    // A hash takes everything.
+    let _ = write(&mut code);
+    code.finish()
+}
+
+/// A digest as text.
+pub(super) struct Hex([u8; PREFIX.len() + 64]);
+
+impl Hex {
+    fn of(digest: [u8; 32]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; PREFIX.len() + 64];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
+            if let [high, low] = pair {
+                *high = DIGITS[usize::from(byte >> 4)];
+                *low = DIGITS[usize::from(byte & 15)];
+            }
+        }
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}

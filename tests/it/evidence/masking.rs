@@ -1,0 +1,460 @@
+//! What is masked is nowhere in a record, what is not stays as it was, and the record says which it is.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use duramen::evidence::{
+    DecisionSink, FanOut, JsonLinesSink, Mask, MaskError, MaskSink, Masks, MemorySink, OwnedRecord,
+    QueueSink,
+};
+use duramen::replay::{PolicyArchive, Replayed};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::generate::{Tape, config, tape};
+
+const KEY: &[u8] = b"thirty-two bytes of a test's key";
+
+/// Secrets wherever there can be any.
+const WORLD: &str = r#"[
+    { "uid": { "type": "User", "id": "ann" },
+      "attrs": { "ssn": "SECRET-1", "level": 3, "address": { "street": "SECRET-2", "town": "here" } },
+      "tags": { "site": "SECRET-3", "floor": "2" },
+      "parents": [{ "type": "Team", "id": "blue" }] },
+    { "uid": { "type": "Doc", "id": "plan" },
+      "attrs": { "owner": { "__entity": { "type": "User", "id": "bob" } }, "token": "SECRET-4",
+                 "versions": [{ "by": "SECRET-5", "n": 1 }, { "by": "SECRET-6", "n": 2 }] },
+      "parents": [] },
+    { "uid": { "type": "User", "id": "bob" }, "attrs": { "ssn": "SECRET-1", "level": 1 }, "parents": [] }
+]"#;
+
+/// Reads all of it.
+const READING: &str = r#"
+    permit(principal, action, resource) when {
+        principal.ssn != "" && principal.level > 1 && principal.address.town == "here" && principal.getTag("site") != ""
+        && principal.hasTag("floor") && principal.getTag("floor") == "2" && principal.hasTag("absent") == false
+        && resource.owner.ssn != "" && resource.owner.level < 2 && resource.token != "" && resource.versions.isEmpty() == false
+        && context.token != "" && context.hour < 18 && context.user.id != "" && principal in Team::"blue"
+    };
+"#;
+
+const CONTEXT: &str = r#"{ "token": "SECRET-4", "hour": 9, "user": { "id": "SECRET-7", "level": 3 }, "two words": "SECRET-8",
+    "unread": "SECRET-9", "list": [{ "x": "SECRET-10" }, { "x": "SECRET-11", "y": 1 }] }"#;
+
+fn masks() -> Masks {
+    Masks::new().key(KEY)
+}
+
+fn asked() -> Request<'static> {
+    Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan")).context_json(CONTEXT)
+}
+
+fn deciding(policies: &str, sink: impl DecisionSink + 'static) -> Authorizer {
+    Authorizer::builder()
+        .policies(policies)
+        .entities(WORLD)
+        .sink(sink)
+        .build()
+        .unwrap()
+}
+
+/// The record of the decision under masks.
+fn masked(masks: Masks) -> OwnedRecord {
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = deciding(READING, MaskSink::new(Arc::clone(&sink), masks).unwrap());
+    assert!(authorizer.is_allowed(&asked()));
+    sink.records().remove(0)
+}
+
+fn entity<'r>(record: &'r OwnedRecord, type_name: &str, id: &str) -> &'r Json {
+    let uid = json!({ "type": type_name, "id": id });
+    let mut entities = record.inputs.as_ref().unwrap().entities.iter();
+    entities.find(|entity| entity["uid"] == uid).unwrap()
+}
+
+fn is_digest(value: &Json) -> bool {
+    let digits = value
+        .as_str()
+        .and_then(|text| text.strip_prefix("hmac-sha256:"));
+    digits.is_some_and(|digits| digits.len() == 64)
+}
+
+#[test]
+fn paths_lead_to_what_they_name() {
+    let record = masked(
+        masks()
+            .path("context.token", Mask::Drop)
+            .and_then(|masks| masks.path("context.user.id", Mask::Digest))
+            .and_then(|masks| masks.path("context[\"two words\"]", Mask::Drop))
+            .and_then(|masks| masks.path("context.list.x", Mask::Drop))
+            .and_then(|masks| masks.path("principal.address.*", Mask::Digest))
+            .and_then(|masks| masks.path("principal.address.town", Mask::Keep))
+            .and_then(|masks| masks.path("User.ssn", Mask::Digest))
+            .and_then(|masks| masks.path("User.tags.site", Mask::Drop))
+            .and_then(|masks| masks.path("*.versions.by", Mask::Digest))
+            .and_then(|masks| masks.path("resource.token", Mask::Digest))
+            .and_then(|masks| masks.path("Nobody.level", Mask::Drop))
+            .unwrap(),
+    );
+    let context = record.context.as_ref().unwrap();
+    assert_eq!(context.get("token"), None);
+    assert_eq!(context.get("two words"), None);
+    assert!(is_digest(&context["user"]["id"]));
+    assert_eq!(context["user"]["level"], 3);
+    assert_eq!(context["list"], json!([{}, { "y": 1 }]));
+    assert_eq!(context["unread"], "SECRET-9");
+
+    let ann = entity(&record, "User", "ann");
+    assert!(is_digest(&ann["attrs"]["ssn"]));
+    assert!(is_digest(&ann["attrs"]["address"]["street"]));
+    assert_eq!(ann["attrs"]["address"]["town"], "here");
+    assert_eq!(ann["attrs"]["level"], 3);
+    assert_eq!(ann["tags"], json!({ "floor": "2" }));
+    assert_eq!(ann["absent_tags"], json!(["absent"]));
+    // Bob is no principal, but a user.
+    let bob = entity(&record, "User", "bob");
+    assert_eq!(bob["attrs"]["ssn"], ann["attrs"]["ssn"]);
+    let plan = entity(&record, "Doc", "plan");
+    assert!(is_digest(&plan["attrs"]["token"]));
+    assert!(is_digest(&plan["attrs"]["versions"][0]["by"]));
+    assert_eq!(plan["attrs"]["versions"][1]["n"], 2);
+
+    let mut rules: Vec<_> = record.masked.iter().map(String::as_str).collect();
+    rules.sort_unstable();
+    let expected = [
+        "*.versions.by",
+        "User.ssn",
+        "User.tags.site",
+        "context.list.x",
+        "context.token",
+        "context.user.id",
+        "context[\"two words\"]",
+        "principal.address.*",
+        "resource.token",
+    ];
+    assert_eq!(rules, expected);
+    assert_eq!(record.replayable, Some(false));
+}
+
+/// The same value has the same digest wherever it stands, in whatever order its parts are, and another under another key.
+#[test]
+fn digests_join() {
+    let digests = |key: &[u8]| {
+        let masks = Masks::new()
+            .key(key)
+            .path("context.token", Mask::Digest)
+            .unwrap();
+        masked(masks.path("*.token", Mask::Digest).unwrap())
+    };
+    let record = digests(KEY);
+    let token = &record.context.as_ref().unwrap()["token"];
+    assert!(is_digest(token));
+    assert_eq!(token, &entity(&record, "Doc", "plan")["attrs"]["token"]);
+    assert_ne!(
+        token,
+        &digests(b"another key of this test").context.unwrap()["token"]
+    );
+
+    // HMAC-SHA-256 over the value in Cedar's syntax, as docs/evidence.md has it.
+    let text = r#"{ "s": "a", "n": 1, "set": [1, "a", { "x": 1, "y": 2 }], "same": [{ "y": 2, "x": 1 }, "a", 1, 1] }"#;
+    let sink = Arc::new(MemorySink::new(1));
+    let all = masks().path("context.*", Mask::Digest).unwrap();
+    let authorizer = deciding("", MaskSink::new(Arc::clone(&sink), all).unwrap());
+    assert!(!authorizer.is_allowed(&asked().context_json(text)));
+    let context = sink.records().remove(0).context.unwrap();
+    let expected = "hmac-sha256:fd122d1ba14485300a658f075a3e78e24453178758ca4234c54f372b40dfc6a4";
+    assert_eq!(context["s"], expected);
+    assert_eq!(context["set"], context["same"]);
+    assert_ne!(context["s"], context["n"]);
+}
+
+/// Ids are masked everywhere at once, so that the record holds together.
+#[test]
+fn ids_are_masked_wherever_they_stand() {
+    let record = masked(masks().ids("User"));
+    let ann = record.principal.id().to_owned();
+    assert!(is_digest(&json!(ann)));
+    assert_eq!(entity(&record, "User", &ann)["attrs"]["level"], 3);
+    let owner = &entity(&record, "Doc", "plan")["attrs"]["owner"]["__entity"]["id"];
+    assert!(is_digest(owner));
+    assert_eq!(
+        entity(&record, "User", owner.as_str().unwrap())["attrs"]["level"],
+        1
+    );
+    assert_eq!(record.masked, ["id(User)"]);
+    assert_eq!(record.replayable, Some(false));
+    assert_eq!(record.resource.id(), "plan");
+
+    let record = masked(masks().ids("*"));
+    assert!(is_digest(&json!(record.resource.id())));
+    assert_eq!(record.action.id(), "view");
+    let parents = &entity(&record, "User", &ann)["parents"];
+    assert!(is_digest(&parents[0]["id"]));
+}
+
+/// Bytes that many sinks write to.
+#[derive(Clone, Default)]
+struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// No sink behind the masks gets anything of what they mask, on whichever side of a queue they stand.
+#[test]
+fn nothing_that_is_masked_gets_through() {
+    let all = |mask| {
+        let masks = masks().path("context.*", mask).unwrap();
+        masks.path("*.*", mask).unwrap().ids("User")
+    };
+    for mask in [Mask::Drop, Mask::Digest] {
+        let directory = Scratch::new();
+        let (before, behind, plain) = (Bytes::default(), Bytes::default(), Bytes::default());
+        let log = Arc::new(DurableLog::options(directory.path()).open().unwrap());
+        let sinks = FanOut::new()
+            .sink(
+                MaskSink::new(
+                    QueueSink::new(JsonLinesSink::new(before.clone())).unwrap(),
+                    all(mask),
+                )
+                .unwrap(),
+            )
+            .sink(
+                QueueSink::new(
+                    MaskSink::new(JsonLinesSink::new(behind.clone()), all(mask)).unwrap(),
+                )
+                .unwrap(),
+            )
+            .sink(MaskSink::new(Arc::clone(&log), all(mask)).unwrap())
+            .sink(JsonLinesSink::new(plain.clone()));
+        let authorizer = deciding(READING, sinks);
+        assert!(authorizer.is_allowed(&asked()));
+        // A request whose error quotes what it brought.
+        let wrong = asked().context_json(r#"{ "SECRET-12": 1, "SECRET-12": 2 }"#);
+        assert!(!authorizer.is_allowed(&wrong));
+        let wrong = Request::new(
+            ("User", "SECRET-13"),
+            ("Action", "view"),
+            ("SECRET 14", "x"),
+        );
+        assert!(!authorizer.is_allowed(&wrong));
+        drop(authorizer);
+        let text = |bytes: &Bytes| String::from_utf8(bytes.0.lock().unwrap().clone()).unwrap();
+        let log = String::from_utf8(lines(&segments(directory.path())).concat()).unwrap();
+        let plain = text(&plain);
+        for secret in [
+            "SECRET-1\"",
+            "SECRET-4",
+            "SECRET-11",
+            "SECRET-12",
+            "SECRET 14",
+        ] {
+            assert!(
+                plain.contains(secret),
+                "{secret} is in no record to begin with: {plain}"
+            );
+        }
+        for text in [text(&before), text(&behind), log] {
+            assert_eq!(
+                text.lines()
+                    .filter(|line| line.contains("\"decision\""))
+                    .count(),
+                3,
+                "{text}"
+            );
+            // The type of the last request's resource is what the request is about.
+            let text = text.replace("\"type\":\"SECRET 14\"", "");
+            assert!(!text.contains("SECRET"), "{mask:?}: {text}");
+            assert!(
+                !text.contains("\"ann\"") && !text.contains("\"bob\""),
+                "{text}"
+            );
+        }
+    }
+}
+
+/// The digest of the inputs is over what the record has, so that nothing can be tried against it.
+#[test]
+fn the_digest_of_inputs_is_over_what_is_left() {
+    let directory = Scratch::new();
+    let log = Arc::new(DurableLog::options(directory.path()).open().unwrap());
+    let masks = masks().path("*.ssn", Mask::Drop).unwrap();
+    let masked = Bytes::default();
+    let sinks = FanOut::new()
+        .sink(MaskSink::new(JsonLinesSink::new(masked.clone()), masks).unwrap())
+        .sink(Arc::clone(&log));
+    let authorizer = deciding(READING, sinks);
+    assert!(authorizer.is_allowed(&asked()));
+    let text = String::from_utf8(masked.0.lock().unwrap().clone()).unwrap();
+    let part = |from: &str, to: &str| {
+        let start = text.find(from).unwrap() + from.len();
+        &text[start..start + text[start..].find(to).unwrap()]
+    };
+    let context = part("\"context\":", ",\"inputs\":");
+    let entities = part("\"entities\":", ",\"digest\":");
+    let digest = part("\"digest\":\"", "\"");
+    assert_eq!(digest, sha256(&format!("{context}{entities}")));
+}
+
+fn sha256(text: &str) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What no policy can have read may be masked, and the record is decided again all the same.
+#[test]
+fn a_record_says_whether_it_can_be_decided_again() {
+    let directory = Scratch::new();
+    let sink = Arc::new(MemorySink::new(10));
+    let one = |path| {
+        MaskSink::new(
+            Arc::clone(&sink),
+            Masks::new().path(path, Mask::Drop).unwrap(),
+        )
+        .unwrap()
+    };
+    let sinks = FanOut::new()
+        .sink(one("context.unread"))
+        .sink(one("context.token"))
+        .sink(one("Nobody.ssn"));
+    let authorizer = deciding(READING, sinks);
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    let policies = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+    assert!(authorizer.is_allowed(&asked()));
+    let records = sink.records();
+    assert_eq!(records[0].masked, ["context.unread"]);
+    assert_eq!(records[0].replayable, Some(true));
+    assert!(policies.replay(&records[0]).is_same());
+    let Replayed::NotReplayable(reason) = policies.replay(&records[1]) else {
+        panic!("decided again without what was read");
+    };
+    assert_eq!(reason, "masked: context.token");
+    assert!(policies.explain(&records[1]).is_err());
+    assert!(records[2].masked.is_empty());
+    assert_eq!(records[2].replayable, None);
+}
+
+#[test]
+fn schemas_say_what_to_mask() {
+    let masks = masks().schema_str(
+        r#"
+            @mask("drop") type Secret = String;
+            entity Team;
+            @mask("digest") entity User in [Team] { ssn: Secret, level: Long, address: { street: Secret, town: String } }
+                tags String;
+            entity Doc { owner: User, token: Secret, versions: Set<{ @mask("digest") by: String, n: Long }> };
+            action view appliesTo {
+                principal: User, resource: Doc,
+                context: { @mask("digest") token: Secret, hour: Long, user: { @mask("drop") id: String, level: Long } },
+            };
+        "#,
+    );
+    let record = masked(masks.unwrap());
+    let context = record.context.as_ref().unwrap();
+    // An attribute's own annotation counts, not that of its type.
+    assert!(is_digest(&context["token"]));
+    assert_eq!(context["user"], json!({ "level": 3 }));
+    let ann = entity(&record, "User", record.principal.id());
+    assert_eq!(
+        ann["attrs"],
+        json!({ "level": 3, "address": { "town": "here" } })
+    );
+    let plan = entity(&record, "Doc", "plan");
+    assert_eq!(plan["attrs"].get("token"), None);
+    assert!(is_digest(&plan["attrs"]["versions"][0]["by"]));
+
+    for (schema, what) in [
+        (
+            "entity User { @mask(\"hash\") ssn: String };",
+            "@mask must say",
+        ),
+        ("entity User { @mask ssn: String };", "@mask must say"),
+        ("@mask(\"drop\") entity User;", "must say \"digest\""),
+        ("entity", "error parsing"),
+    ] {
+        let error = Masks::new().schema_str(schema).unwrap_err().to_string();
+        assert!(error.contains(what), "{schema}: {error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_masks_is_told() {
+    for path in [
+        "",
+        "context",
+        "a b.c",
+        "context.",
+        "context.a b",
+        "context[a]",
+        "context[\"a\"",
+        "context[\"a",
+        "1.a",
+        "User.*x",
+    ] {
+        let error = Masks::new().path(path, Mask::Drop).unwrap_err();
+        assert!(matches!(error, MaskError::Path { .. }), "{path}");
+    }
+    let sink = || Arc::new(MemorySink::new(1));
+    let digest = Masks::new().path("User.ssn", Mask::Digest).unwrap();
+    assert_eq!(
+        MaskSink::new(sink(), digest.clone()).err(),
+        Some(MaskError::NoKey)
+    );
+    assert_eq!(
+        MaskSink::new(sink(), Masks::new().ids("User")).err(),
+        Some(MaskError::NoKey)
+    );
+    assert_eq!(
+        MaskSink::new(sink(), digest.key(b"short")).err(),
+        Some(MaskError::ShortKey)
+    );
+    assert!(
+        !format!("{:?}", masks()).contains("104"),
+        "the key is shown"
+    );
+}
+
+proptest! {
+    #![proptest_config(config(30))]
+
+    /// Masks that mask nothing change nothing, whatever there is in a record and on whichever side of a queue.
+    #[test]
+    fn what_is_not_masked_stays(numbers in tape()) {
+        let mut tape = Tape::new(&numbers);
+        let (world, asks) = tape.world();
+        let [plain, direct, behind, before] = [(); 4].map(|()| Arc::new(MemorySink::new(100)));
+        let masks = || Masks::new()
+            .path("context.*.nope", Mask::Drop).unwrap()
+            .path("*.*.*", Mask::Keep).unwrap()
+            .path("context.*", Mask::Keep).unwrap();
+        let sinks = FanOut::new()
+            .sink(Arc::clone(&plain))
+            .sink(MaskSink::new(Arc::clone(&direct), masks()).unwrap())
+            .sink(MaskSink::new(QueueSink::new(Arc::clone(&behind)).unwrap(), masks()).unwrap())
+            .sink(QueueSink::new(MaskSink::new(Arc::clone(&before), masks()).unwrap()).unwrap());
+        let Ok(authorizer) = world.builder().sink(sinks).build() else { return Ok(()) };
+        for ask in &asks {
+            ask.with_request(|request| { let _ = authorizer.is_allowed(request); });
+        }
+        drop(authorizer);
+        let plain: Vec<_> = plain.records().into_iter().map(|mut record| {
+            if let Some(error) = &mut record.request_error {
+                let part = error.split(": ").next().unwrap();
+                *error = format!("{part}: not valid; the text is masked");
+            }
+            record
+        }).collect();
+        for sink in [direct, behind, before] {
+            prop_assert_eq!(sink.records(), plain.clone());
+        }
+    }
+}
