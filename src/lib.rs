@@ -85,6 +85,7 @@
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | keep evidence of decisions | [`evidence`] |
+//! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
 //! | put decisions into logs, metrics, a SIEM | features `tracing`, `metrics`, `ocsf`: the table in [`evidence`] |
 //! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |

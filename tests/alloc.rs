@@ -23,7 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 use duramen::evidence::log::{DurableLog, SyncPolicy};
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, NoSink, QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, NoSink,
+    QueueSink, SinkError, Wants,
 };
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
@@ -655,7 +656,20 @@ fn sinks() {
     };
     // As many slots as are warm after the first runs.
     let queue = |sink| QueueSink::with_delivery(sink, WARM_UP / 2, Delivery::Block);
-    let sinks: [(&str, Box<dyn DecisionSink>); 7] = [
+    let masks = || {
+        let masks = Masks::new().key(&[7; 32]).ids("User");
+        let masks = masks.path("*.*", Mask::Digest).unwrap();
+        masks.path("context.*", Mask::Digest).unwrap()
+    };
+    let sinks: [(&str, Box<dyn DecisionSink>); 9] = [
+        (
+            "masks",
+            Box::new(MaskSink::new(JsonLinesSink::new(ring()), masks()).unwrap()),
+        ),
+        (
+            "masks in front of a queue",
+            Box::new(MaskSink::new(queue(JsonLinesSink::new(ring())).unwrap(), masks()).unwrap()),
+        ),
         ("log, unsynced", Box::new(log("never", SyncPolicy::Never))),
         ("log, synced", Box::new(log("each", SyncPolicy::EachRecord))),
         (

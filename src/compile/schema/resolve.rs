@@ -37,6 +37,9 @@ enum Allowed {
     Either,
 }
 
+/// Is told the way to something annotated, and what the annotation says.
+type Found<'f> = dyn FnMut(&[Option<String>], Option<&str>) + 'f;
+
 enum Meaning<'d, 'f> {
     Common(String, &'d CommonType<'f>),
     Entity(String),
@@ -184,7 +187,7 @@ impl<'f> Definitions<'f> {
         namespace: &str,
         raw: &RawType,
         way: &mut Vec<Option<String>>,
-        found: &mut dyn FnMut(&[Option<String>], Option<&str>),
+        found: &mut Found<'_>,
     ) {
         let mut tell = |way: &[Option<String>], ty: &RawType| {
             if let Some(value) = ty.annotations.get(name) {

@@ -238,7 +238,8 @@ fn nothing_that_is_masked_gets_through() {
         let authorizer = deciding(READING, sinks);
         assert!(authorizer.is_allowed(&asked()));
         // A request whose error quotes what it brought.
-        let wrong = asked().context_json(r#"{ "SECRET-12": 1, "SECRET-12": 2 }"#);
+        let wrong =
+            asked().context_json(r#"{ "x": { "__entity": { "type": "SECRET-12", "id": "x" } } }"#);
         assert!(!authorizer.is_allowed(&wrong));
         let wrong = Request::new(
             ("User", "SECRET-13"),

@@ -30,6 +30,7 @@ fn check(schema: &Json, root: &Json, value: &Json, path: &str) -> Result<(), Str
                     "array" => value.is_array(),
                     "string" => value.is_string(),
                     "integer" => value.is_i64() || value.is_u64(),
+                    "boolean" => value.is_boolean(),
                     "null" => value.is_null(),
                     other => panic!("type {other} is not known here"),
                 };
@@ -163,6 +164,17 @@ fn what_is_written_is_what_is_documented() {
             .as_array()
             .is_some_and(|errors| !errors.is_empty())
     }));
+    // Masked, too.
+    let masks = duramen::evidence::Masks::new().key(&[7; 32]).ids("*");
+    let masks = masks.path("context.*", duramen::evidence::Mask::Digest);
+    let sink = Arc::new(JsonLinesSink::new(Vec::new()));
+    let masking = duramen::evidence::MaskSink::new(Arc::clone(&sink), masks.unwrap()).unwrap();
+    let authorizer = Authorizer::builder().policies(POLICIES).sink(masking);
+    ask(&authorizer.build().unwrap());
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    let masked = valid(bytes.split(|byte| *byte == b'\n').next().unwrap());
+    assert_eq!(masked["masked"], json!(["context.*", "id(*)"]));
+    assert_eq!(masked["replayable"], false);
     // And without a log, a template link, a schema.
     let sink = Arc::new(JsonLinesSink::new(Vec::new()));
     let authorizer = Authorizer::builder()
