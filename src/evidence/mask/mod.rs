@@ -136,6 +136,7 @@ impl<S: DecisionSink> MaskSink<S> {
             request: _,
             context: _,
             inputs: _,
+            ages: _,
             outcome: _,
             determining: _,
             errors: _,
