@@ -91,6 +91,7 @@
 //! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |
 //! | make evaluation errors deny | [`ErrorMode`] |
 //! | deny on data that has not been heard of for too long | [`Freshness`], [`Authorizer::confirm_fresh`] |
+//! | let security events (CAEP, RISC) change entities | [`signals`] |
 //! | let policies know what time it is | [`Builder::context_time`] |
 //! | bound what is accepted | [`Limits`] |
 //!
@@ -131,6 +132,7 @@ pub mod replay;
 mod request;
 mod schema;
 mod search;
+pub mod signals;
 pub mod spiffe;
 mod value;
 

@@ -28,7 +28,7 @@ const LAYERS: [&[&str]; 13] = [
     &["search"],
     &["authorizer"],
     &["explain"],
-    &["replay"],
+    &["replay", "signals"],
 ];
 
 /// A rule that a file breaks.

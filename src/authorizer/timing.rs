@@ -58,6 +58,11 @@ impl Authorizer {
         Ok(stamps.age(what, now)?.duration())
     }
 
+    /// What the clock shows, in milliseconds since 1970; `None` where no datetime can say it.
+    pub(crate) fn clock_millis(&self) -> Option<i64> {
+        Moment::of((self.inner.settings.clock)()).map(|now| now.0)
+    }
+
     /// When a decision begins, if anybody wants to know. The clocks are not asked otherwise.
     #[inline]
     pub(super) fn started(&self) -> Option<Started> {

@@ -29,6 +29,7 @@ mod positions;
 mod properties;
 mod requests;
 mod search;
+mod signals;
 mod sinks;
 mod swap;
 mod updates;

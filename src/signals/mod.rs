@@ -1,0 +1,224 @@
+//! Signals: what other parties say has happened to users, sessions and devices, as updates of entities.
+//!
+//! The payload of a Security Event Token (RFC 8417) whose signature the host has verified goes to a [`SignalReceiver`]. It
+//! understands the eight events of CAEP 1.0, the account events of RISC 1.0 and the two of the Shared Signals Framework
+//! itself. Which entity a subject identifier (RFC 9493) means is declared by the host for each [`Transmitter`] and never
+//! guessed.
+//!
+//! | event | what it sets |
+//! |---|---|
+//! | `session-revoked`, `sessions-revoked` | `revoked`, `revokedAt` of the session; or of every stored session below the subject; `sessionsRevokedAt` of a user who is named alone |
+//! | `session-established`, `session-presented` | `lastSeen` |
+//! | `token-claims-change` | the attributes of those claims that were declared |
+//! | `credential-change` | `credentialChangedAt`, and `credentialRevokedAt` when it was revoked or deleted |
+//! | `assurance-level-change` | the attribute that was declared for the namespace, as a number |
+//! | `device-compliance-change` | `compliant` |
+//! | `risk-level-change` | `riskLevel`: 1 low, 2 medium, 3 high |
+//! | `account-disabled`, `account-enabled` | `enabled` |
+//! | `account-purged` | `purged`; `enabled` becomes false for good |
+//! | `account-credential-change-required` | `mustRotate` |
+//! | `credential-compromise` | `compromised` |
+//! | `identifier-changed`, `identifier-recycled` | `identifierChangedAt`, `identifierRecycledAt` |
+//! | `opt-in`, `opt-out-…` | `riscState` |
+//! | `recovery-activated`, `recovery-information-changed` | `recoveryActivatedAt`, `recoveryChangedAt` |
+//! | `verification`, `stream-updated` | nothing |
+//!
+//! Events come in any order and more than once. Whatever the order, the outcome is the same: `revoked` and `purged` are only
+//! ever set; times only go on; for everything else the event that happened last counts, for each entity and attribute by
+//! itself, and of two at one moment the stricter.
+//!
+//! To learn which grants a signal took back, apply it within
+//! `GrantTable::revoked_by`, or give the table a callback.
+
+mod event;
+mod order;
+mod report;
+mod subject;
+mod token;
+mod transmitter;
+
+use std::sync::{Mutex, PoisonError};
+
+use bumpalo::Bump;
+
+use crate::authorizer::Authorizer;
+use crate::compile::EntityUpdate;
+use crate::epoch::Epoch;
+use crate::freshness::Moment;
+use crate::id::EntityUid;
+use crate::request::values::Datetime;
+use crate::value::View;
+
+use event::{Merge, Setting};
+use order::{Order, Place};
+use subject::{Subject, Target};
+use token::Token;
+
+pub use event::SignalEvent;
+pub use report::{IgnoredSignal, SignalError, SignalReport, Unresolved};
+pub use subject::{SubjectFormat, SubjectKind};
+pub use transmitter::{SignalAttribute, Transmitter};
+
+/// Takes signals and makes them updates of entities.
+///
+/// One receiver an authorizer. It remembers, in memory, which tokens it has had (65,536 of them) and when what it last set
+/// happened (for 1,048,576 pairs of entity and attribute). What is forgotten is forgotten safely: for pairs of which nothing
+/// is remembered, events from before what was forgotten only make things stricter.
+///
+/// ```
+/// use duramen::signals::{SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
+/// use duramen::{Authorizer, Entities, Entity, Request};
+///
+/// let authorizer = Authorizer::builder()
+///     .policies("permit(principal, action, resource) unless { principal has revoked && principal.revoked };")
+///     .entities(Entities::new().insert(Entity::new(("Session", "s-1"))))
+///     .build()?;
+/// let receiver = SignalReceiver::new().transmitter(
+///     Transmitter::new("https://idp.example/", "https://api.example/signals")
+///         .subject(SubjectKind::Session, SubjectFormat::Opaque, "Session"),
+/// );
+///
+/// let request = Request::new(("Session", "s-1"), ("Action", "read"), ("Doc", "plan"));
+/// assert!(authorizer.is_allowed(&request));
+///
+/// // The claims of a token whose signature was verified.
+/// let report = receiver.apply(&authorizer, r#"{
+///     "iss": "https://idp.example/", "aud": "https://api.example/signals", "jti": "1", "iat": 1700000000,
+///     "sub_id": { "format": "opaque", "id": "s-1" },
+///     "events": { "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {} }
+/// }"#)?;
+/// assert_eq!(report.changes()[0].0.id(), "s-1");
+/// assert!(!authorizer.is_allowed(&request));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct SignalReceiver {
+    transmitters: Vec<Transmitter>,
+    order: Mutex<Order>,
+}
+
+impl SignalReceiver {
+    /// A receiver that nobody may send to.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes signals of a transmitter, too. One that has the same issuer is replaced.
+    #[must_use]
+    pub fn transmitter(mut self, transmitter: Transmitter) -> Self {
+        let others = |known: &Transmitter| known.issuer != transmitter.issuer;
+        self.transmitters.retain(others);
+        self.transmitters.push(transmitter);
+        self
+    }
+
+    /// The entities as they were loaded know of everything that happened up to this time: events from before it only make
+    /// things stricter. For a receiver that begins anew with a store that does not.
+    #[must_use]
+    pub fn starting_at(self, time: std::time::SystemTime) -> Self {
+        if let Some(Moment(at)) = Moment::of(time) {
+            let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+            order.start_at(at);
+        }
+        self
+    }
+
+    /// Applies the payload of a Security Event Token, a JSON object.
+    ///
+    /// Signals are applied one after the other. As an update of entities they are `out_of_band`: they make no data younger.
+    ///
+    /// # Errors
+    /// [`SignalError`] when the payload breaks a rule of the specifications or of the transmitter's declaration, when the
+    /// subject has a critical member that cannot be told, and when the store refuses the update. Then nothing has changed.
+    ///
+    /// A subject that is not known, a token that was there before and an event that was overtaken are no errors: the report
+    /// says so.
+    pub fn apply(
+        &self,
+        authorizer: &Authorizer,
+        payload: &str,
+    ) -> Result<SignalReport, SignalError> {
+        let arena = Bump::new();
+        let (transmitter, token) = Token::parse(&arena, payload, &self.transmitters)?;
+        token.check_times(authorizer.clock_millis())?;
+        let event = event::read(&token, transmitter)?;
+        let mut report = SignalReport::new(event.event, &token);
+        let subject = match event.kinds {
+            [] => return Ok(report),
+            kinds => Subject::resolve(&token, transmitter, kinds, &mut report.unresolved)?,
+        };
+        // One signal at a time: what is read of the store below is what the update finds.
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.has_seen(token.issuer, token.jti) {
+            report.replayed = true;
+            return Ok(report);
+        }
+        let epoch = authorizer.epoch();
+        let targets = subject.targets(&epoch, &event, transmitter, &mut report.unresolved)?;
+        let mut update = EntityUpdate::new().out_of_band();
+        let mut places: Vec<Place> = Vec::new();
+        for Target { uid, role } in &targets {
+            for Setting {
+                attribute,
+                on,
+                value,
+                merge,
+            } in &event.settings
+            {
+                if !on.contains(role) {
+                    continue;
+                }
+                let place = match merge {
+                    Merge::Sticky => None,
+                    Merge::Latest => {
+                        if stored_time(&epoch, uid, attribute) >= Some(token.at) {
+                            report.ignore(uid, attribute, "what is there is as late");
+                            continue;
+                        }
+                        None
+                    }
+                    Merge::Last(rank) | Merge::ForGood(rank) => {
+                        let at = match merge {
+                            Merge::ForGood(_) => i64::MAX,
+                            _ => token.at,
+                        };
+                        let place = Place::new(uid, attribute, at, rank.clone());
+                        if let Err(why) = order.admits(&place) {
+                            report.ignore(uid, attribute, why);
+                            continue;
+                        }
+                        Some(place)
+                    }
+                };
+                places.extend(place);
+                update = value.set(update, uid, attribute, Datetime::from_millis(token.at));
+                report.changes.push((uid.clone(), attribute.clone()));
+            }
+        }
+        if !report.changes.is_empty() {
+            report.updated = Some(authorizer.update_entities(update)?);
+        }
+        places.into_iter().for_each(|place| order.take(place));
+        // A subject that is not there yet may be when the token comes again.
+        if report.unresolved.is_empty() {
+            order.see(token.issuer, token.jti);
+        }
+        report.ignored.extend(event.ignored);
+        Ok(report)
+    }
+}
+
+/// The time that an attribute of a stored entity has, in milliseconds.
+fn stored_time(epoch: &Epoch, uid: &EntityUid, attribute: &str) -> Option<i64> {
+    let names = &epoch.snapshot.names;
+    let uid = names.find_uid(uid.type_name(), uid.id())?;
+    let value = epoch
+        .snapshot
+        .entity(uid)?
+        .attrs()
+        .get(names.find_sym(attribute)?)?;
+    match value.value().view() {
+        View::Datetime(time) => Some(time.millis()),
+        _ => None,
+    }
+}

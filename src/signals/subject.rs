@@ -1,0 +1,402 @@
+//! Subject identifiers (RFC 9493, and what the Shared Signals Framework adds) and the entities that they mean.
+
+use std::collections::HashSet;
+
+use crate::epoch::Epoch;
+use crate::id::{EntityUid, Uid};
+use crate::json::Json;
+
+use super::event::Event;
+use super::report::{SignalError, Unresolved};
+use super::token::{Members, Token};
+use super::transmitter::Transmitter;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// What a subject identifier names: a member of a complex subject.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum SubjectKind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl SubjectKind {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name of the member.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `user`
+    User => "user",
+    /// `session`
+    Session => "session",
+    /// `device`
+    Device => "device",
+    /// `application`
+    Application => "application",
+    /// `tenant`
+    Tenant => "tenant",
+    /// `org_unit`
+    OrgUnit => "org_unit",
+    /// `group`
+    Group => "group",
+}
+
+/// How a subject is named. Names that an issuer gives are only unique together with it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SubjectFormat {
+    /// `account`: an `acct:` URI.
+    Account,
+    /// `email`
+    Email,
+    /// `iss_sub`, of this issuer: the `sub`.
+    IssSub(String),
+    /// `opaque`: the `id`.
+    Opaque,
+    /// `phone_number`
+    PhoneNumber,
+    /// `did`: the `url`.
+    Did,
+    /// `uri`
+    Uri,
+    /// `jwt_id`, of this issuer: the `jti`.
+    JwtId(String),
+    /// `saml_assertion_id`, of this issuer: the `assertion_id`.
+    SamlAssertionId(String),
+}
+
+/// A subject, as far as it is understood.
+pub(super) struct Subject {
+    /// The members of a complex subject; of a simple one, what it may be.
+    members: Vec<Named>,
+    complex: bool,
+}
+
+/// The entities that a subject or a member of one may be: several where it has aliases.
+struct Named {
+    kind: SubjectKind,
+    uids: Vec<EntityUid>,
+    text: String,
+}
+
+/// An entity that a signal is about.
+pub(super) struct Target {
+    pub(super) uid: EntityUid,
+    pub(super) role: SubjectKind,
+}
+
+impl Subject {
+    /// `kinds` is what the subject of the event can be.
+    pub(super) fn resolve(
+        token: &Token<'_>,
+        transmitter: &Transmitter,
+        kinds: &[SubjectKind],
+        unresolved: &mut Vec<Unresolved>,
+    ) -> Result<Self, SignalError> {
+        let subject = token.subject;
+        if format_of(subject, transmitter)? != "complex" {
+            return Self::simple(subject, transmitter, kinds, unresolved);
+        }
+        let mut members = Vec::new();
+        for (name, json) in subject.iter().filter(|(name, _)| *name != "format") {
+            let kind = SubjectKind::ALL.iter().find(|kind| kind.as_str() == name);
+            let Some(kind) = kind.copied() else {
+                unresolved.push(Unresolved {
+                    subject: name.to_owned(),
+                    reason: "the member is not one of the framework's",
+                });
+                continue;
+            };
+            if !matches!(json, Json::Object(_)) {
+                return Err(subject.ill_typed(name, "a subject identifier"));
+            }
+            let identifiers = identifiers(subject.object(name)?, transmitter)?;
+            let text = text_of(&identifiers);
+            let uids = look_up(transmitter, kind, &identifiers);
+            if !uids.is_empty() {
+                members.push(Named { kind, uids, text });
+            } else if transmitter.critical.contains(&kind) {
+                return Err(SignalError::CriticalSubject(kind.as_str()));
+            } else {
+                unresolved.push(Unresolved {
+                    subject: text,
+                    reason: "no rule of the transmitter says what it is",
+                });
+            }
+        }
+        Ok(Self {
+            members,
+            complex: true,
+        })
+    }
+
+    fn simple(
+        subject: Members<'_>,
+        transmitter: &Transmitter,
+        kinds: &[SubjectKind],
+        unresolved: &mut Vec<Unresolved>,
+    ) -> Result<Self, SignalError> {
+        let identifiers = identifiers(subject, transmitter)?;
+        let text = text_of(&identifiers);
+        let named = |kind: &SubjectKind| Named {
+            kind: *kind,
+            uids: look_up(transmitter, *kind, &identifiers),
+            text: text.clone(),
+        };
+        let mut members: Vec<Named> = kinds.iter().map(named).collect();
+        members.retain(|named| !named.uids.is_empty());
+        if members.is_empty() {
+            unresolved.push(Unresolved {
+                subject: text,
+                reason: "no rule of the transmitter says what it is",
+            });
+        }
+        Ok(Self {
+            members,
+            complex: false,
+        })
+    }
+
+    /// The stored entities that an event is about.
+    pub(super) fn targets(
+        mut self,
+        epoch: &Epoch,
+        event: &Event,
+        transmitter: &Transmitter,
+        unresolved: &mut Vec<Unresolved>,
+    ) -> Result<Vec<Target>, SignalError> {
+        if !self.complex {
+            self.decide_kind(epoch)?;
+        }
+        let revokes = event.event.revokes_sessions();
+        let mut known: Vec<(SubjectKind, Vec<Uid>)> = Vec::new();
+        for Named { kind, uids, text } in &self.members {
+            let stored = uids.iter().filter_map(|uid| {
+                let uid = epoch.snapshot.names.find_uid(uid.type_name(), uid.id())?;
+                epoch.snapshot.entity(uid).map(|_| uid)
+            });
+            let stored: Vec<Uid> = stored.collect();
+            if stored.is_empty() {
+                unresolved.push(Unresolved {
+                    subject: text.clone(),
+                    reason: "it is not stored",
+                });
+            } else {
+                known.push((*kind, stored));
+            }
+        }
+        let of = |kind| known.iter().find(|(known, _)| *known == kind);
+        let name = |uid: &Uid| {
+            use crate::value::arena::NameText;
+            let (type_name, id) = epoch.snapshot.names.uid_text(*uid);
+            EntityUid::new(type_name, id)
+        };
+        let target = |uid: &Uid, role| Target {
+            uid: name(uid),
+            role,
+        };
+        if revokes && of(SubjectKind::Session).is_none() && self.has_no(SubjectKind::Session) {
+            let mut targets: Vec<Target> = sessions_below(epoch, &known, &transmitter.sessions)
+                .iter()
+                .map(|uid| target(uid, SubjectKind::Session))
+                .collect();
+            // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
+            if let [(SubjectKind::User, users)] = &*known
+                && self.members.len() == 1
+            {
+                targets.extend(users.iter().map(|uid| target(uid, SubjectKind::User)));
+            } else if targets.is_empty() && !known.is_empty() {
+                let texts: Vec<&str> = self.members.iter().map(|named| &*named.text).collect();
+                unresolved.push(Unresolved {
+                    subject: texts.join(", "),
+                    reason: "no session of it is stored",
+                });
+            }
+            return Ok(targets);
+        }
+        let kinds = event.kinds;
+        let mut targets = Vec::new();
+        for (kind, uids) in kinds.iter().filter_map(|kind| of(*kind)) {
+            targets.extend(uids.iter().map(|uid| target(uid, *kind)));
+            if !event.event.concerns_all_kinds() {
+                break;
+            }
+        }
+        if kinds.iter().all(|kind| self.has_no(*kind)) && !self.members.is_empty() {
+            unresolved.push(Unresolved {
+                subject: self.members.iter().map(|named| &*named.text).collect(),
+                reason: "the event is not about such a subject",
+            });
+        }
+        Ok(targets)
+    }
+
+    /// Of what a simple subject may be, what is stored. The format of an identifier does not tell what it names.
+    fn decide_kind(&mut self, epoch: &Epoch) -> Result<(), SignalError> {
+        let names = &epoch.snapshot.names;
+        let is_stored = |uid: &EntityUid| {
+            let uid = names.find_uid(uid.type_name(), uid.id());
+            uid.is_some_and(|uid| epoch.snapshot.entity(uid).is_some())
+        };
+        let stored = |named: &Named| named.uids.iter().any(is_stored);
+        match self.members.iter().filter(|named| stored(named)).count() {
+            0 => self.members.truncate(1),
+            1 => self.members.retain(stored),
+            _ => {
+                let text = self.members.pop().map(|named| named.text);
+                return Err(SignalError::AmbiguousSubject(text.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_no(&self, kind: SubjectKind) -> bool {
+        self.members.iter().all(|named| named.kind != kind)
+    }
+}
+
+/// Sessions that are below everything that is named.
+fn sessions_below(
+    epoch: &Epoch,
+    named: &[(SubjectKind, Vec<Uid>)],
+    session_types: &[String],
+) -> Vec<Uid> {
+    let snapshot = &epoch.snapshot;
+    let types: Vec<_> = session_types
+        .iter()
+        .filter_map(|name| snapshot.names.find_type(name))
+        .collect();
+    if types.is_empty() || named.is_empty() {
+        return Vec::new();
+    }
+    let members = snapshot.members();
+    let below = |roots: &[Uid]| -> HashSet<Uid> {
+        let mut seen: HashSet<Uid> = HashSet::new();
+        let mut open = roots.to_vec();
+        while let Some(group) = open.pop() {
+            for child in members.of_group(group) {
+                if seen.insert(*child) {
+                    open.push(*child);
+                }
+            }
+        }
+        seen
+    };
+    let mut sets = named.iter().map(|(_, uids)| below(uids));
+    let Some(mut found) = sets.next() else {
+        return Vec::new();
+    };
+    for set in sets {
+        found.retain(|uid| set.contains(uid));
+    }
+    let is_session = |uid: &Uid| {
+        let ty = snapshot.names.type_of(*uid);
+        ty.is_some_and(|ty| types.contains(&ty)) && snapshot.entity(*uid).is_some()
+    };
+    let mut found: Vec<Uid> = found.into_iter().filter(is_session).collect();
+    found.sort_unstable();
+    found
+}
+
+/// A format and what identifies in it.
+type Identifier = (SubjectFormat, String);
+
+/// The identifier, or those of an `aliases` subject. A format that is not known gives none.
+fn identifiers(
+    subject: Members<'_>,
+    transmitter: &Transmitter,
+) -> Result<Vec<Identifier>, SignalError> {
+    if format_of(subject, transmitter)? != "aliases" {
+        return Ok(identifier(subject, transmitter)?.into_iter().collect());
+    }
+    let Some(Json::Array(aliases)) = subject.get("identifiers") else {
+        return Err(subject.ill_typed("identifiers", "a list of subject identifiers"));
+    };
+    let mut found = Vec::new();
+    for alias in aliases {
+        let alias = Members::of(*alias)
+            .ok_or_else(|| subject.ill_typed("identifiers", "a list of subject identifiers"))?;
+        if matches!(format_of(alias, transmitter)?, "aliases" | "complex") {
+            return Err(subject.ill_typed("identifiers", "a list without aliases in it"));
+        }
+        found.extend(identifier(alias, transmitter)?);
+    }
+    Ok(found)
+}
+
+fn identifier(
+    subject: Members<'_>,
+    transmitter: &Transmitter,
+) -> Result<Option<Identifier>, SignalError> {
+    let text = |name| subject.text(name).map(str::to_owned);
+    Ok(Some(match format_of(subject, transmitter)? {
+        "account" => (SubjectFormat::Account, text("uri")?),
+        "email" => (SubjectFormat::Email, email(subject.text("email")?)),
+        "iss_sub" => (SubjectFormat::IssSub(text("iss")?), text("sub")?),
+        "iss-sub" if transmitter.legacy => (SubjectFormat::IssSub(text("iss")?), text("sub")?),
+        "opaque" => (SubjectFormat::Opaque, text("id")?),
+        "phone_number" => (SubjectFormat::PhoneNumber, text("phone_number")?),
+        "did" => (SubjectFormat::Did, text("url")?),
+        "uri" => (SubjectFormat::Uri, text("uri")?),
+        "jwt_id" => (SubjectFormat::JwtId(text("iss")?), text("jti")?),
+        "saml_assertion_id" => (
+            SubjectFormat::SamlAssertionId(text("issuer")?),
+            text("assertion_id")?,
+        ),
+        _ => return Ok(None),
+    }))
+}
+
+fn format_of<'a>(subject: Members<'a>, transmitter: &Transmitter) -> Result<&'a str, SignalError> {
+    match subject.optional_text("subject_type")? {
+        Some(format) if transmitter.legacy && subject.get("format").is_none() => Ok(format),
+        _ => subject.text("format"),
+    }
+}
+
+/// The domain of an address is the same in upper and lower case. What is before it is the domain's business.
+fn email(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_ascii_lowercase()),
+        None => address.to_owned(),
+    }
+}
+
+fn look_up(
+    transmitter: &Transmitter,
+    kind: SubjectKind,
+    identifiers: &[Identifier],
+) -> Vec<EntityUid> {
+    let mut uids = Vec::new();
+    for (format, id) in identifiers {
+        let rules = transmitter.rules.iter();
+        let rules = rules.filter(|rule| rule.kind == kind && rule.format == *format);
+        for uid in rules.filter_map(|rule| (rule.entity)(id)) {
+            if !uids.contains(&uid) {
+                uids.push(uid);
+            }
+        }
+    }
+    uids
+}
+
+fn text_of(identifiers: &[Identifier]) -> String {
+    match identifiers {
+        [] => "(of an unknown format)".to_owned(),
+        identifiers => {
+            let texts = identifiers
+                .iter()
+                .map(|(format, id)| format!("{format:?} {id}"));
+            texts.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The claims of a Security Event Token (RFC 8417), with the rules that the Shared Signals Framework adds.
+
+use bumpalo::Bump;
+
+use crate::json::{self, Json, Member, member};
+
+use super::report::SignalError;
+use super::transmitter::Transmitter;
+
+/// The longest payload, in bytes. Real ones have one or two thousand.
+const LONGEST: usize = 1 << 16;
+
+/// The deepest nesting.
+const DEEPEST: usize = 16;
+
+/// Milliseconds by which clocks may differ.
+const SKEW: i64 = 5 * 60 * 1_000;
+
+/// A number of seconds since 1970 that is greater than this is one of milliseconds: the specification's own examples have
+/// such `event_timestamp`s. As seconds it is a time after the year 5000.
+const MILLIS_FROM: f64 = 1e11;
+
+/// What every event needs.
+pub(super) struct Token<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) jti: &'a str,
+    issued: i64,
+    /// When it happened.
+    pub(super) at: i64,
+    pub(super) subject: Members<'a>,
+    pub(super) event_type: &'a str,
+    pub(super) event: Members<'a>,
+}
+
+/// The members of an object, and where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Members<'a> {
+    members: &'a [Member<'a>],
+    path: &'a str,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn parse<'t>(
+        arena: &'a Bump,
+        payload: &'a str,
+        transmitters: &'t [Transmitter],
+    ) -> Result<(&'t Transmitter, Self), SignalError> {
+        if payload.len() > LONGEST {
+            let message = format!("it has {} bytes, more than {LONGEST}", payload.len());
+            return Err(SignalError::Malformed(message));
+        }
+        let json = json::parse(arena, payload, DEEPEST)
+            .map_err(|error| SignalError::Malformed(error.to_string()))?;
+        let claims = Members {
+            members: json
+                .as_object()
+                .ok_or_else(|| ill_typed("the payload", "an object"))?,
+            path: "",
+        };
+        for forbidden in ["sub", "exp"] {
+            if claims.get(forbidden).is_some() {
+                return Err(SignalError::ForbiddenClaim(forbidden));
+            }
+        }
+        let issuer = claims.text("iss")?;
+        let transmitter = transmitters
+            .iter()
+            .find(|known| known.issuer == issuer)
+            .ok_or_else(|| SignalError::UnknownIssuer(issuer.to_owned()))?;
+        let meant = |audience: &str| audience == transmitter.audience;
+        let is_for_us = match claims.required("aud")? {
+            Json::String(audience) => meant(audience),
+            Json::Array(audiences) => audiences.iter().any(|one| one.as_str().is_some_and(meant)),
+            _ => return Err(ill_typed("aud", "a text or a list of texts")),
+        };
+        if !is_for_us {
+            return Err(SignalError::WrongAudience);
+        }
+        let (event_type, event) = match claims.object("events")?.members {
+            [(event_type, event)] => (*event_type, event),
+            events => return Err(SignalError::NotOneEvent(events.len())),
+        };
+        let event = Members {
+            members: event
+                .as_object()
+                .ok_or_else(|| ill_typed(event_type, "an object"))?,
+            path: "event.",
+        };
+        let issued = claims.required_time("iat")?;
+        let happened = match event.time("event_timestamp")? {
+            Some(at) => Some(at),
+            None => claims.time("toe")?,
+        };
+        let token = Self {
+            issuer,
+            jti: claims.text("jti")?,
+            issued,
+            at: happened.unwrap_or(issued),
+            subject: match (claims.get("sub_id"), event.get("subject")) {
+                (None, Some(_)) if transmitter.legacy => event.object("subject")?,
+                _ => claims.object("sub_id")?,
+            },
+            event_type,
+            event,
+        };
+        Ok((transmitter, token))
+    }
+
+    /// Nothing is reported before it happens. An event from the future would overrule all that come until then.
+    pub(super) fn check_times(&self, now: Option<i64>) -> Result<(), SignalError> {
+        let latest = |time: i64| time.saturating_add(SKEW);
+        if now.is_none_or(|now| self.issued > latest(now)) {
+            return Err(SignalError::InFuture("iat"));
+        }
+        if self.at > latest(self.issued) {
+            return Err(SignalError::InFuture("event_timestamp"));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn of(json: Json<'a>) -> Option<Self> {
+        let members = json.as_object()?;
+        Some(Self { members, path: "" })
+    }
+
+    /// A member; null is none.
+    pub(super) fn get(self, name: &str) -> Option<Json<'a>> {
+        let json = *member(self.members, name)?;
+        (json != Json::Null).then_some(json)
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Member<'a>> {
+        self.members.iter().copied()
+    }
+
+    fn required(self, name: &str) -> Result<Json<'a>, SignalError> {
+        let missing = || SignalError::Missing(format!("{}{name}", self.path));
+        self.get(name).ok_or_else(missing)
+    }
+
+    pub(super) fn optional_text(self, name: &str) -> Result<Option<&'a str>, SignalError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(self.ill_typed(name, "a text that is not empty")),
+        }
+    }
+
+    pub(super) fn text(self, name: &str) -> Result<&'a str, SignalError> {
+        self.required(name)?;
+        let missing = || SignalError::Missing(format!("{}{name}", self.path));
+        self.optional_text(name)?.ok_or_else(missing)
+    }
+
+    /// A text that is one of these.
+    pub(super) fn one_of(
+        self,
+        name: &str,
+        known: &[&str],
+        expected: &'static str,
+    ) -> Result<&'a str, SignalError> {
+        let text = self.text(name)?;
+        match known.contains(&text) {
+            true => Ok(text),
+            false => Err(self.ill_typed(name, expected)),
+        }
+    }
+
+    pub(super) fn object(self, name: &str) -> Result<Members<'a>, SignalError> {
+        match self.required(name)? {
+            Json::Object(members) => Ok(Members { members, path: "" }),
+            _ => Err(self.ill_typed(name, "an object")),
+        }
+    }
+
+    fn required_time(self, name: &str) -> Result<i64, SignalError> {
+        self.required(name)?;
+        let missing = || SignalError::Missing(format!("{}{name}", self.path));
+        self.time(name)?.ok_or_else(missing)
+    }
+
+    /// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2), as milliseconds.
+    fn time(self, name: &str) -> Result<Option<i64>, SignalError> {
+        let expected = "a number of seconds since 1970";
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+        let number = match self.get(name) {
+            None => return Ok(None),
+            Some(Json::Integer(number)) => number as f64,
+            Some(Json::Number(text)) => text
+                .parse::<f64>()
+                .map_err(|_| self.ill_typed(name, expected))?,
+            Some(_) => return Err(self.ill_typed(name, expected)),
+        };
+        let millis = if number < MILLIS_FROM {
+            number * 1_000.0
+        } else {
+            number
+        };
+        if !(0.0..1e15).contains(&millis) {
+            return Err(self.ill_typed(name, expected));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
+        Ok(Some(millis.round() as i64))
+    }
+
+    pub(super) fn ill_typed(self, name: &str, expected: &'static str) -> SignalError {
+        ill_typed(&format!("{}{name}", self.path), expected)
+    }
+}
+
+fn ill_typed(member: &str, expected: &'static str) -> SignalError {
+    SignalError::IllTyped {
+        member: member.to_owned(),
+        expected,
+    }
+}
