@@ -84,6 +84,7 @@
 //! | find what somebody may do, or who may do something | [`Search`], [`Pinned::search`] |
 //! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
+//! | serve a stream, a lease or a session as long as it is allowed, and no longer | [`grant`], [`Authorizer::grant`], [`grant::GrantTable`] |
 //! | keep evidence of decisions | [`evidence`] |
 //! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
@@ -123,6 +124,7 @@ pub mod evidence;
 pub mod explain;
 mod ext;
 mod freshness;
+pub mod grant;
 mod id;
 mod json;
 mod limits;

@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::program::ProgramSet;
 
 use super::timing::loaded_at;
+use super::watch::Watchers;
 use super::{Authorizer, BuiltSchema, Clock, Inner, Settings};
 
 /// Collects what an authorizer is made of. Begun by [`Authorizer::builder`].
@@ -371,6 +372,7 @@ impl Builder {
                 sink: self.sink,
                 instance: random_id(),
                 sequence: Sequence::default(),
+                watchers: Watchers::default(),
                 lost: AtomicU64::new(0),
             }),
         })

@@ -10,20 +10,26 @@ mod session;
 mod tests;
 mod timing;
 mod update;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use bumpalo::Bump;
 use cedar_policy as cedar;
 
+use watch::Watchers;
+
 use crate::compile::load::Options;
 use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
-use crate::epoch::{Epoch, Errors, Parts, Published, Sequence, Stamps, Updated, Version};
+use crate::epoch::{
+    EntitiesChanged, Epoch, Errors, Marks, Parts, Published, Sequence, Stamps, Updated, Version,
+    Watched,
+};
 use crate::eval::{self, Findings, Lease, Machine, Pin, Reading, Resolved, Response, Scratch};
 use crate::evidence::{
     Ages, ContextView, DecisionRecord, DecisionSink, Delivery, InputsView, Wants,
@@ -40,6 +46,8 @@ pub use search::Found;
 pub use session::Session;
 use timing::Started;
 pub use update::PolicyChanges;
+pub use watch::Change;
+pub(crate) use watch::{News, Watcher};
 
 /// Decides requests on policies and entities that can be replaced while it does.
 ///
@@ -76,6 +84,7 @@ struct Inner {
     /// 32 hexadecimal digits.
     instance: String,
     sequence: Sequence,
+    watchers: Watchers,
     /// Records that were not kept since the last one that was.
     lost: AtomicU64,
 }
@@ -241,11 +250,23 @@ impl Authorizer {
             at: self.loading(update.as_of),
             confirms: !update.out_of_band,
         });
-        let (version, changes) = self.inner.published.update_entities(
+        let changed = self.inner.published.update_entities(
             &settings.reading.limits,
             updated,
             |epoch, draft| update.apply(draft, epoch.schema.as_deref()),
         )?;
+        let EntitiesChanged {
+            version,
+            changes,
+            marks,
+        } = changed;
+        if let Some(marks) = marks {
+            self.inner.watchers.tell(|| News {
+                version,
+                change: Arc::new(Change::Entities(changes.clone())),
+                marks,
+            });
+        }
         Ok(EntitiesUpdated::new(version, changes))
     }
 
@@ -254,12 +275,19 @@ impl Authorizer {
         stamp: impl FnOnce(Stamps) -> Stamps,
         change: impl FnOnce(&mut Parts),
     ) -> Result<Version, crate::value::arena::TableFull> {
-        self.inner.published.replace(|current| {
+        let (version, marks) = self.inner.published.replace(|current, _| {
             let mut parts = self.parts(current);
             parts.stamps = parts.stamps.map(stamp);
             change(&mut parts);
-            Epoch::new(parts, current.version.epoch() + 1)
-        })
+            let next = Epoch::new(parts, current.version.epoch() + 1)?;
+            Ok((next, Marks::Everything))
+        })?;
+        self.inner.watchers.tell(|| News {
+            version,
+            change: Arc::new(Change::Everything),
+            marks,
+        });
+        Ok(version)
     }
 
     /// What the next epoch is made of if nothing changes.
@@ -316,11 +344,33 @@ impl Authorizer {
     }
 
     /// Decides a request on a pinned epoch.
-    fn decide<'s>(
+    fn decide<'s>(&'s self, pin: Pin<'s>, lease: Lease<'s>, request: &Request<'_>) -> Response<'s> {
+        self.decide_with(pin, lease, request, &self.inner.settings.reading, |_| {})
+    }
+
+    /// Decides a request, and lets `seen` look at what the decision was made of, the whole context included, if there is
+    /// one: a request that was not understood has none.
+    pub(crate) fn decide_seen<'s>(
+        &'s self,
+        request: &Request<'_>,
+        seen: impl FnOnce(Seen<'_, '_>),
+    ) -> Response<'s> {
+        let reading = Reading {
+            keep_inputs: true,
+            ..self.inner.settings.reading.clone()
+        };
+        let pin = Pin::Guard(self.inner.published.pin());
+        self.decide_with(pin, Lease::pooled(), request, &reading, seen)
+    }
+
+    #[inline]
+    fn decide_with<'s>(
         &'s self,
         pin: Pin<'s>,
         mut lease: Lease<'s>,
         request: &Request<'_>,
+        reading: &Reading,
+        seen: impl FnOnce(Seen<'_, '_>),
     ) -> Response<'s> {
         let epoch = pin.epoch();
         let started = self.started();
@@ -335,19 +385,29 @@ impl Authorizer {
         let ages = self.ages(epoch, started, arena);
         let now = self.now(started);
         let told = now.as_ref().ok().copied().flatten();
-        let decided = match self.ask(epoch, request, now, arena, locals) {
-            Ok(asked) => (
-                self.evaluate(epoch, &asked, request, started, ages, findings),
-                None,
-            ),
+        let decided = match self.ask(epoch, request, reading, now, arena, locals) {
+            Ok(asked) => {
+                let decided = self.evaluate(epoch, &asked, request, started, ages, findings);
+                let (machine, resolved, names) = &asked;
+                seen(Seen {
+                    epoch,
+                    machine,
+                    resolved,
+                    names: *names,
+                    findings,
+                    context_time: reading.context_time.as_deref(),
+                });
+                (decided, None)
+            }
             Err(error) => (
                 self.refuse(epoch, &error, request, started, ages),
                 Some(error),
             ),
         };
-        let (outcome, request_error) = decided;
+        let (Made { outcome, sequence }, request_error) = decided;
         Response {
             outcome,
+            sequence,
             pin,
             lease,
             request_error,
@@ -361,15 +421,44 @@ impl Authorizer {
         &self,
         epoch: &'a Epoch,
         request: &Request<'_>,
+        reading: &Reading,
         now: Result<Option<Now<'_>>, RequestError>,
         arena: &'a Bump,
         locals: &'a mut Locals,
     ) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
-        let reading = &self.inner.settings.reading;
         match now? {
             None => eval::prepare(epoch, request, reading, arena, locals),
             now => eval::prepare(epoch, &request.at(now), reading, arena, locals),
         }
+    }
+
+    /// What has changed since when.
+    pub(crate) fn watch(&self) -> &Watched {
+        self.inner.published.watch()
+    }
+
+    /// The number of the newest epoch.
+    #[inline]
+    pub(crate) fn latest(&self) -> u64 {
+        self.inner.published.latest()
+    }
+
+    /// Has `watcher` told of every epoch from now on.
+    pub(crate) fn tell(&self, watcher: Weak<dyn Watcher>) {
+        self.inner.watchers.add(watcher);
+    }
+
+    /// Whether decisions may come out otherwise with nothing but time gone by: it is in every context, or data may become
+    /// too old.
+    #[inline]
+    pub(crate) fn depends_on_time(&self) -> bool {
+        let settings = &self.inner.settings;
+        settings.keeps_ages || settings.reading.context_time.is_some()
+    }
+
+    /// The time by the authorizer's clock.
+    pub(crate) fn time(&self) -> SystemTime {
+        (self.inner.settings.clock)()
     }
 
     fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
@@ -414,7 +503,7 @@ impl Authorizer {
         let request_error = refreshed.and(now).map(|now| request.set_time(now)).err();
         let borrowed = request.as_request();
         let findings = &mut scratch.findings;
-        let outcome = match &request_error {
+        let Made { outcome, sequence } = match &request_error {
             Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
                 let (resolved, names) = request.resolved(epoch);
@@ -425,6 +514,7 @@ impl Authorizer {
         };
         Response {
             outcome,
+            sequence,
             pin,
             lease,
             request_error,
@@ -442,7 +532,7 @@ impl Authorizer {
         started: Option<Started>,
         ages: Option<Ages<'a>>,
         findings: &mut Findings,
-    ) -> Outcome {
+    ) -> Made {
         let (machine, resolved, names) = asked;
         let mode = self.inner.settings.error_mode;
         let mut outcome = eval::evaluate(epoch, machine, mode, findings);
@@ -450,9 +540,9 @@ impl Authorizer {
             outcome = stale;
         }
         let Some(started) = self.recorded(started) else {
-            return outcome;
+            return Made::unrecorded(outcome);
         };
-        self.keep(started, outcome, |made| {
+        self.keep(started, outcome, |head| {
             let inputs = self.inputs(epoch, machine, resolved, *names, findings);
             DecisionRecord {
                 context: self.context(resolved, *names),
@@ -460,7 +550,7 @@ impl Authorizer {
                 ages,
                 determining: findings.determining(),
                 errors: findings.errors(epoch),
-                ..made.record(epoch, request)
+                ..head.record(epoch, request)
             }
         })
     }
@@ -473,14 +563,14 @@ impl Authorizer {
         request: &Request<'_>,
         started: Option<Started>,
         ages: Option<Ages<'_>>,
-    ) -> Outcome {
+    ) -> Made {
         let Some(started) = self.recorded(started) else {
-            return Outcome::InvalidRequest;
+            return Made::unrecorded(Outcome::InvalidRequest);
         };
-        self.keep(started, Outcome::InvalidRequest, |made| DecisionRecord {
+        self.keep(started, Outcome::InvalidRequest, |head| DecisionRecord {
             request_error: Some(error),
             ages,
-            ..made.record(epoch, request)
+            ..head.record(epoch, request)
         })
     }
 
@@ -514,10 +604,10 @@ impl Authorizer {
         &'r self,
         started: Started,
         outcome: Outcome,
-        record: impl FnOnce(Made<'r>) -> DecisionRecord<'r>,
-    ) -> Outcome {
+        record: impl FnOnce(Head<'r>) -> DecisionRecord<'r>,
+    ) -> Made {
         let inner = &*self.inner;
-        let record = record(Made {
+        let record = record(Head {
             instance: &inner.instance,
             sequence: inner.sequence.next(),
             lost_before: inner.lost.swap(0, Ordering::Relaxed),
@@ -527,17 +617,21 @@ impl Authorizer {
         });
         // A sink is foreign code: its panic must not take the decision, or the service, with it.
         let kept = catch_unwind(AssertUnwindSafe(|| inner.sink.record(&record).is_ok()));
+        let made = |outcome| Made {
+            outcome,
+            sequence: Some(record.sequence),
+        };
         if matches!(kept, Ok(true)) {
-            return outcome;
+            return made(outcome);
         }
         inner
             .lost
             .fetch_add(record.lost_before + 1, Ordering::Relaxed);
-        match inner.settings.delivery {
+        made(match inner.settings.delivery {
             Delivery::CountLoss | Delivery::Block => outcome,
             Delivery::DenyIfNotKept if outcome == Outcome::Allowed => Outcome::EvidenceNotKept,
             Delivery::DenyIfNotKept => outcome,
-        }
+        })
     }
 }
 
@@ -552,8 +646,35 @@ impl std::fmt::Debug for Authorizer {
     }
 }
 
+/// What was decided, and under which number that is recorded.
+#[derive(Clone, Copy)]
+struct Made {
+    outcome: Outcome,
+    sequence: Option<u64>,
+}
+
+impl Made {
+    fn unrecorded(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            sequence: None,
+        }
+    }
+}
+
+/// What a decision was made of, while it is there.
+pub(crate) struct Seen<'d, 'a> {
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) machine: &'d Machine<'a>,
+    pub(crate) resolved: &'d Resolved<'a>,
+    pub(crate) names: RequestNames<'a>,
+    pub(crate) findings: &'d mut Findings,
+    /// By what name the authorizer has put the time into the context.
+    pub(crate) context_time: Option<&'d str>,
+}
+
 /// What every record has.
-struct Made<'r> {
+struct Head<'r> {
     instance: &'r str,
     sequence: u64,
     lost_before: u64,
@@ -562,7 +683,7 @@ struct Made<'r> {
     outcome: Outcome,
 }
 
-impl<'r> Made<'r> {
+impl<'r> Head<'r> {
     fn record(self, epoch: &'r Arc<Epoch>, request: &'r Request<'r>) -> DecisionRecord<'r> {
         DecisionRecord {
             instance: self.instance,

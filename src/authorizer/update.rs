@@ -1,11 +1,14 @@
 //! Changing policies one by one.
 
+use std::sync::Arc;
+
 use crate::compile::update::{PolicyUpdate, Step};
 use crate::compile::{CompileError, Problem};
-use crate::epoch::{Epoch, Version};
+use crate::epoch::{Epoch, Marks, Version};
 use crate::id::PolicyId;
 
 use super::Authorizer;
+use super::watch::{Change, News};
 
 /// What an update of policies has changed. Made by [`Authorizer::update_policies`].
 #[derive(Clone, Debug)]
@@ -88,16 +91,27 @@ impl Authorizer {
         let inner = &self.inner;
         let mut warnings = Vec::new();
         let at = self.loading(update.as_of);
-        let version = inner.published.replace(|current| {
+        let ids = || update.steps.iter().map(Step::id);
+        let (version, marks) = inner.published.replace(|current, watched| {
             let options = self.options();
             let (policies, remarks) = update.apply(&current.policies, &options)?;
             warnings = remarks;
+            let marks = match watched {
+                Some(watched) => watched.scopes([&current.policies, &policies], ids()),
+                None => Marks::Everything,
+            };
             let mut parts = self.parts(current);
             parts.policies = policies;
             parts.stamps = parts.stamps.map(|stamps| stamps.with_policies(at));
             let next = Epoch::new(parts, current.version.epoch() + 1);
-            next.map_err(|full| CompileError::from(Problem::new(full)))
+            let next = next.map_err(|full| CompileError::from(Problem::new(full)))?;
+            Ok::<_, CompileError>((next, marks))
         })?;
+        inner.watchers.tell(|| News {
+            version,
+            change: Arc::new(Change::Policies(ids().cloned().collect())),
+            marks,
+        });
         let mut changes = PolicyChanges {
             version,
             added: Vec::new(),

@@ -63,6 +63,15 @@ struct Touched {
 pub(crate) struct Drafted {
     pub(crate) snapshot: Snapshot,
     changes: Vec<(Uid, EntityChange)>,
+    touched: Vec<Touched>,
+}
+
+/// Something about an entity that is other than before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Altered {
+    Parents,
+    Attribute(Sym),
+    Tag(Sym),
 }
 
 impl<'w> Draft<'w> {
@@ -244,6 +253,7 @@ impl<'w> Draft<'w> {
                     ..self.snapshot
                 },
                 changes,
+                touched: self.touched,
             }),
         }
     }
@@ -343,6 +353,43 @@ impl Drafted {
             .map(|(uid, change)| (name(*uid), *change))
             .collect()
     }
+
+    /// Visits all that is other than before. An entity that comes or goes alters what it has, and nothing if that is
+    /// nothing: conditions cannot tell it from one that is not there but by the kind of an error.
+    pub(crate) fn each_altered(&self, mut visit: impl FnMut(Uid, Altered)) {
+        for touched in &self.touched {
+            let uid = touched.uid;
+            if touched.moved(&self.snapshot) {
+                visit(uid, Altered::Parents);
+            }
+            let before = touched.before.as_deref();
+            let after = self.snapshot.rows.get(uid.index()).map(|data| &**data);
+            let attrs = [before, after].map(|data| data.map(EntityData::attrs));
+            let tags = [before, after].map(|data| data.map(EntityData::tags));
+            each_difference(attrs, |name| visit(uid, Altered::Attribute(name)));
+            each_difference(tags, |name| visit(uid, Altered::Tag(name)));
+        }
+    }
+}
+
+/// Visits the keys under which two records, or none, have different values.
+fn each_difference([before, after]: [Option<&StoredRecord>; 2], mut visit: impl FnMut(Sym)) {
+    let none = StoredRecord::default();
+    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+    for key in before.keys() {
+        let same = match (before.get(*key), after.get(*key)) {
+            (Some(before), Some(after)) => before.value().same(after.value()),
+            _ => false,
+        };
+        if !same {
+            visit(*key);
+        }
+    }
+    let new = after
+        .keys()
+        .iter()
+        .filter(|key| before.get(**key).is_none());
+    new.copied().for_each(visit);
 }
 
 impl Touched {

@@ -16,7 +16,7 @@ mod tests;
 pub(crate) use ancestors::Ancestors;
 pub(crate) use children::Children;
 pub use draft::EntityChange;
-pub(crate) use draft::{Draft, Drafted, Part};
+pub(crate) use draft::{Altered, Draft, Drafted, Part};
 pub use error::{EntityError, EntityProblem};
 pub(crate) use loader::EntityLoader;
 pub(crate) use reclaim::NamesMark;

@@ -4,6 +4,7 @@
 //! All that threads share while they decide is here; the authorizer adds one counter, of lost records, and sinks what they
 //! need.
 
+mod changes;
 mod index;
 mod link;
 mod publish;
@@ -21,13 +22,15 @@ use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Effect;
-use crate::entity::{Children, Draft, Drafted, EntityChange, Snapshot};
+use crate::entity::{Altered, Children, Draft, Drafted, EntityChange, Snapshot};
 use crate::id::EntityUid;
 use crate::limits::Limits;
 use crate::program::{Dead, Program, ProgramSet};
 use crate::schema::{SchemaModel, is_action_type};
-use crate::value::arena::TableFull;
+use crate::value::arena::{NameText, TableFull};
 
+use changes::Changes;
+pub(crate) use changes::{Facet, Key, Marks, Watched};
 pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;
@@ -301,6 +304,7 @@ impl Epoch {
 #[derive(Debug)]
 pub(crate) struct Published {
     line: Line,
+    changes: Changes,
     cell: Publication<Epoch, Option<Children>>,
 }
 
@@ -312,6 +316,7 @@ impl Published {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
             line: Line::new(),
+            changes: Changes::new(epoch.version.epoch),
             cell: Publication::new(epoch, None),
         }
     }
@@ -336,20 +341,34 @@ impl Published {
         self.cell.current()
     }
 
-    /// Replaces the epoch by what `next` makes of it. Writers queue up; readers never wait. When `next`
-    /// fails, the epoch stays.
+    /// The number of the newest epoch, and with it all stamps of the epochs up to it: one load.
+    #[inline]
+    pub(crate) fn latest(&self) -> u64 {
+        self.changes.latest()
+    }
+
+    /// What has changed since when. The first to ask waits for a writer's turn.
+    pub(crate) fn watch(&self) -> &Watched {
+        self.changes.watched().unwrap_or_else(|| {
+            let _turn = self.cell.turn();
+            self.changes.watch()
+        })
+    }
+
+    /// Replaces the epoch by what `next` makes of it, and says what that changes. Writers queue up; readers never wait.
+    /// When `next` fails, the epoch stays. `next` is told whether anybody wants to know what changes.
     pub(crate) fn replace<E>(
         &self,
-        next: impl FnOnce(&Epoch) -> Result<Epoch, E>,
-    ) -> Result<Version, E> {
+        next: impl FnOnce(&Epoch, Option<&Watched>) -> Result<(Epoch, Marks), E>,
+    ) -> Result<(Version, Marks), E> {
         let mut turn = self.cell.turn();
         let current = turn.current();
-        let new = next(&current)?;
+        let (new, marks) = next(&current, self.changes.watched())?;
         if !new.snapshot.has_entities_of(&current.snapshot) {
             *turn.state() = None;
         }
         drop(current);
-        Ok(publish(&mut turn, new))
+        Ok((self.publish(&mut turn, new, &marks), marks))
     }
 
     /// Changes entities: `change` makes a draft of the next snapshot. When it fails, or when the draft changes
@@ -361,7 +380,7 @@ impl Published {
         limits: &Limits,
         updated: Option<Updated>,
         change: impl FnOnce(&Epoch, Draft<'_>) -> Result<Drafted, E>,
-    ) -> Result<(Version, Vec<(EntityUid, EntityChange)>), E> {
+    ) -> Result<EntitiesChanged, E> {
         let mut turn = self.cell.turn();
         let current = turn.current();
         // Taken out, so that a panic leaves none behind and not one that is half changed.
@@ -384,17 +403,26 @@ impl Published {
                 .iter()
                 .any(|(uid, _)| is_action_type(uid.type_name()));
             let stamps = stamps.map(|(stamps, updated)| stamps.after(updated, &changes));
+            let marks = marks(&drafted, self.changes.watched());
             let next = current.with_entities(drafted.snapshot, relink, stamps)?;
-            Ok((Some(next), changes))
+            Ok((Some((next, marks)), changes))
         });
         let result = match next {
-            Ok((Some(next), changes)) => {
+            Ok((Some((next, marks)), changes)) => {
                 children.commit();
                 drop(current);
                 *turn.state() = Some(children);
-                return Ok((publish(&mut turn, next), changes));
+                return Ok(EntitiesChanged {
+                    version: self.publish(&mut turn, next, &marks),
+                    changes,
+                    marks: Some(marks),
+                });
             }
-            Ok((None, changes)) => Ok((current.version, changes)),
+            Ok((None, changes)) => Ok(EntitiesChanged {
+                version: current.version,
+                changes,
+                marks: None,
+            }),
             Err(error) => Err(error),
         };
         children.roll_back();
@@ -407,21 +435,54 @@ impl Published {
         let turn = self.cell.turn();
         note(turn.current().stamps.as_ref())
     }
+
+    /// Publishes the epoch as it is, or renumbered when too much of its tables is garbage. The writer pays for that, and
+    /// the writers behind it wait; readers go on.
+    fn publish(&self, turn: &mut Turn<'_>, mut epoch: Epoch, marks: &Marks) -> Version {
+        if epoch.snapshot.is_wasteful() {
+            // Smaller tables are not fuller than larger ones; should it be so, the larger ones do.
+            if let Ok(renumbered) = epoch.renumbered() {
+                *turn.state() = None;
+                epoch = renumbered;
+            }
+        }
+        let version = epoch.version;
+        // Before the swap: see `changes`.
+        self.changes.mark(version.epoch, marks);
+        turn.publish(epoch);
+        version
+    }
 }
 
-/// Publishes the epoch as it is, or renumbered when too much of its tables is garbage. The writer pays for that, and
-/// the writers behind it wait; readers go on.
-fn publish(turn: &mut Turn<'_>, mut epoch: Epoch) -> Version {
-    if epoch.snapshot.is_wasteful() {
-        // Smaller tables are not fuller than larger ones; should it be so, the larger ones do.
-        if let Ok(renumbered) = epoch.renumbered() {
-            *turn.state() = None;
-            epoch = renumbered;
-        }
+/// What an update of entities has done.
+pub(crate) struct EntitiesChanged {
+    pub(crate) version: Version,
+    pub(crate) changes: Vec<(EntityUid, EntityChange)>,
+    /// `None` when nothing was changed.
+    pub(crate) marks: Option<Marks>,
+}
+
+/// What an update of entities changes, if anybody wants to know.
+fn marks(drafted: &Drafted, watched: Option<&Watched>) -> Marks {
+    let mut keys = Vec::new();
+    if let Some(watched) = watched {
+        let names = &*drafted.snapshot.names;
+        drafted.each_altered(|uid, altered| {
+            let uid = names.uid_text(uid);
+            let mut add = |facet| keys.push(watched.key(uid, facet));
+            match altered {
+                Altered::Parents => add(Facet::Parents),
+                Altered::Attribute(name) => add(Facet::Attribute(names.sym_text(name))),
+                Altered::Tag(name) => {
+                    add(Facet::Tag(names.sym_text(name)));
+                    add(Facet::AnyTag);
+                }
+            }
+        });
+        keys.sort_unstable();
+        keys.dedup();
     }
-    let version = epoch.version;
-    turn.publish(epoch);
-    version
+    Marks::Keys(keys)
 }
 
 /// Tells the epochs of one authorizer from those of all others in the process: their numbers are alike, and what the

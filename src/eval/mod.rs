@@ -21,7 +21,7 @@ use matching::Candidates;
 
 pub(crate) use candidate::Sought;
 pub(crate) use machine::{Machine, Resolved};
-pub(crate) use reads::{inputs, rests_on};
+pub(crate) use reads::{What, inputs, reads, rests_on};
 pub(crate) use resolve::{Reading, resolve, time_is_taken};
 pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};

@@ -42,12 +42,12 @@ const DENSE: usize = 1 << 10;
 /// Reads in no order, some more than once.
 type Reads<'a> = Vec<'a, Read>;
 
-/// What a decision read of each entity, in the order of their numbers. `candidates` is working memory.
-pub(crate) fn inputs<'a>(
+/// All that a decision read, sorted. `candidates` is working memory.
+pub(crate) fn reads<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
     candidates: &mut std::vec::Vec<u32>,
-) -> &'a [EntityInputs<'a>] {
+) -> &'a [Read] {
     // Room for what most decisions read: to grow took as long as all the rest.
     let mut reads = Vec::with_capacity_in(24, machine.arena);
     for side in [&machine.principal, &machine.action, &machine.resource] {
@@ -59,6 +59,16 @@ pub(crate) fn inputs<'a>(
     }
     reads.sort_unstable();
     reads.dedup();
+    reads.into_bump_slice()
+}
+
+/// What a decision read of each entity, in the order of their numbers. `candidates` is working memory.
+pub(crate) fn inputs<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    candidates: &mut std::vec::Vec<u32>,
+) -> &'a [EntityInputs<'a>] {
+    let reads = reads(epoch, machine, candidates);
     let entities = reads.chunk_by(|a, b| a.entity == b.entity);
     let mut inputs = Vec::with_capacity_in(8, machine.arena);
     inputs.extend(entities.filter_map(|reads| machine.inputs_of(reads)));

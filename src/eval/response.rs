@@ -35,6 +35,7 @@ impl Pin<'_> {
 #[must_use = "a decision that is not looked at protects nothing"]
 pub struct Response<'a> {
     pub(crate) outcome: Outcome,
+    pub(crate) sequence: Option<u64>,
     pub(crate) pin: Pin<'a>,
     pub(crate) lease: Lease<'a>,
     pub(crate) request_error: Option<RequestError>,
@@ -56,6 +57,24 @@ impl Response<'_> {
     /// Why.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The number of the decision's record: [`DecisionRecord::sequence`](crate::evidence::DecisionRecord::sequence). `None`
+    /// when no sink wants records.
+    pub fn sequence(&self) -> Option<u64> {
+        self.sequence
+    }
+
+    /// What the determining policies ask for by the annotation `@step_up`, such as `@step_up("mfa")`, in their order:
+    /// the name of a level of authentication, which means what the application says it does.
+    ///
+    /// On an allow it is what has to be done before the answer is acted on, and all of it: a policy that asks for a
+    /// step-up is not made void by a wider one that does not. On a deny it is what may lift the forbids that applied, such
+    /// as `@step_up("mfa") forbid (…) unless { context.mfa };`. In AuthZEN's terms each is an obligation of the type
+    /// `step-up` with this text as `acr_value`.
+    pub fn step_up(&self) -> impl Iterator<Item = &str> {
+        self.determining()
+            .filter_map(|policy| policy.annotation("step_up"))
     }
 
     /// The policies that determine the decision, in the order of the policy set: all forbids that apply, or

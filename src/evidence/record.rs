@@ -166,6 +166,12 @@ impl<'a> DecisionRecord<'a> {
         self.request.trace_ids()
     }
 
+    /// When a [`Grant`](crate::grant::Grant) was looked at again: the [`sequence`](Self::sequence) of the decision that it
+    /// was made from, of the same instance.
+    pub fn rechecks(&self) -> Option<u64> {
+        self.request.rechecks
+    }
+
     /// Allow or deny.
     pub fn decision(&self) -> Decision {
         self.outcome.decision()
@@ -253,6 +259,9 @@ impl Serialize for DecisionRecord<'_> {
         }
         if let Some(trace) = self.trace() {
             map.serialize_entry("trace", &trace)?;
+        }
+        if let Some(sequence) = self.rechecks() {
+            map.serialize_entry("rechecks", &sequence)?;
         }
         map.serialize_entry("principal", &self.principal())?;
         map.serialize_entry("action", &self.action())?;

@@ -53,6 +53,8 @@ pub struct OwnedRecord {
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<OwnedTraceIds>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rechecks: Option<u64>,
     pub principal: EntityUid,
     pub action: EntityUid,
     pub resource: EntityUid,

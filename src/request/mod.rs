@@ -41,6 +41,8 @@ pub struct Request<'a> {
     trace: Option<TraceIds<'a>>,
     /// What the authorizer adds to the context.
     pub(crate) now: Option<Now<'a>>,
+    /// The number of the decision that this one makes again, of the same authorizer. Set for grants alone.
+    pub(crate) rechecks: Option<u64>,
 }
 
 /// The time, and the name by which policies know it.
@@ -131,6 +133,7 @@ impl<'a> Request<'a> {
             request_id: None,
             trace: None,
             now: None,
+            rechecks: None,
         }
     }
 

@@ -20,6 +20,7 @@ mod explain;
 mod freshness;
 mod garbage;
 mod generate;
+mod grants;
 mod language;
 mod limits;
 mod loading;

@@ -56,6 +56,7 @@ struct Head {
     uids: [(Span, Span); 3],
     request_id: Option<Span>,
     trace: Option<(Span, Span)>,
+    rechecks: Option<u64>,
 }
 
 impl Slot {
@@ -73,6 +74,7 @@ impl Slot {
                 uids: Default::default(),
                 request_id: None,
                 trace: None,
+                rechecks: None,
             },
             copied: Copied::default(),
             has_context: false,
@@ -137,6 +139,7 @@ impl Slot {
                     copied.add_text(ids.span_id()),
                 )
             }),
+            rechecks: request.rechecks,
         };
         self.has_context = context.is_some();
         if let Some(context) = context {
@@ -196,6 +199,7 @@ impl Slot {
         if let Some((trace, span)) = self.head.trace {
             request = request.trace(text(trace), text(span));
         }
+        request.rechecks = self.head.rechecks;
         request
     }
 

@@ -116,6 +116,9 @@ fn ask(authorizer: &Authorizer) {
     let edit = Request::new(("User", "bob"), ("Action", "edit"), ("Doc", "d"));
     let _ = authorizer.is_authorized(&edit);
     let _ = authorizer.is_authorized(&edit.context_json("{"));
+    if let Ok(grant) = authorizer.grant(&view) {
+        assert!(grant.is_current_with_json("{}"));
+    }
 }
 
 #[test]
@@ -153,7 +156,13 @@ fn what_is_written_is_what_is_documented() {
         let found = lines.iter().any(|line| line["chain"]["entry"] == entry);
         assert!(found, "no {entry} in the log");
     }
-    for member in ["request_id", "trace", "context", "request_error"] {
+    for member in [
+        "request_id",
+        "trace",
+        "rechecks",
+        "context",
+        "request_error",
+    ] {
         assert!(
             lines.iter().any(|line| line.get(member).is_some()),
             "no {member}"
@@ -216,10 +225,10 @@ fn what_is_written_is_what_is_documented() {
         .filter(|line| !line.is_empty())
         .map(valid)
         .collect();
-    assert_eq!(lines.len(), 8);
+    assert_eq!(lines.len(), 10);
     assert!(lines[0]["version"]["schema"].is_string());
-    assert_eq!(lines[4]["outcome"], "stale_policies");
-    assert!(lines[4]["ages"]["types_ms"]["User"].is_u64());
+    assert_eq!(lines[5]["outcome"], "stale_policies");
+    assert!(lines[5]["ages"]["types_ms"]["User"].is_u64());
 }
 
 /// Every member is in the text, too.
@@ -264,6 +273,7 @@ fn what_is_wrong_is_found() {
         ("/instance", json!("x")),
         ("/id", json!("x-1")),
         ("/sequence", json!(0)),
+        ("/rechecks", json!(0)),
         ("/decision", json!("maybe")),
         ("/new", json!(1)),
         ("/version/policies", json!("0")),

@@ -1,0 +1,480 @@
+//! Many grants, and who rests on what: holders are told when theirs is taken back.
+
+mod index;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, SystemTime};
+
+use crate::authorizer::{Authorizer, Change, News as Published, Watcher};
+use crate::epoch::{Key, Marks};
+use crate::eval::Response;
+use crate::request::Request;
+
+use super::revocation::{Revocation, RevocationReason};
+use super::standing::{Looked, News, Standing};
+use super::{Grant, call};
+
+use index::Index;
+
+/// Grants that are looked after: each change of policies or entities finds those that rest on what it changes, decides them
+/// again, and tells of each that is taken back.
+///
+/// That is done by the thread that made the change, after the change is in force and before the call returns: when
+/// [`Authorizer::update_entities`] has returned, every grant that it takes back has ended and its holder was told. Other
+/// writers and all decisions go on meanwhile. So the writer pays: some microseconds for each grant that rests on what it
+/// changed, and nothing for the others, however many there are.
+///
+/// A change of policies concerns the grants for whose principal, action or resource, or something above them, the scope
+/// names an entity; one whose scope names none, and every replacement, concerns all.
+///
+/// Holders are told in three ways, each of which names the reason: by a callback of the grant ([`Grant::on_revoked`]), by
+/// callbacks of the table ([`GrantTable::on_revoked`]), and by channels ([`GrantTable::revocations`]). A handle to the same
+/// table is a clone of it. The table is there until it and all of its grants are dropped.
+///
+/// ```
+/// use duramen::grant::GrantTable;
+/// use duramen::{Authorizer, Entity, EntityUpdate, Request};
+///
+/// let authorizer = Authorizer::builder()
+///     .policies(r#"permit(principal in Group::"staff", action, resource);"#)
+///     .build()?;
+/// let staff = [("Group", "staff").into()];
+/// authorizer.update_entities(EntityUpdate::new().upsert(Entity::new(("User", "alice")).parents(&staff)))?;
+///
+/// let table = GrantTable::new(&authorizer);
+/// let revocations = table.revocations();
+/// let lease = table.grant(&Request::new(("User", "alice"), ("Action", "use"), ("Machine", "m1"))).expect("she may");
+///
+/// authorizer.update_entities(EntityUpdate::new().remove_parent(("User", "alice"), ("Group", "staff")))?;
+/// let revocation = revocations.try_recv()?;
+/// assert_eq!(revocation.grant(), lease.id());
+/// assert_eq!(revocation.outcome(), Some(duramen::Outcome::NoPermit));
+/// assert!(!lease.is_current());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct GrantTable {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    authorizer: Authorizer,
+    state: Mutex<State>,
+    audience: Mutex<Audience>,
+}
+
+#[derive(Default)]
+struct State {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    index: Index,
+    /// Of the grants that expire: when, and where they are.
+    expiries: BTreeSet<(SystemTime, u32)>,
+}
+
+struct Slot {
+    standing: Arc<Standing>,
+    /// The keys under which the grant is in the index.
+    keys: Arc<[Key]>,
+}
+
+/// Who is told.
+#[derive(Default)]
+struct Audience {
+    callbacks: Vec<Arc<dyn Fn(&Revocation) + Send + Sync>>,
+    channels: Vec<Sender<Arc<Revocation>>>,
+    /// What the changes take back that these threads are just making.
+    collecting: Vec<(ThreadId, Vec<Arc<Revocation>>)>,
+}
+
+/// Where a grant is.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    slot: u32,
+}
+
+impl GrantTable {
+    /// A table for grants of this authorizer.
+    pub fn new(authorizer: &Authorizer) -> Self {
+        // Stamps are there before the first change that the table is told of.
+        authorizer.watch();
+        let shared = Arc::new(Shared {
+            authorizer: authorizer.clone(),
+            state: Mutex::default(),
+            audience: Mutex::default(),
+        });
+        let watcher = Arc::downgrade(&shared);
+        authorizer.tell(watcher);
+        Self { shared }
+    }
+
+    /// Decides a request and looks after the grant until that is dropped; as [`Authorizer::grant`].
+    ///
+    /// # Errors
+    /// The response, if the request is not allowed.
+    pub fn grant(&self, request: &Request<'_>) -> Result<Grant, Box<Response<'_>>> {
+        let standing = Standing::grant(&self.shared.authorizer, request, None)?;
+        Ok(self.take(standing))
+    }
+
+    /// The same for a time; as [`Authorizer::grant_for`]. That the time is over is found by [`GrantTable::sweep`].
+    ///
+    /// # Errors
+    /// The response, if the request is not allowed.
+    pub fn grant_for(
+        &self,
+        request: &Request<'_>,
+        lifetime: Duration,
+    ) -> Result<Grant, Box<Response<'_>>> {
+        let standing = Standing::grant(&self.shared.authorizer, request, Some(lifetime))?;
+        Ok(self.take(standing))
+    }
+
+    fn take(&self, standing: Standing) -> Grant {
+        let standing = Arc::new(standing);
+        let slot = self.shared.lock().insert(&standing);
+        let place = Place {
+            shared: Arc::clone(&self.shared),
+            slot,
+        };
+        // A change may have come between the decision and the table.
+        let looked = standing.look_after(None);
+        let _ = place.settle(&standing, looked, None);
+        Grant {
+            standing,
+            place: Some(place),
+        }
+    }
+
+    /// Has `callback` called for each grant that ends from now on, with no lock held: it may use the table and the authorizer.
+    /// A panic of it goes no further. It is called by the thread that made the change, so that what takes time should be
+    /// handed to another.
+    pub fn on_revoked(&self, callback: impl Fn(&Revocation) + Send + Sync + 'static) {
+        self.shared.audience().callbacks.push(Arc::new(callback));
+    }
+
+    /// A channel that gets each grant that ends from now on. It has no bound but the number of grants: each ends once.
+    pub fn revocations(&self) -> Receiver<Arc<Revocation>> {
+        let (sender, receiver) = mpsc::channel();
+        self.shared.audience().channels.push(sender);
+        receiver
+    }
+
+    /// Makes changes, and says which grants of the table they took back: those for which the change is the reason, not
+    /// those that end meanwhile for another. `change` is given the table's authorizer; what other threads change is not
+    /// counted.
+    ///
+    /// ```
+    /// # use duramen::grant::GrantTable;
+    /// # use duramen::{Authorizer, EntityUpdate, Request};
+    /// # let authorizer = Authorizer::builder()
+    /// #     .policies(r#"permit(principal, action, resource) unless { principal has revoked };"#)
+    /// #     .entities(r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [] }]"#)
+    /// #     .build()?;
+    /// let table = GrantTable::new(&authorizer);
+    /// let grant = table.grant(&Request::new(("User", "alice"), ("Action", "use"), ("Machine", "m1"))).expect("she may");
+    /// let revoke = EntityUpdate::new().set_attr(("User", "alice"), "revoked", &true);
+    /// let (updated, revoked) = table.revoked_by(|authorizer| authorizer.update_entities(revoke));
+    /// assert_eq!(revoked[0].grant(), grant.id());
+    /// # updated?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn revoked_by<R>(
+        &self,
+        change: impl FnOnce(&Authorizer) -> R,
+    ) -> (R, Vec<Arc<Revocation>>) {
+        let collecting = Collecting::begin(&self.shared);
+        let result = change(&self.shared.authorizer);
+        (result, collecting.end())
+    }
+
+    /// Ends the grants whose time is over, tells of each, and says how many there were. To be called now and then; each
+    /// change of policies or entities does it too. Costs what it finds.
+    pub fn sweep(&self) -> usize {
+        self.shared.sweep()
+    }
+
+    /// How many grants there are: those that have ended count until they are dropped.
+    pub fn len(&self) -> usize {
+        let state = self.shared.lock();
+        state.slots.len() - state.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for GrantTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.shared.lock().index.len();
+        f.debug_struct("GrantTable")
+            .field("authorizer", &self.shared.authorizer)
+            .field("grants", &self.len())
+            .field("keys", &keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watcher for Shared {
+    fn published(&self, news: &Published) {
+        let affected = self.lock().resting_on(&news.marks);
+        let epoch = news.version.epoch();
+        let mut revoked = Vec::new();
+        for (slot, standing) in affected {
+            let looked = standing.look_after(Some(&news.change));
+            let over = self.settle(slot, &standing, looked, Some(&news.change));
+            // Its holder, or the writer of a later change, may have been there first.
+            revoked.extend(over.filter(|revocation| {
+                matches!(revocation.reason, RevocationReason::Denied(_))
+                    && revocation.good < epoch
+                    && revocation.version.epoch() >= epoch
+            }));
+        }
+        self.collect(revoked);
+        self.sweep();
+    }
+}
+
+impl Shared {
+    /// Goes on from a look: brings the index up to date, and tells if the grant is over; why, if so.
+    fn settle(
+        &self,
+        slot: u32,
+        standing: &Arc<Standing>,
+        mut looked: Looked,
+        change: Option<&Arc<Change>>,
+    ) -> Option<Arc<Revocation>> {
+        loop {
+            match looked {
+                Looked::Current { again: false } => return None,
+                Looked::Current { again: true } => {
+                    self.lock().file(slot, standing);
+                    // What was changed between the decision and this may have been looked up under the old keys.
+                    looked = standing.look_after(change);
+                }
+                Looked::Over { revocation, news } => {
+                    if let Some(news) = news {
+                        self.tell(news, &revocation);
+                    }
+                    return Some(revocation);
+                }
+            }
+        }
+    }
+
+    /// Tells the holder and everybody else, with no lock held.
+    fn tell(&self, News(callback): News, revocation: &Arc<Revocation>) {
+        call(callback, revocation);
+        let callbacks = {
+            let mut audience = self.audience();
+            let channels = &mut audience.channels;
+            channels.retain(|channel| channel.send(Arc::clone(revocation)).is_ok());
+            audience.callbacks.clone()
+        };
+        for callback in callbacks {
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(revocation)));
+        }
+    }
+
+    fn sweep(&self) -> usize {
+        if self.lock().expiries.is_empty() {
+            return 0;
+        }
+        let now = self.authorizer.time();
+        let due = self.lock().due(now);
+        let mut ended = 0;
+        for (slot, standing) in due {
+            let looked = standing.look_after(None);
+            ended += usize::from(matches!(looked, Looked::Over { news: Some(_), .. }));
+            self.settle(slot, &standing, looked, None);
+        }
+        ended
+    }
+
+    fn collect(&self, revoked: Vec<Arc<Revocation>>) {
+        if revoked.is_empty() {
+            return;
+        }
+        let this = thread::current().id();
+        for (thread, collected) in &mut self.audience().collecting {
+            if *thread == this {
+                collected.extend(revoked.iter().cloned());
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing foreign runs with the lock held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(&mut self, standing: &Arc<Standing>) -> u32 {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                // Four billion grants would take a terabyte.
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let keys = standing.keys();
+        for key in keys.iter() {
+            self.index.insert(*key, slot);
+        }
+        if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
+            self.expiries.insert((date, slot));
+        }
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(Slot {
+                standing: Arc::clone(standing),
+                keys,
+            });
+        }
+        slot
+    }
+
+    fn forget(&mut self, slot: u32, standing: &Arc<Standing>) {
+        let Some(place) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(gone) = place.take_if(|kept| Arc::ptr_eq(&kept.standing, standing)) else {
+            return;
+        };
+        if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
+            self.expiries.remove(&(date, slot));
+        }
+        for key in gone.keys.iter() {
+            let slots = &self.slots;
+            self.index.remove(*key, |slot| rests(slots, slot, *key));
+        }
+        self.free.push(slot);
+    }
+
+    /// Brings the index up to date with what a grant rests on now. Reads it under the lock: whoever comes last, of two that
+    /// have decided the grant again, leaves what is right.
+    fn file(&mut self, slot: u32, standing: &Arc<Standing>) {
+        let Some(Some(kept)) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        if !Arc::ptr_eq(&kept.standing, standing) {
+            return;
+        }
+        let new = standing.keys();
+        if Arc::ptr_eq(&new, &kept.keys) {
+            return;
+        }
+        let old = std::mem::replace(&mut kept.keys, Arc::clone(&new));
+        for key in old.iter().filter(|key| new.binary_search(key).is_err()) {
+            let slots = &self.slots;
+            self.index.remove(*key, |slot| rests(slots, slot, *key));
+        }
+        for key in new.iter().filter(|key| old.binary_search(key).is_err()) {
+            self.index.insert(*key, slot);
+        }
+    }
+
+    /// The grants that rest on what is changed.
+    fn resting_on(&self, marks: &Marks) -> Vec<(u32, Arc<Standing>)> {
+        let get = |slot: u32| {
+            let kept = self.slots.get(slot as usize)?.as_ref()?;
+            Some((slot, Arc::clone(&kept.standing)))
+        };
+        let Marks::Keys(keys) = marks else {
+            return (0..)
+                .zip(&self.slots)
+                .filter_map(|(slot, _)| get(slot))
+                .collect();
+        };
+        let mut slots = Vec::new();
+        for key in keys {
+            let found = self.index.slots(*key).iter();
+            slots.extend(found.filter(|slot| rests(&self.slots, **slot, *key)));
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        slots.into_iter().filter_map(get).collect()
+    }
+
+    /// Takes out the grants that are over by now.
+    fn due(&mut self, now: SystemTime) -> Vec<(u32, Arc<Standing>)> {
+        let mut due = Vec::new();
+        while let Some((date, slot)) = self.expiries.first().copied() {
+            if date > now {
+                break;
+            }
+            self.expiries.pop_first();
+            let kept = self.slots.get(slot as usize).and_then(Option::as_ref);
+            due.extend(kept.map(|kept| (slot, Arc::clone(&kept.standing))));
+        }
+        due
+    }
+}
+
+/// Whether the grant in a slot is in the index under a key.
+fn rests(slots: &[Option<Slot>], slot: u32, key: Key) -> bool {
+    let kept = slots.get(slot as usize).and_then(Option::as_ref);
+    kept.is_some_and(|kept| kept.keys.binary_search(&key).is_ok())
+}
+
+impl Place {
+    /// Goes on from a look; see [`Shared::settle`].
+    pub(super) fn settle(
+        &self,
+        standing: &Arc<Standing>,
+        looked: Looked,
+        change: Option<&Arc<Change>>,
+    ) -> Option<Arc<Revocation>> {
+        self.shared.settle(self.slot, standing, looked, change)
+    }
+
+    pub(super) fn forget(&self, standing: &Arc<Standing>) {
+        self.shared.lock().forget(self.slot, standing);
+    }
+}
+
+/// A thread that wants to know what its changes take back.
+struct Collecting<'t>(&'t Shared);
+
+impl<'t> Collecting<'t> {
+    fn begin(shared: &'t Shared) -> Self {
+        let this = thread::current().id();
+        shared.audience().collecting.push((this, Vec::new()));
+        Self(shared)
+    }
+
+    fn end(self) -> Vec<Arc<Revocation>> {
+        let this = thread::current().id();
+        let mut audience = self.0.audience();
+        let innermost = audience
+            .collecting
+            .iter_mut()
+            .rfind(|(thread, _)| *thread == this);
+        innermost
+            .map(|(_, collected)| std::mem::take(collected))
+            .unwrap_or_default()
+    }
+}
+
+/// Also when the change panics.
+impl Drop for Collecting<'_> {
+    fn drop(&mut self) {
+        let this = thread::current().id();
+        let collecting = &mut self.0.audience().collecting;
+        if let Some(at) = collecting.iter().rposition(|(thread, _)| *thread == this) {
+            collecting.remove(at);
+        }
+    }
+}

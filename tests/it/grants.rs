@@ -1,0 +1,753 @@
+//! Grants: current exactly as long as deciding afresh allows, and told of when not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use duramen::evidence::{MemorySink, OwnedRecord};
+use duramen::grant::{Change, Grant, GrantTable, RevocationReason};
+use duramen::{Authorizer, Entity, EntityUpdate, Outcome, Policies, PolicyUpdate, Request};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::entity_updates::{State, add, model};
+use super::generate::{Tape, config, tape};
+use super::oracle::{Ask, World, reproduction, uid_ref};
+use super::value::entities_json;
+
+/// The grant of an ask, if there is one, and whether it must be current.
+struct Held<'a> {
+    ask: &'a Ask,
+    /// Asked after every change.
+    asked: Grant,
+    /// Asked at the end only.
+    forgotten: Grant,
+    /// In a table and never asked before the end.
+    tabled: Grant,
+    live: bool,
+}
+
+/// Makes one change of anything; what it was.
+fn change(
+    tape: &mut Tape<'_>,
+    authorizer: &Authorizer,
+    world: &mut World,
+    state: &mut State,
+) -> String {
+    match tape.below(10) {
+        0..5 => {
+            let changes = tape.changes();
+            let update = changes.iter().fold(EntityUpdate::new(), add);
+            let mut next = state.clone();
+            let sound = changes
+                .iter()
+                .all(|change| model(&mut next, change).is_ok());
+            if authorizer.update_entities(update).is_ok() && sound {
+                *state = next;
+                world.entities = state.values().cloned().collect();
+            }
+            format!("{changes:?}")
+        }
+        5..8 => {
+            let mut update = PolicyUpdate::new();
+            for _ in 0..1 + tape.below(2) {
+                let id = tape
+                    .pick(&["policy0", "policy1", "policy2", "n0", "n1", "t"])
+                    .to_owned();
+                let uid = tape.ask().principal;
+                let mut text = String::new();
+                let template = tape.policy(&mut text).is_some();
+                update = match tape.below(6) {
+                    0..2 if template => update.add_template(id, text),
+                    0..2 => update.add(id, text),
+                    2 => update.replace(id, text),
+                    3 => update.remove(id),
+                    4 => update.link("t", id, Some(uid_ref(&uid)), None),
+                    _ => update.unlink(id),
+                };
+            }
+            let what = format!("{update:?}");
+            let result = authorizer.update_policies(update);
+            format!("{what}: {}", result.is_ok())
+        }
+        8 => {
+            // Other entities, or the same ones anew.
+            let (other, _) = tape.world();
+            if tape.chance(50)
+                && authorizer
+                    .replace_entities(entities_json(&other.entities).as_str())
+                    .is_ok()
+            {
+                *state = other
+                    .entities
+                    .iter()
+                    .map(|e| (e.uid.clone(), e.clone()))
+                    .collect();
+                world.entities = other.entities;
+                return "other entities".into();
+            }
+            let same = entities_json(&world.entities);
+            let _ = authorizer.replace_entities(same.as_str());
+            "the same entities".into()
+        }
+        _ => {
+            let result = if tape.chance(50) {
+                authorizer.replace_policies(world.policies()).is_ok()
+            } else {
+                let entities = entities_json(&world.entities);
+                authorizer
+                    .replace_all(world.policies(), entities.as_str())
+                    .is_ok()
+            };
+            format!("policies anew: {result}")
+        }
+    }
+}
+
+static MADE: AtomicUsize = AtomicUsize::new(0);
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+
+proptest! {
+    #![proptest_config(config(50))]
+
+    #[test]
+    fn the_live_grants_are_those_that_would_be_made_again(tape in tape(), permissive in any::<bool>()) {
+        let mut tape = Tape::new(&tape);
+        let (mut world, asks) = tape.world();
+        if permissive {
+            // Behind the others, so that links keep their templates.
+            world.policies.push_str("\npermit(principal, action, resource);");
+        }
+        let Ok(authorizer) = world.builder().build() else { return Ok(()) };
+        let table = GrantTable::new(&authorizer);
+        let revocations = table.revocations();
+        let mut held = Vec::new();
+        for ask in &asks {
+            ask.with_request(|request| {
+                let allowed = authorizer.is_allowed(request);
+                let grants = [authorizer.grant(request), authorizer.grant(request), table.grant(request)];
+                prop_assert!(grants.iter().all(|grant| grant.is_ok() == allowed));
+                if let [Ok(asked), Ok(forgotten), Ok(tabled)] = grants {
+                    held.push(Held { ask, asked, forgotten, tabled, live: true });
+                }
+                Ok(())
+            })?;
+        }
+        MADE.fetch_add(held.len(), Ordering::Relaxed);
+        let mut state: State = world.entities.iter().map(|e| (e.uid.clone(), e.clone())).collect();
+        let mut log = Vec::new();
+        for _ in 0..10 {
+            log.push(change(&mut tape, &authorizer, &mut world, &mut state));
+            let told: BTreeSet<_> = revocations.try_iter().map(|revocation| revocation.grant()).collect();
+            let mut ended = BTreeSet::new();
+            for held in &mut held {
+                let allowed = held.ask.with_request(|request| authorizer.is_allowed(request));
+                let was = held.live;
+                held.live &= allowed;
+                let fail = |what: &str| {
+                    let what = format!("{what}; allowed {allowed}, live before {was}\n{log:#?}");
+                    Err(TestCaseError::fail(reproduction(&world, Some(held.ask), &what)))
+                };
+                if held.tabled.revocation().is_some() == held.live {
+                    return fail("the table has not looked");
+                }
+                if held.asked.is_current() != held.live {
+                    return fail("asked each time");
+                }
+                ended.extend((was != held.live).then(|| held.tabled.id()));
+            }
+            prop_assert_eq!(&told, &ended, "{:#?}", log);
+            ENDED.fetch_add(ended.len(), Ordering::Relaxed);
+        }
+        for held in &held {
+            let allowed = held.ask.with_request(|request| authorizer.is_allowed(request));
+            prop_assert_eq!(held.forgotten.is_current(), allowed, "{:?}\n{:#?}", held.ask, log);
+            prop_assert_eq!(held.tabled.is_current(), held.live);
+            prop_assert!(!held.live || allowed);
+        }
+        prop_assert_eq!(table.len(), held.len());
+        drop(held);
+        prop_assert!(table.is_empty() && format!("{table:?}").contains("keys: 0"), "{:?}", table);
+        if MADE.load(Ordering::Relaxed) > 150 {
+            prop_assert!(ENDED.load(Ordering::Relaxed) > 20, "too few grants end to show anything");
+        }
+    }
+}
+
+fn use_machine(user: &str) -> Request<'_> {
+    Request::new(("User", user), ("Action", "use"), ("Machine", "m"))
+}
+
+fn staff(sink: Option<&Arc<MemorySink>>) -> Authorizer {
+    let builder = Authorizer::builder()
+        .policies(
+            r#"@step_up("mfa") permit(principal in Group::"staff", action, resource) unless { principal.suspended };
+               @step_up("phone") forbid(principal, action, resource)
+               when { context has outside && context.outside && !context.mfa };"#,
+        )
+        .entities(
+            r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": { "suspended": false, "seen": 0 },
+                  "parents": [{ "type": "Group", "id": "sales" }] },
+                { "uid": { "type": "User", "id": "bob" }, "attrs": { "suspended": false, "seen": 0 },
+                  "parents": [{ "type": "Group", "id": "staff" }] },
+                { "uid": { "type": "Group", "id": "sales" }, "attrs": { "size": 1 },
+                  "parents": [{ "type": "Group", "id": "staff" }] }]"#,
+        );
+    match sink {
+        Some(sink) => builder.sink(Arc::clone(sink)).build().unwrap(),
+        None => builder.build().unwrap(),
+    }
+}
+
+fn suspend(user: &str) -> EntityUpdate {
+    EntityUpdate::new().set_attr(("User", user), "suspended", &true)
+}
+
+/// The records of decisions that were made again, since there were so many.
+fn rechecks(sink: &MemorySink, before: usize) -> Vec<OwnedRecord> {
+    let records = sink.records().into_iter().skip(before);
+    records.filter(|record| record.rechecks.is_some()).collect()
+}
+
+#[test]
+fn only_an_allow_makes_a_grant() {
+    let authorizer = staff(None);
+    let table = GrantTable::new(&authorizer);
+    for denied in [
+        authorizer.grant(&use_machine("eve")),
+        authorizer.grant_for(&use_machine("eve"), Duration::from_secs(1)),
+        table.grant(&use_machine("eve")),
+        table.grant_for(&use_machine("eve"), Duration::from_secs(1)),
+    ] {
+        assert_eq!(denied.unwrap_err().outcome(), Outcome::NoPermit);
+    }
+    let wrong = use_machine("alice").context_json("{");
+    assert_eq!(
+        authorizer.grant(&wrong).unwrap_err().outcome(),
+        Outcome::InvalidRequest
+    );
+    assert!(table.is_empty());
+    let grant = authorizer.grant(&use_machine("alice")).unwrap();
+    assert!(grant.is_current() && grant.revocation().is_none());
+    assert_eq!(grant.principal().id(), "alice");
+    assert_eq!((grant.action().id(), grant.resource().id()), ("use", "m"));
+    assert_eq!(grant.sequence(), None, "there is no sink");
+}
+
+#[test]
+fn a_change_touches_the_grants_that_rest_on_it() {
+    let sink = Arc::new(MemorySink::new(1000));
+    let authorizer = staff(Some(&sink));
+    let table = GrantTable::new(&authorizer);
+    let alice = table.grant(&use_machine("alice")).unwrap();
+    let bob = table.grant(&use_machine("bob")).unwrap();
+    let alone = authorizer.grant(&use_machine("alice")).unwrap();
+    let mut before = sink.records().len();
+    assert_eq!(before, 3);
+    // What nothing rests on: an attribute that no policy reads, of a user and of a group; strangers.
+    for update in [
+        EntityUpdate::new().set_attr(("User", "alice"), "seen", &1),
+        EntityUpdate::new().set_attr(("Group", "sales"), "size", &2),
+        EntityUpdate::new()
+            .upsert(Entity::new(("User", "carol")).parents(&[("Group", "staff").into()])),
+        EntityUpdate::new().set_tag(("User", "bob"), "t", &1),
+    ] {
+        authorizer.update_entities(update).unwrap();
+        assert!(alone.is_current() && alice.is_current());
+        assert_eq!(sink.records().len(), before);
+    }
+    // Where she is: hers, and not his.
+    let add = EntityUpdate::new().add_parent(("Group", "sales"), ("Group", "all"));
+    authorizer.update_entities(add).unwrap();
+    assert!(alone.is_current());
+    let again = rechecks(&sink, before);
+    assert_eq!(again.len(), 2);
+    assert_eq!(again[0].rechecks, alice.sequence());
+    assert_eq!(again[1].rechecks, alone.sequence());
+    assert_eq!(again[0].principal.id(), "alice");
+    assert!(
+        again
+            .iter()
+            .all(|record| record.outcome == Outcome::Allowed)
+    );
+    before = sink.records().len();
+    // And what she is.
+    let (_, revoked) =
+        table.revoked_by(|authorizer| authorizer.update_entities(suspend("alice")).unwrap());
+    assert!(!alone.is_current() && !alice.is_current() && bob.is_current());
+    let again = rechecks(&sink, before);
+    assert_eq!(again.len(), 2);
+    let [revocation] = &revoked[..] else {
+        panic!("{revoked:?}")
+    };
+    assert_eq!(revocation.grant(), alice.id());
+    assert_eq!(revocation.outcome(), Some(Outcome::NoPermit));
+    assert_eq!(revocation.version(), authorizer.version());
+    assert_eq!(revocation.sequence(), Some(again[0].sequence));
+    assert_eq!(revocation.rechecks(), alice.sequence());
+    let Some(Change::Entities(changes)) = revocation.change() else {
+        panic!("{revocation:?}")
+    };
+    assert_eq!(changes[0].0.id(), "alice");
+    assert!(
+        revocation.to_string().contains("no permit matched"),
+        "{revocation}"
+    );
+    // Once it is over it is over.
+    let back = EntityUpdate::new().set_attr(("User", "alice"), "suspended", &false);
+    let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_entities(back).unwrap());
+    assert!(revoked.is_empty() && !alice.is_current() && !alone.is_current());
+    assert!(alone.revocation().unwrap().change().is_none());
+    assert!(authorizer.is_allowed(&use_machine("alice")));
+}
+
+#[test]
+fn policies_concern_those_in_their_scope() {
+    let sink = Arc::new(MemorySink::new(1000));
+    let authorizer = staff(Some(&sink));
+    let table = GrantTable::new(&authorizer);
+    let alice = table.grant(&use_machine("alice")).unwrap();
+    let bob = table.grant(&use_machine("bob")).unwrap();
+    let touched = |update: PolicyUpdate| {
+        let before = sink.records().len();
+        authorizer.update_policies(update).unwrap();
+        let again = rechecks(&sink, before);
+        let mut who: Vec<_> = again
+            .iter()
+            .map(|record| record.principal.id().to_owned())
+            .collect();
+        who.sort();
+        who
+    };
+    let text = |scope: &str| format!("permit({scope}) when {{ principal.seen == 0 }};");
+    let add = |id: &str, scope: &str| PolicyUpdate::new().add(id, text(scope));
+    assert_eq!(
+        touched(add("a", r#"principal == User::"eve", action, resource"#)),
+        [""; 0]
+    );
+    assert_eq!(
+        touched(add("b", r#"principal in Group::"sales", action, resource"#)),
+        ["alice"]
+    );
+    assert_eq!(
+        touched(add(
+            "c",
+            r#"principal in Group::"staff", action, resource == Machine::"n""#
+        )),
+        [""; 0]
+    );
+    assert_eq!(
+        touched(add(
+            "d",
+            r#"principal is User in Group::"staff", action, resource"#
+        )),
+        ["alice", "bob"]
+    );
+    assert_eq!(
+        touched(add("e", r#"principal, action == Action::"see", resource"#)),
+        [""; 0]
+    );
+    assert_eq!(
+        touched(add(
+            "f",
+            r#"principal, action in [Action::"see", Action::"use"], resource"#
+        )),
+        ["alice", "bob"]
+    );
+    assert_eq!(
+        touched(add("g", "principal is User, action, resource")),
+        ["alice", "bob"]
+    );
+    assert_eq!(touched(PolicyUpdate::new().remove("b")), ["alice"]);
+    // A policy that is replaced concerns those of both.
+    let replaced = text(r#"principal == User::"bob", action, resource"#);
+    assert_eq!(touched(PolicyUpdate::new().replace("a", replaced)), ["bob"]);
+    assert_eq!(
+        touched(
+            PolicyUpdate::new()
+                .add_template("t", "forbid(principal == ?principal, action, resource);")
+        ),
+        [""; 0]
+    );
+    assert_eq!(
+        touched(PolicyUpdate::new().link("t", "lockout", Some(("User", "bob").into()), None)),
+        ["bob"]
+    );
+    assert!(alice.is_current() && !bob.is_current());
+    let revocation = bob.revocation().unwrap();
+    assert_eq!(revocation.outcome(), Some(Outcome::Forbidden));
+    assert_eq!(revocation.determining()[0].as_str(), "lockout");
+    assert_eq!(
+        revocation.change(),
+        Some(&Change::Policies(vec!["lockout".into()]))
+    );
+    let RevocationReason::Denied(response) = revocation.reason() else {
+        panic!()
+    };
+    assert_eq!(response.version, revocation.version());
+    // A replacement concerns all that are left.
+    authorizer.replace_policies(Policies::new()).unwrap();
+    assert_eq!(
+        alice.revocation().unwrap().change(),
+        Some(&Change::Everything)
+    );
+}
+
+/// A condition may ask for a tag by a name that neither policies nor entities know yet.
+#[test]
+fn a_tag_that_nobody_knew_ends_a_grant() {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { principal.hasTag(context.topic) };")
+        .entities(r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [] }]"#)
+        .build()
+        .unwrap();
+    let topic = BTreeMap::from([("topic", "unheard-of")]);
+    let grant = authorizer
+        .grant(&use_machine("alice").context(&topic))
+        .unwrap();
+    let tag = |name| EntityUpdate::new().set_tag(("User", "alice"), name, &1);
+    authorizer.update_entities(tag("other")).unwrap();
+    assert!(grant.is_current());
+    authorizer.update_entities(tag("unheard-of")).unwrap();
+    assert!(!grant.is_current());
+}
+
+#[test]
+fn a_fresh_context_counts_from_then_on() {
+    let sink = Arc::new(MemorySink::new(1000));
+    let authorizer = staff(Some(&sink));
+    let at = |outside: bool, mfa: bool| BTreeMap::from([("outside", outside), ("mfa", mfa)]);
+    let table = GrantTable::new(&authorizer);
+    for grant in [
+        authorizer
+            .grant(&use_machine("alice").context(&at(false, false)))
+            .unwrap(),
+        table
+            .grant(&use_machine("alice").context(&at(false, false)))
+            .unwrap(),
+    ] {
+        assert_eq!(grant.step_up(), ["mfa"]);
+        assert!(grant.is_current_with(&at(true, true)));
+        let record = sink.records().pop().unwrap();
+        assert_eq!(record.rechecks, grant.sequence());
+        assert_eq!(record.context.unwrap()["outside"], true);
+        // What she brought last is what is decided with.
+        let forbid =
+            "forbid(principal, action, resource) when { context has outside && context.outside };";
+        authorizer
+            .update_policies(PolicyUpdate::new().add("inside", forbid))
+            .unwrap();
+        assert!(!grant.is_current());
+        authorizer
+            .update_policies(PolicyUpdate::new().remove("inside"))
+            .unwrap();
+        assert!(!grant.is_current_with(&at(false, false)), "it has ended");
+    }
+    let told = Arc::new(AtomicUsize::new(0));
+    let grant = authorizer.grant(&use_machine("alice")).unwrap();
+    let count = Arc::clone(&told);
+    grant.on_revoked(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    assert!(grant.is_current_with_json(r#"{ "outside": true, "mfa": true }"#));
+    assert!(!grant.is_current_with_json(r#"{ "outside": true, "mfa": false }"#));
+    let revocation = grant.revocation().unwrap();
+    assert_eq!(revocation.outcome(), Some(Outcome::Forbidden));
+    assert!(!grant.is_current() && told.load(Ordering::Relaxed) == 1);
+    // A context that cannot be read is no reason to go on.
+    let grant = authorizer.grant(&use_machine("alice")).unwrap();
+    assert!(!grant.is_current_with_json("{"));
+    assert_eq!(
+        grant.revocation().unwrap().outcome(),
+        Some(Outcome::InvalidRequest)
+    );
+}
+
+/// What was asked with is what is asked with again: all kinds of values, names that nobody knows, entities of the request.
+#[test]
+fn a_grant_keeps_the_whole_request() {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) when { resource.owner == principal };")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let context = r#"{ "b": true, "i": -7, "s": "é", "e": { "__entity": { "type": "No::Body", "id": "\n" } },
+        "set": [1, "1", [], {}], "r": { "deep": { "x": [[{ "__extn": { "fn": "ip", "arg": "::1/64" } }]] } },
+        "d": { "__extn": { "fn": "decimal", "arg": "-0.0001" } }, "ip": { "__extn": { "fn": "ip", "arg": "10.0.0.0/8" } },
+        "t": { "__extn": { "fn": "datetime", "arg": "2024-01-01T00:00:00.001Z" } }, "f": false,
+        "p": { "__extn": { "fn": "duration", "arg": "-1ms" } } }"#;
+    let entities = r#"[{ "uid": { "type": "Doc", "id": "d" }, "attrs": { "owner": { "__entity": { "type": "User", "id": "u" } },
+        "n": 1 }, "tags": { "k": "v" }, "parents": [{ "type": "Folder", "id": "f" }] }]"#;
+    let request = Request::new(("User", "u"), ("Action", "read"), ("Doc", "d"))
+        .context_json(context)
+        .entities_json(entities)
+        .request_id("r1")
+        .trace("t1", "s1");
+    let grant = authorizer.grant(&request).unwrap();
+    let add = "permit(principal, action, resource) when { resource.n == 1 && resource.getTag(\"k\") == \"v\" && resource in Folder::\"f\" };";
+    authorizer
+        .update_policies(PolicyUpdate::new().add("more", add))
+        .unwrap();
+    assert!(grant.is_current());
+    let [first, again] = &sink.records()[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (first.rechecks, again.rechecks),
+        (None, Some(first.sequence))
+    );
+    assert_eq!(first.context, again.context);
+    assert_eq!(again.determining.len(), 2);
+    assert_eq!(again.request_id.as_deref(), Some("r1"));
+    assert_eq!(again.trace, first.trace);
+    let inputs = again.inputs.as_ref().unwrap().to_cedar_entities();
+    let doc = inputs
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entity| entity["uid"]["id"] == "d")
+        .unwrap();
+    assert_eq!(doc["tags"]["k"], "v");
+    // An update that makes a cycle with the request's entities leaves nothing to decide on.
+    let cycle =
+        EntityUpdate::new().upsert(Entity::new(("Folder", "f")).parents(&[("Doc", "d").into()]));
+    authorizer.update_entities(cycle).unwrap();
+    assert!(!grant.is_current());
+    assert_eq!(
+        grant.revocation().unwrap().outcome(),
+        Some(Outcome::InvalidRequest)
+    );
+}
+
+#[test]
+fn time_ends_a_grant_also_when_the_clock_is_set_back() {
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .clock(move || *clock.lock().unwrap())
+        .build()
+        .unwrap();
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let table = GrantTable::new(&authorizer);
+    let revocations = table.revocations();
+    let minute = Duration::from_secs(60);
+    let alone = authorizer.grant_for(&use_machine("a"), minute).unwrap();
+    let tabled = table.grant_for(&use_machine("b"), minute).unwrap();
+    let longer = table.grant_for(&use_machine("c"), 2 * minute).unwrap();
+    let endless = table.grant_for(&use_machine("d"), Duration::MAX).unwrap();
+    let brief = authorizer
+        .grant_for(&use_machine("e"), Duration::from_millis(30))
+        .unwrap();
+    set(1_059);
+    assert!(alone.is_current() && tabled.is_current() && table.sweep() == 0);
+    set(1_060);
+    assert!(!alone.is_current());
+    assert_eq!(
+        *alone.revocation().unwrap().reason(),
+        RevocationReason::Expired
+    );
+    assert_eq!(table.sweep(), 1);
+    assert_eq!(revocations.try_recv().unwrap().grant(), tabled.id());
+    assert_eq!(table.sweep(), 0);
+    // The clock goes back: what is over stays over, and the other clock still counts.
+    set(0);
+    assert!(!alone.is_current() && !tabled.is_current() && longer.is_current());
+    std::thread::sleep(Duration::from_millis(31));
+    assert!(!brief.is_current());
+    // A change sweeps too.
+    set(1_120);
+    assert!(revocations.try_recv().is_err());
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(Entity::new(("User", "x"))))
+        .unwrap();
+    assert_eq!(revocations.try_recv().unwrap().grant(), longer.id());
+    set(u32::MAX.into());
+    assert!(endless.is_current());
+}
+
+#[test]
+fn holders_are_told_with_no_lock_held_and_may_panic() {
+    let authorizer = staff(None);
+    let table = GrantTable::new(&authorizer);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (first, second) = (Arc::clone(&told), Arc::clone(&told));
+    let (inner, again) = (table.clone(), authorizer.clone());
+    table.on_revoked(|_| panic!("a callback that panics"));
+    table.on_revoked(move |revocation| {
+        // All of this would wait for ever under a lock.
+        assert!(!inner.is_empty());
+        let grant = inner.grant(&use_machine("bob")).unwrap();
+        drop(grant);
+        let level =
+            EntityUpdate::new().set_attr(("User", "bob"), "seen", &revocation.version().epoch());
+        again.update_entities(level).unwrap();
+        first.lock().unwrap().push(revocation.grant());
+    });
+    let gone = table.revocations();
+    drop(gone);
+    let channel = table.revocations();
+    let alice = table.grant(&use_machine("alice")).unwrap();
+    alice.on_revoked(|_| panic!("replaced"));
+    alice.on_revoked(move |revocation| second.lock().unwrap().push(revocation.grant()));
+    let other = table.grant(&use_machine("alice")).unwrap();
+    other.on_revoked(|_| panic!("a callback that panics"));
+    let (_, revoked) =
+        table.revoked_by(|authorizer| authorizer.update_entities(suspend("alice")).unwrap());
+    let (a, b) = (alice.id(), other.id());
+    assert_eq!(*told.lock().unwrap(), [a, a, b]);
+    assert_eq!(
+        channel.try_iter().map(|r| r.grant()).collect::<Vec<_>>(),
+        [a, b]
+    );
+    assert_eq!(
+        revoked.iter().map(|r| r.grant()).collect::<Vec<_>>(),
+        [a, b]
+    );
+    // One that comes too late is called at once.
+    let late = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&late);
+    alice.on_revoked(move |_| flag.store(true, Ordering::Relaxed));
+    assert!(late.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_grant_that_is_dropped_is_forgotten() {
+    let sink = Arc::new(MemorySink::new(10_000));
+    let authorizer = staff(Some(&sink));
+    let table = GrantTable::new(&authorizer);
+    let grants: Vec<Grant> = (0..200)
+        .map(|_| table.grant(&use_machine("alice")).unwrap())
+        .collect();
+    let other = table.grant(&use_machine("bob")).unwrap();
+    let mut left = grants.into_iter();
+    for _ in 0..199 {
+        drop(left.next());
+        // Places are used again, by grants that rest on other things.
+        drop(table.grant(&use_machine("bob")).unwrap());
+    }
+    assert_eq!(table.len(), 2);
+    let before = sink.records().len();
+    authorizer.update_entities(suspend("alice")).unwrap();
+    assert_eq!(rechecks(&sink, before).len(), 1);
+    assert!(other.is_current());
+    drop(left);
+    drop(other);
+    assert!(table.is_empty() && format!("{table:?}").contains("keys: 0"));
+    // The table is there as long as a grant is.
+    let last = table.grant(&use_machine("bob")).unwrap();
+    drop(table);
+    authorizer.update_entities(suspend("bob")).unwrap();
+    assert!(last.revocation().is_some());
+}
+
+/// Never is a grant current after an update that takes it back has returned, whoever else writes and looks; and each is
+/// told of once.
+#[test]
+fn no_revocation_is_missed_among_writers() {
+    const USERS: usize = 4;
+    const ROUNDS: u64 = 250;
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action, resource)
+               when { principal.round == context.round && principal in Group::"in" };"#,
+        )
+        .build()
+        .unwrap();
+    let users: Vec<String> = (0..USERS).map(|n| format!("u{n}")).collect();
+    let inside = |user: &str, round: u64| {
+        let attrs = BTreeMap::from([("round", round)]);
+        let parents = [("Group", user).into()];
+        let update = EntityUpdate::new()
+            .upsert(Entity::new(("User", user)).attrs(&attrs).parents(&parents))
+            .upsert(Entity::new(("Group", user)).parents(&[("Group", "in").into()]));
+        authorizer.update_entities(update).unwrap();
+    };
+    let table = GrantTable::new(&authorizer);
+    let told = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&told);
+    table.on_revoked(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let (stop, looks) = (AtomicBool::new(false), AtomicU64::new(0));
+    let current: Vec<Mutex<Option<Arc<(Grant, Grant, AtomicBool)>>>> =
+        users.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (stop, looks, current) = (&stop, &looks, &current);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    for place in current {
+                        let Some(kept) = place.lock().unwrap().clone() else {
+                            continue;
+                        };
+                        let (alone, tabled, over) = &*kept;
+                        let was_over = over.load(Ordering::Acquire);
+                        assert!(!(alone.is_current() && was_over), "alone");
+                        assert!(!(tabled.is_current() && was_over), "in the table");
+                        looks.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let writers: Vec<_> = users
+            .iter()
+            .zip(&current)
+            .map(|(user, place)| {
+                let (authorizer, table, inside) = (&authorizer, &table, &inside);
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        inside(user, round);
+                        let context = BTreeMap::from([("round", round)]);
+                        let request = use_machine(user).context(&context);
+                        let grants = (
+                            authorizer.grant(&request).unwrap(),
+                            table.grant(&request).unwrap(),
+                            AtomicBool::new(false),
+                        );
+                        assert!(grants.0.is_current() && grants.1.is_current());
+                        let kept = Arc::new(grants);
+                        *place.lock().unwrap() = Some(Arc::clone(&kept));
+                        // What concerns nobody, then what does: its group, its place in it, its attribute.
+                        let id = format!("x{round}");
+                        authorizer
+                            .update_entities(
+                                EntityUpdate::new().upsert(Entity::new(("User", id.as_str()))),
+                            )
+                            .unwrap();
+                        assert!(kept.0.is_current());
+                        let update = EntityUpdate::new();
+                        let update = match round % 3 {
+                            0 => update.remove_parent(("Group", user.as_str()), ("Group", "in")),
+                            1 => update
+                                .remove_parent(("User", user.as_str()), ("Group", user.as_str())),
+                            _ => update.set_attr(("User", user.as_str()), "round", &-1),
+                        };
+                        let (_, revoked) = table
+                            .revoked_by(|authorizer| authorizer.update_entities(update).unwrap());
+                        kept.2.store(true, Ordering::Release);
+                        assert!(kept.1.revocation().is_some(), "the table has not looked");
+                        assert!(!kept.0.is_current() && !kept.1.is_current());
+                        assert_eq!(
+                            revoked.iter().map(|r| r.grant()).collect::<Vec<_>>(),
+                            [kept.1.id()]
+                        );
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(looks.load(Ordering::Relaxed) > 100);
+    assert_eq!(told.load(Ordering::Relaxed), USERS as u64 * ROUNDS);
+    drop(current);
+    assert!(table.is_empty());
+}
