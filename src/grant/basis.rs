@@ -76,6 +76,16 @@ impl Basis {
         self.uids()[2]
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn cut(&self, len: usize) -> Self {
+        Self(self.0[..len].into())
+    }
+
     fn uids(&self) -> [EntityUidRef<'_>; 3] {
         let mut reader = Reader(&self.0);
         [(); 3].map(|()| reader.name().unwrap_or(EntityUidRef::new("", "")))

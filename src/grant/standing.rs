@@ -57,7 +57,7 @@ impl Expiry {
         }
     }
 
-    fn is_over(&self, now: SystemTime) -> bool {
+    pub(super) fn is_over(&self, now: SystemTime) -> bool {
         self.date.is_some_and(|date| now >= date)
             || self
                 .deadline

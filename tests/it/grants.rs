@@ -646,6 +646,9 @@ fn a_grant_that_is_dropped_is_forgotten() {
     assert!(last.revocation().is_some());
 }
 
+/// A grant alone, one in a table, and whether the update that takes them back has returned.
+type Kept = (Grant, Grant, AtomicBool);
+
 /// Never is a grant current after an update that takes it back has returned, whoever else writes and looks; and each is
 /// told of once.
 #[test]
@@ -675,8 +678,7 @@ fn no_revocation_is_missed_among_writers() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     let (stop, looks) = (AtomicBool::new(false), AtomicU64::new(0));
-    let current: Vec<Mutex<Option<Arc<(Grant, Grant, AtomicBool)>>>> =
-        users.iter().map(|_| Mutex::new(None)).collect();
+    let current: Vec<Mutex<Option<Arc<Kept>>>> = users.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             let (stop, looks, current) = (&stop, &looks, &current);

@@ -83,10 +83,12 @@ struct Slot {
     keys: Arc<[Key]>,
 }
 
+type Callback = Arc<dyn Fn(&Revocation) + Send + Sync>;
+
 /// Who is told.
 #[derive(Default)]
 struct Audience {
-    callbacks: Vec<Arc<dyn Fn(&Revocation) + Send + Sync>>,
+    callbacks: Vec<Callback>,
     channels: Vec<Sender<Arc<Revocation>>>,
     /// What the changes take back that these threads are just making.
     collecting: Vec<(ThreadId, Vec<Arc<Revocation>>)>,
