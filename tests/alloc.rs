@@ -26,6 +26,7 @@ use duramen::evidence::{
     DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, NoSink,
     QueueSink, SinkError, Wants,
 };
+use duramen::grant::{Grant, GrantTable};
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
     Authorizer, Entity, EntityUid, EntityUidRef, EntityUpdate, ErrorKind, Outcome, Policies,
@@ -819,6 +820,33 @@ fn across_swaps() {
             }
         });
         assert_eq!(calls, Calls::default(), "prepared, round {round}");
+    }
+}
+
+/// A look at a grant, whether nothing has changed or something that it does not rest on.
+#[test]
+fn looks_at_grants() {
+    let authorizer = authorizer();
+    let context = typed_context();
+    let table = GrantTable::new(&authorizer);
+    let request = view("bob").context(&context);
+    let grants = [
+        authorizer.grant(&request).unwrap(),
+        table.grant(&request).unwrap(),
+        table
+            .grant_for(&request, std::time::Duration::from_secs(3600))
+            .unwrap(),
+    ];
+    allocates_nothing("a look, nothing changed", || {
+        assert!(grants.iter().all(Grant::is_current));
+    });
+    for round in 0..20 {
+        let id = round.to_string();
+        let update = EntityUpdate::new().upsert(Entity::new(("User", id.as_str())));
+        authorizer.update_entities(update).unwrap();
+        let (calls, current) = calls_of(|| grants.iter().all(Grant::is_current));
+        assert!(current);
+        assert_eq!(calls, Calls::default(), "a look, something else changed");
     }
 }
 
