@@ -6,6 +6,7 @@
 
 mod changes;
 mod index;
+mod keys;
 mod link;
 mod publish;
 mod sides;
@@ -15,8 +16,8 @@ mod sync;
 mod tests;
 mod values;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
@@ -29,9 +30,9 @@ use crate::program::{Dead, Program, ProgramSet};
 use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::{NameText, TableFull};
 
-use changes::Changes;
-pub(crate) use changes::{Facet, Key, Marks, Watched};
+use changes::Latest;
 pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
+pub(crate) use keys::{Facet, Key, Marks, Watched};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;
 pub(crate) use stamps::{Stamps, Updated};
@@ -304,7 +305,9 @@ impl Epoch {
 #[derive(Debug)]
 pub(crate) struct Published {
     line: Line,
-    changes: Changes,
+    latest: Latest,
+    /// What has changed since when, once somebody wants to know.
+    watched: OnceLock<Watched>,
     cell: Publication<Epoch, Option<Children>>,
 }
 
@@ -316,7 +319,8 @@ impl Published {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
             line: Line::new(),
-            changes: Changes::new(epoch.version.epoch),
+            latest: Latest::new(epoch.version.epoch),
+            watched: OnceLock::new(),
             cell: Publication::new(epoch, None),
         }
     }
@@ -344,14 +348,15 @@ impl Published {
     /// The number of the newest epoch, and with it all stamps of the epochs up to it: one load.
     #[inline]
     pub(crate) fn latest(&self) -> u64 {
-        self.changes.latest()
+        self.latest.load()
     }
 
     /// What has changed since when. The first to ask waits for a writer's turn.
     pub(crate) fn watch(&self) -> &Watched {
-        self.changes.watched().unwrap_or_else(|| {
+        self.watched.get().unwrap_or_else(|| {
+            // Within a turn: what is published later is stamped, and what is pinned later is no older.
             let _turn = self.cell.turn();
-            self.changes.watch()
+            self.watched.get_or_init(Watched::new)
         })
     }
 
@@ -363,7 +368,7 @@ impl Published {
     ) -> Result<(Version, Marks), E> {
         let mut turn = self.cell.turn();
         let current = turn.current();
-        let (new, marks) = next(&current, self.changes.watched())?;
+        let (new, marks) = next(&current, self.watched.get())?;
         if !new.snapshot.has_entities_of(&current.snapshot) {
             *turn.state() = None;
         }
@@ -403,7 +408,7 @@ impl Published {
                 .iter()
                 .any(|(uid, _)| is_action_type(uid.type_name()));
             let stamps = stamps.map(|(stamps, updated)| stamps.after(updated, &changes));
-            let marks = marks(&drafted, self.changes.watched());
+            let marks = marks(&drafted, self.watched.get());
             let next = current.with_entities(drafted.snapshot, relink, stamps)?;
             Ok((Some((next, marks)), changes))
         });
@@ -448,7 +453,8 @@ impl Published {
         }
         let version = epoch.version;
         // Before the swap: see `changes`.
-        self.changes.mark(version.epoch, marks);
+        let stamps = self.watched.get().map(|watched| &watched.stamps);
+        self.latest.mark(version.epoch, stamps, marks.touched());
         turn.publish(epoch);
         version
     }

@@ -3,3 +3,4 @@
 pub(super) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use arc_swap::{ArcSwap, Guard};
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::grant::{Change, Grant, GrantTable, RevocationReason};
-use duramen::{Authorizer, Entity, EntityUpdate, Outcome, Policies, PolicyUpdate, Request};
+use duramen::{
+    Authorizer, Entity, EntityUpdate, Freshness, Outcome, Policies, PolicyUpdate, Request,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -752,4 +754,54 @@ fn no_revocation_is_missed_among_writers() {
     assert_eq!(told.load(Ordering::Relaxed), USERS as u64 * ROUNDS);
     drop(current);
     assert!(table.is_empty());
+}
+
+/// Where time alone may change the answer, a look decides again: by the time in the context, by the age of data.
+#[test]
+fn time_that_goes_by_is_seen_by_a_look() {
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let builder = || {
+        let clock = Arc::clone(&clock);
+        Authorizer::builder().clock(move || *clock.lock().unwrap())
+    };
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let shift = builder()
+        .policies(r#"permit(principal, action, resource) when { context.now < datetime("1970-01-01T00:30:00Z") && context.a == 1 };"#)
+        .context_time("now")
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&shift);
+    let context = BTreeMap::from([("a", 1)]);
+    let request = use_machine("a").context(&context);
+    let grants = [
+        shift.grant(&request).unwrap(),
+        table.grant(&request).unwrap(),
+    ];
+    let minute = Duration::from_secs(60);
+    let stale = builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(Freshness::new().max_policy_age(minute))
+        .build()
+        .unwrap();
+    let aged = stale.grant(&use_machine("a")).unwrap();
+    set(1_059);
+    assert!(grants.iter().all(Grant::is_current) && aged.is_current());
+    set(1_799);
+    assert!(grants.iter().all(Grant::is_current));
+    assert!(grants[0].is_current_with(&context));
+    assert!(!aged.is_current());
+    assert_eq!(
+        aged.revocation().unwrap().outcome(),
+        Some(Outcome::StalePolicies)
+    );
+    set(1_800);
+    assert!(!grants.iter().any(Grant::is_current));
+    assert_eq!(
+        grants[1].revocation().unwrap().outcome(),
+        Some(Outcome::NoPermit)
+    );
 }

@@ -1,15 +1,18 @@
-//! Publishing, under a model checker: every interleaving of a few readers and writers.
+//! Publishing, and looks at grants, under a model checker: every interleaving of a few readers and writers.
 //!
 //! ```text
 //! cargo test --release --manifest-path tests/loom/Cargo.toml
 //! ```
 //!
-//! The file under test is the crate's own, `src/epoch/publish.rs`. Only what it synchronizes with is exchanged, as loom
+//! The files under test are the crate's own, `src/epoch/publish.rs` and `src/epoch/changes.rs`. Only what it synchronizes with is exchanged, as loom
 //! knows nothing of `std` and of `arc-swap`. The model of `arc-swap` does what that crate promises and nothing else: a
 //! load and a swap each happen at one moment, and when a swap has returned, every guard from before counts as a reference.
 //! How `arc-swap` does so without a lock is tested there, not here.
 #![cfg(test)]
 
+#[path = "../../../src/epoch/changes.rs"]
+#[allow(dead_code, reason = "the crate uses all of it")]
+mod changes;
 #[path = "../../../src/epoch/publish.rs"]
 #[allow(dead_code, reason = "the crate uses all of it")]
 mod publish;
@@ -205,6 +208,114 @@ fn a_reader_that_frees_is_noticed() {
         drop(cell.swap(Arc::new(watch.world(1))));
         reader.join().unwrap();
         if watch.freed_by_reader.load(Ordering::Relaxed) {
+            note.store(true, Ordering::Relaxed);
+        }
+    });
+    assert!(noticed.load(Ordering::Relaxed));
+}
+
+/// A grant: it is allowed on epochs that are below the one that revokes it, and rests on bucket 0.
+struct Grant {
+    checked: u64,
+}
+
+/// Epochs, and what each changes.
+struct Store {
+    latest: changes::Latest,
+    stamps: changes::Stamps,
+    publication: Publication<u64, ()>,
+    /// The epoch whose publication has returned.
+    returned: loom::sync::atomic::AtomicU64,
+}
+
+/// The epoch from which on the grant's request is denied.
+const REVOKED: u64 = 3;
+
+impl Store {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            latest: changes::Latest::new(1),
+            stamps: changes::Stamps::new(2),
+            publication: Publication::new(1, ()),
+            returned: loom::sync::atomic::AtomicU64::new(1),
+        })
+    }
+
+    /// As the crate publishes: marks, then the swap. `late` is the wrong way round.
+    fn update(&self, bucket: usize, late: bool) {
+        let mut turn = self.publication.turn();
+        let next = *turn.current() + 1;
+        let mark = || {
+            let touched = changes::Touched::Buckets(std::iter::once(bucket));
+            self.latest.mark(next, Some(&self.stamps), touched);
+        };
+        if !late {
+            mark();
+        }
+        turn.publish(next);
+        drop(turn);
+        self.returned.store(next, Ordering::Release);
+        if late {
+            mark();
+        }
+    }
+
+    /// As the crate looks at a grant; whether it is current.
+    fn look(&self, grant: &mut Grant) -> bool {
+        let latest = self.latest.load();
+        if latest == grant.checked {
+            return true;
+        }
+        if !self.stamps.may_concern(std::iter::once(0), grant.checked) {
+            grant.checked = latest.max(grant.checked);
+            return true;
+        }
+        let epoch = *self.publication.pin();
+        grant.checked = epoch;
+        epoch < REVOKED
+    }
+}
+
+/// Looks twice beside an update that does not concern the grant and one that revokes it; whether a look said that it is
+/// current after the revoking update had returned.
+fn is_missed(store: &Store) -> bool {
+    let mut grant = Grant { checked: 1 };
+    [(); 2].into_iter().any(|()| {
+        let returned = store.returned.load(Ordering::Acquire);
+        store.look(&mut grant) && returned >= REVOKED
+    })
+}
+
+#[test]
+fn no_look_misses_a_revocation_that_has_returned() {
+    explore(Some(4), || {
+        let store = Store::new();
+        let holder = {
+            let store = Arc::clone(&store);
+            thread::spawn(move || assert!(!is_missed(&store)))
+        };
+        store.update(1, false);
+        store.update(0, false);
+        let mut mine = Grant { checked: 1 };
+        assert!(!store.look(&mut mine));
+        holder.join().unwrap();
+    });
+}
+
+/// Marks that come after the swap are caught: the check can fail.
+#[test]
+fn marks_that_come_late_are_noticed() {
+    let noticed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let note = std::sync::Arc::clone(&noticed);
+    explore(Some(4), move || {
+        let store = Store::new();
+        let holder = {
+            let store = Arc::clone(&store);
+            thread::spawn(move || is_missed(&store))
+        };
+        store.update(1, true);
+        store.update(0, true);
+        if holder.join().unwrap() {
             note.store(true, Ordering::Relaxed);
         }
     });

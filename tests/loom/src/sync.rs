@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
 
