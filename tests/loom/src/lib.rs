@@ -270,7 +270,7 @@ impl Store {
             grant.checked = latest.max(grant.checked);
             return true;
         }
-        let epoch = *self.publication.pin();
+        let epoch: u64 = **self.publication.pin();
         grant.checked = epoch;
         epoch < REVOKED
     }
