@@ -4,6 +4,7 @@
 //! decision's epoch has are copied as numbers: who keeps a copy keeps the epoch too.
 
 use std::cell::Cell;
+use std::fmt::{self, Write};
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -79,6 +80,14 @@ impl Copied {
         // A line of four gigabytes is not kept by any sink, and neither are pieces of it.
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.push_str(text);
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        Span { start, end }
+    }
+
+    pub(super) fn add_display(&mut self, text: impl fmt::Display) -> Span {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        // A `String` takes everything.
+        let _ = write!(self.text, "{text}");
         let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         Span { start, end }
     }

@@ -32,9 +32,9 @@ const PLACES: usize = 64;
 /// * The text of [`DecisionRecord::request_error`] may quote any value, so none is given: only which part was wrong.
 /// * What policies say is not masked: their ids, which for links may name a person, and their annotations. Neither are
 ///   the caller's ids of request and trace.
-/// * A path masks what is there, not what is equal elsewhere: an entity that a masked value refers to is still named in
-///   the inputs if something was read of it, and a tag that was asked for by a masked name still has its name there. Mask
-///   the ids of its type, or the tags.
+/// * A path masks what is there, not what is equal elsewhere. But an entity that a masked value refers to is not named among
+///   those that were read of, unless the request itself names it, and neither is a tag whose name is a masked text:
+///   `masked:N`, or the digest of the id, stands there.
 ///
 /// In front of a [`QueueSink`](super::QueueSink) the deciding thread masks, allocating nothing once warm; behind it the
 /// queue's thread does, and what waits in the queue, in memory, is not masked yet.
@@ -169,6 +169,12 @@ impl<S: DecisionSink> MaskSink<S> {
             if made.has_inputs {
                 let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
                 walk.inputs(uids, made.inputs_to);
+                if work.has_secrets() {
+                    made.inputs_to.clear();
+                    let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
+                    walk.noting = false;
+                    walk.inputs(uids, made.inputs_to);
+                }
             }
             for rule in &work.rules {
                 if let Some(rule) = masks.rules.get(*rule) {

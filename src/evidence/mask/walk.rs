@@ -31,6 +31,19 @@ pub(super) struct Work {
     pub(super) ids: Vec<usize>,
     /// Whether something was masked that a policy may have read.
     pub(super) read: bool,
+    /// Entities and texts in what was masked, and their texts.
+    secrets: Vec<Secret>,
+    secret_text: String,
+}
+
+/// An entity or a text in a masked value.
+#[derive(Debug)]
+struct Secret {
+    /// For an entity; of `secret_text`, as the other.
+    type_name: Option<Range<usize>>,
+    text: Range<usize>,
+    /// Whether a digest stands for the value.
+    digest: bool,
 }
 
 impl Work {
@@ -41,12 +54,46 @@ impl Work {
             rules,
             ids,
             read,
+            secrets,
+            secret_text,
         } = self;
         active.clear();
         parts.clear();
         rules.clear();
         ids.clear();
         *read = false;
+        secrets.clear();
+        secret_text.clear();
+    }
+
+    /// Whether there is something in masked values that names of entities or tags could give away.
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
+    fn keep_secret(&mut self, type_name: Option<&str>, text: &str, digest: bool) {
+        let mut add = |text: &str| {
+            let start = self.secret_text.len();
+            self.secret_text.push_str(text);
+            start..self.secret_text.len()
+        };
+        let (type_name, text) = (type_name.map(&mut add), add(text));
+        self.secrets.push(Secret {
+            type_name,
+            text,
+            digest,
+        });
+    }
+
+    /// The number of a secret, and whether a digest stands for it.
+    fn secret(&self, type_name: Option<&str>, text: &str) -> Option<(usize, bool)> {
+        let told = |range: &Range<usize>| self.secret_text.get(range.clone());
+        let mut secrets = self.secrets.iter().enumerate();
+        secrets.find_map(|(number, secret)| {
+            let same = secret.type_name.as_ref().and_then(told) == type_name
+                && told(&secret.text) == Some(text);
+            same.then_some((number, secret.digest))
+        })
     }
 }
 
@@ -60,6 +107,10 @@ pub(super) struct Walk<'w> {
     pub(super) at: usize,
     /// Whether policies may observe what the walk is in.
     observable: bool,
+    /// Whether what is masked is noted, for names that would give it away.
+    pub(super) noting: bool,
+    /// Whether the names of the record that comes next are those of tags.
+    naming_tags: bool,
 }
 
 impl<'w> Walk<'w> {
@@ -78,6 +129,8 @@ impl<'w> Walk<'w> {
             names,
             at: 0,
             observable: true,
+            noting: true,
+            naming_tags: false,
         }
     }
 
@@ -90,6 +143,10 @@ impl<'w> Walk<'w> {
     }
 
     /// The entities that were read of; `uids` are the request's, as they were before they were masked.
+    ///
+    /// Whom a masked value refers to is not named as an entity that was read of either, nor a tag that has a masked text
+    /// as its name; as an entity may come before the value, that takes a second walk, which notes nothing any more. What
+    /// the request itself names stays.
     pub(super) fn inputs(&mut self, uids: [(&str, &str); 3], out: &mut Copied) {
         let Some(Token::Set(count)) = self.next() else {
             return;
@@ -103,7 +160,7 @@ impl<'w> Walk<'w> {
     fn entity(&mut self, uids: [(&str, &str); 3], out: &mut Copied) {
         let Some(uid) = self.next() else { return };
         let entity = self.uid_text(uid);
-        self.masked_uid(uid, out);
+        self.named_uid(uid, uids, out);
         // Whether it exists.
         out.tokens.extend(self.next());
         let is = |uid: (&str, &str)| entity == Some(uid);
@@ -121,7 +178,10 @@ impl<'w> Walk<'w> {
         let (inner, decided) = self.below(here, "tags");
         match decided {
             Some((rule, mask @ (Mask::Drop | Mask::Digest))) => self.tags(rule, mask, out),
-            _ => self.record(inner.clone(), None, out),
+            _ => {
+                self.naming_tags = true;
+                self.record(inner.clone(), None, out);
+            }
         }
         self.work.active.truncate(start);
         // Ancestors, and names and uids of what was not there.
@@ -131,9 +191,9 @@ impl<'w> Walk<'w> {
             for _ in 0..count {
                 match self.next() {
                     Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
-                        self.masked_uid(uid, out);
+                        self.named_uid(uid, uids, out);
                     }
-                    Some(name) => self.copy(name, out),
+                    Some(name) => self.named_tag(name, out),
                     None => return,
                 }
             }
@@ -152,12 +212,13 @@ impl<'w> Walk<'w> {
         out.tokens.push(Token::Record(kept));
         for _ in 0..count {
             let name = self.next();
+            self.note(mask == Mask::Digest);
             if mask == Mask::Drop {
                 self.skip();
                 continue;
             }
             if let Some(name) = name {
-                self.copy(name, out);
+                self.named_tag(name, out);
             }
             self.digest(out);
         }
@@ -225,6 +286,7 @@ impl<'w> Walk<'w> {
         let Some(Token::Record(count)) = self.next() else {
             return;
         };
+        let tags = std::mem::take(&mut self.naming_tags);
         let place = out.tokens.len();
         out.tokens.push(Token::Record(0));
         let mut kept = 0;
@@ -244,16 +306,18 @@ impl<'w> Walk<'w> {
             match decided {
                 Some((rule, Mask::Drop)) => {
                     self.hit(rule);
+                    self.note(false);
                     self.skip();
                 }
                 Some((rule, Mask::Digest)) => {
                     self.hit(rule);
-                    self.copy(key, out);
+                    self.note(true);
+                    self.key(key, tags, out);
                     self.digest(out);
                     kept += 1;
                 }
                 Some((_, Mask::Keep)) | None => {
-                    self.copy(key, out);
+                    self.key(key, tags, out);
                     self.value(inner.clone(), out);
                     kept += 1;
                 }
@@ -268,11 +332,94 @@ impl<'w> Walk<'w> {
         }
     }
 
+    fn key(&mut self, key: Token, is_tag: bool, out: &mut Copied) {
+        if is_tag {
+            self.named_tag(key, out);
+        } else {
+            self.copy(key, out);
+        }
+    }
+
     fn hit(&mut self, rule: usize) {
         self.work.read |= self.observable;
         if !self.work.rules.contains(&rule) {
             self.work.rules.push(rule);
         }
+    }
+
+    /// Notes what is in the value that comes next, which is being masked.
+    fn note(&mut self, digest: bool) {
+        if self.noting {
+            let at = self.at;
+            self.note_value(digest);
+            self.at = at;
+        }
+    }
+
+    fn note_value(&mut self, digest: bool) {
+        let from = self.from;
+        match self.next() {
+            Some(Token::Set(count)) => (0..count).for_each(|_| self.note_value(digest)),
+            Some(Token::Record(count)) => {
+                for _ in 0..count {
+                    self.next();
+                    self.note_value(digest);
+                }
+            }
+            Some(Token::Text(span)) => self.work.keep_secret(None, from.text(span), digest),
+            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+                if let Some((type_name, id)) = self.uid_text(uid) {
+                    self.work.keep_secret(Some(type_name), id, digest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An entity as one that was read of.
+    fn named_uid(&mut self, uid: Token, uids: [(&str, &str); 3], out: &mut Copied) {
+        let Some((type_name, id)) = self.uid_text(uid) else {
+            return;
+        };
+        let asked = uids.contains(&(type_name, id)) || self.masks.ids_of(type_name).is_some();
+        match self.work.secret(Some(type_name), id) {
+            Some((number, digest)) if !asked => {
+                let stands = match digest {
+                    true => out.add_text(Hex::of(self.uid_digest(type_name, id)).as_str()),
+                    false => out.add_display(format_args!("masked:{number}")),
+                };
+                let type_name = out.add_text(type_name);
+                out.tokens.push(Token::Entity {
+                    type_name,
+                    id: stands,
+                });
+            }
+            _ => self.masked_uid(uid, out),
+        }
+    }
+
+    /// The name of a tag, or of something that was not there.
+    fn named_tag(&mut self, name: Token, out: &mut Copied) {
+        match self.tag_instead(name, out) {
+            Some(instead) => out.tokens.push(instead),
+            None => self.copy(name, out),
+        }
+    }
+
+    /// What stands for a tag's name that is a masked text.
+    fn tag_instead(&self, name: Token, out: &mut Copied) -> Option<Token> {
+        if !self.work.has_secrets() {
+            return None;
+        }
+        let text = match name {
+            Token::Name(name) => self.names.sym_text(name),
+            Token::Text(span) => self.from.text(span),
+            _ => return None,
+        };
+        let (number, _) = self.work.secret(None, text)?;
+        Some(Token::Text(
+            out.add_display(format_args!("masked:{number}")),
+        ))
     }
 
     fn masked_uid(&mut self, uid: Token, out: &mut Copied) {

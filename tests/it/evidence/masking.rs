@@ -344,6 +344,60 @@ fn a_record_says_whether_it_can_be_decided_again() {
     assert_eq!(records[2].replayable, None);
 }
 
+/// Who is read of by way of a masked value is not named either, nor what was asked for by it.
+#[test]
+fn names_do_not_give_masked_values_away() {
+    let policies = r#"
+        permit(principal, action, resource) when {
+            context.reviewer.level < 2 && !(context.reviewer in Team::"blue") && resource.owner.level < 2
+            && principal.hasTag(context.site) && principal.getTag(context.site) != "" && principal.hasTag(context.nowhere) == false
+        };
+    "#;
+    let context = r#"{ "reviewer": { "__entity": { "type": "User", "id": "bob" } }, "site": "site", "nowhere": "SECRET-X" }"#;
+    let record = |masks| {
+        let sink = Arc::new(MemorySink::new(1));
+        let authorizer = deciding(policies, MaskSink::new(Arc::clone(&sink), masks).unwrap());
+        let request = asked().context_json(context);
+        let response = authorizer.is_authorized(&request);
+        assert!(response.is_allowed(), "{}", response.explain(&request));
+        drop(response);
+        sink.records().remove(0)
+    };
+    let all = |mask| {
+        let masks = masks().path("context.*", mask).unwrap();
+        masks.path("resource.owner", mask).unwrap()
+    };
+    for mask in [Mask::Drop, Mask::Digest] {
+        let record = record(all(mask));
+        let text = serde_json::to_string(&record).unwrap();
+        for name in ["\"bob\"", "SECRET-X"] {
+            assert!(!text.contains(name), "{mask:?}, {name}: {text}");
+        }
+        let ann = entity(&record, "User", "ann");
+        assert_eq!(ann["tags"].get("site"), None, "{text}");
+        if let Some(absent) = ann["absent_tags"][0].as_str() {
+            assert!(absent.starts_with("masked:"), "{text}");
+        }
+        // One entity by whichever way, with what was read of it.
+        let entities = &record.inputs.as_ref().unwrap().entities;
+        let read = entities
+            .iter()
+            .filter(|entity| entity["attrs"].get("level").is_some());
+        assert_eq!(read.count(), 1, "{text}");
+    }
+    // Whom the request names is named.
+    let itself = r#"{ "reviewer": { "__entity": { "type": "User", "id": "ann" } } }"#;
+    let sink = Arc::new(MemorySink::new(1));
+    let masks = Masks::new().path("context.*", Mask::Drop).unwrap();
+    let policies = "permit(principal, action, resource) when { context.reviewer.level > 2 };";
+    let authorizer = deciding(policies, MaskSink::new(Arc::clone(&sink), masks).unwrap());
+    assert!(authorizer.is_allowed(&asked().context_json(itself)));
+    assert_eq!(
+        entity(&sink.records()[0], "User", "ann")["attrs"]["level"],
+        3
+    );
+}
+
 #[test]
 fn schemas_say_what_to_mask() {
     let masks = masks().schema_str(
