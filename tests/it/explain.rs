@@ -232,7 +232,7 @@ type Test<S> = (S, Option<bool>, Vec<String>);
 #[test]
 fn the_tests_that_decide_are_told() {
     let level = || vec!["principal.level is 2".to_owned()];
-    let cases: [(&str, Vec<Test<&str>>); 14] = [
+    let cases: [(&str, Vec<Test<&str>>); 17] = [
         // Of a conjunction the first that is false.
         (
             "when { principal.level > 1 && principal.level > 3 && context.mfa }",
@@ -265,6 +265,22 @@ fn the_tests_that_decide_are_told() {
                 ("principal.level < 3", Some(true), level()),
                 ("context.mfa", Some(false), vec![]),
             ],
+        ),
+        // Within others, of a conjunction the one that is false.
+        (
+            "when { context.mfa || (principal.level < 3 && principal.level > 3) }",
+            vec![
+                ("context.mfa", Some(false), vec![]),
+                ("principal.level > 3", Some(false), level()),
+            ],
+        ),
+        (
+            "when { !(!(context.mfa && principal.level < 3)) }",
+            vec![("context.mfa", Some(false), vec![])],
+        ),
+        (
+            "unless { !(context.mfa || principal.level < 3) || principal.level == 2 }",
+            vec![("principal.level == 2", Some(true), level())],
         ),
         // A guard that says no, and what it guards is not looked at.
         (
