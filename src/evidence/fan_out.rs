@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 
@@ -11,7 +12,7 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 /// Each gets what it wants, and its delivery class holds for it alone: a sink that counts its losses does not deny, and
 /// is told its own losses ([`DecisionRecord::lost_before`]), not those of others. A decision becomes a deny when a sink with
 /// [`Delivery::DenyIfNotKept`] does not keep its record; the other sinks have their records then, of a decision that
-/// would have been made.
+/// would have been made. Behind a queue that offers again what was not kept, those sinks do not get it again.
 ///
 /// ```
 /// use duramen::evidence::{FanOut, JsonLinesSink, MemorySink};
@@ -26,6 +27,23 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 #[derive(Default)]
 pub struct FanOut {
     branches: Vec<Branch>,
+    /// What whoever hands over the records counts as lost because one of the sinks did not keep it. Of the losses that
+    /// records tell, these are known to the sinks that had them, and the others are not: a queue was full, for example.
+    reported: AtomicU64,
+    /// Whether there is one in `refused`: a look at it for each record would be a lock.
+    has_refused: AtomicBool,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// The last record that was not kept as it should have been. A queue offers it again, as the next one.
+#[derive(Clone, Copy)]
+struct Refused {
+    instance: [u8; 32],
+    sequence: u64,
+    /// What was reported as lost with it.
+    reported: u64,
+    /// A bit for each sink that has kept it.
+    kept: u64,
 }
 
 struct Branch {
@@ -81,20 +99,44 @@ impl DecisionSink for FanOut {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let before = self.refused_before(record);
+        let (mut kept_by, lost) = match before {
+            Some(refused) => (refused.kept, 0),
+            None => (0, self.not_reported(record.lost_before)),
+        };
         let mut failure = Ok(());
-        for branch in &self.branches {
-            let kept = branch.record(record);
-            if branch.delivery == Delivery::DenyIfNotKept && failure.is_ok() {
+        for (at, branch) in self.branches.iter().enumerate() {
+            // No bit is left for the 65th sink: it may get a record twice.
+            let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at));
+            let bit = bit.unwrap_or(0);
+            if kept_by & bit != 0 {
+                continue;
+            }
+            if before.is_some() {
+                // Then it was counted as lost.
+                branch.untold.fetch_sub(1, Ordering::Relaxed);
+            }
+            let kept = branch.record(record, lost);
+            if kept.is_ok() {
+                kept_by |= bit;
+            } else if branch.delivery == Delivery::DenyIfNotKept && failure.is_ok() {
                 failure = kept;
             }
+        }
+        if failure.is_err() {
+            self.refuse(record, kept_by);
         }
         failure
     }
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        let lost = self.not_reported(lost);
         self.each(|branch| {
             let untold = branch.untold.swap(0, Ordering::Relaxed);
-            branch.sink.record_loss(lost.saturating_add(untold))
+            match lost.saturating_add(untold) {
+                0 => Ok(()),
+                lost => branch.sink.record_loss(lost),
+            }
         })
     }
 
@@ -104,6 +146,56 @@ impl DecisionSink for FanOut {
 }
 
 impl FanOut {
+    /// Of so many losses, those that no sink knows of.
+    fn not_reported(&self, lost: u64) -> u64 {
+        if lost == 0 {
+            return 0;
+        }
+        let before = self
+            .reported
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reported| {
+                Some(reported.saturating_sub(lost))
+            });
+        lost.saturating_sub(before.unwrap_or_else(|reported| reported))
+    }
+
+    /// What became of the record when it was offered before, if it was.
+    fn refused_before(&self, record: &DecisionRecord<'_>) -> Option<Refused> {
+        if !self.has_refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_refused.store(false, Ordering::Relaxed);
+        let same = refused.take().filter(|refused| {
+            refused.sequence == record.sequence
+                && refused.instance.as_slice() == record.instance.as_bytes()
+        })?;
+        // Not lost after all.
+        let _ = self
+            .reported
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reported| {
+                Some(reported.saturating_sub(same.reported))
+            });
+        Some(same)
+    }
+
+    #[cold]
+    fn refuse(&self, record: &DecisionRecord<'_>, kept: u64) {
+        let reported = record.lost_before.saturating_add(1);
+        self.reported.fetch_add(reported, Ordering::Relaxed);
+        let Ok(instance) = record.instance.as_bytes().try_into() else {
+            return;
+        };
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused = Some(Refused {
+            instance,
+            sequence: record.sequence,
+            reported,
+            kept,
+        });
+        self.has_refused.store(true, Ordering::Relaxed);
+    }
+
     /// The first failure of any, after all were called.
     fn each(&self, call: impl Fn(&Branch) -> Result<(), SinkError>) -> Result<(), SinkError> {
         let mut all = Ok(());
@@ -118,9 +210,10 @@ impl FanOut {
 }
 
 impl Branch {
-    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        // What the authorizer has lost is what one of the branches lost, and each counts its own.
-        let lost_before = self.untold.swap(0, Ordering::Relaxed);
+    /// `lost` are the losses before it that no sink counts as its own.
+    fn record(&self, record: &DecisionRecord<'_>, lost: u64) -> Result<(), SinkError> {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let lost_before = untold.saturating_add(lost);
         let own = DecisionRecord {
             lost_before,
             ..record.reduced_to(self.wants)

@@ -11,7 +11,8 @@ use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
-use super::{DecisionRecord, DecisionSink, SinkError, Wants, json};
+use super::json::{self, Buffer};
+use super::{DecisionRecord, DecisionSink, SinkError, Wants};
 
 /// The sink that wants nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -281,7 +282,7 @@ pub(super) struct Lines<W> {
 #[derive(Debug)]
 struct Writing<W> {
     writer: W,
-    line: Vec<u8>,
+    line: Buffer,
 }
 
 impl<W: Write + Send> Lines<W> {
@@ -289,7 +290,7 @@ impl<W: Write + Send> Lines<W> {
         Self {
             state: Mutex::new(Writing {
                 writer,
-                line: Vec::new(),
+                line: Buffer::default(),
             }),
         }
     }
@@ -297,14 +298,14 @@ impl<W: Write + Send> Lines<W> {
     /// Writes the line that `make` makes, which must have no line break.
     pub(super) fn write(
         &self,
-        make: impl FnOnce(&mut Vec<u8>) -> Result<(), SinkError>,
+        make: impl FnOnce(&mut Buffer) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let mut state = self.lock();
         let Writing { writer, line } = &mut *state;
         line.clear();
         make(line)?;
         line.push(b'\n');
-        writer.write_all(line)?;
+        writer.write_all(line.as_slice())?;
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use serde_json::{Value as Json, json};
 use super::*;
 
 fn text<T: Serialize>(value: &T) -> String {
-    let mut out = b"before".to_vec();
+    let mut out = Buffer::default();
+    out.extend(b"before");
     write(value, &mut out).unwrap();
-    String::from_utf8(out.split_off("before".len())).unwrap()
+    String::from_utf8(out.since("before".len()).to_vec()).unwrap()
 }
 
 /// Everything that serde knows of.
@@ -90,7 +91,7 @@ fn each_character_is_escaped_wherever_it_stands() {
 
 #[test]
 fn a_key_that_is_no_text_is_refused() {
-    let mut out = Vec::new();
+    let mut out = Buffer::default();
     assert!(write(&BTreeMap::from([(1, 1)]), &mut out).is_err());
 }
 
@@ -150,4 +151,31 @@ proptest! {
     fn values_are_written_as_serde_json_writes_them(value in values()) {
         prop_assert_eq!(text(&value), serde_json::to_string(&value).unwrap());
     }
+}
+
+/// Pieces of all lengths, also where the memory grows between them.
+#[test]
+fn a_buffer_is_what_was_put_into_it() {
+    let text: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    let mut buffer = Buffer::default();
+    let mut expected = Vec::new();
+    for len in (0..70).chain([1000, 2999, 0, 1]) {
+        let (piece, _) = text.split_at(len);
+        buffer.extend(piece);
+        buffer.push(7);
+        expected.extend_from_slice(piece);
+        expected.push(7);
+        assert_eq!(buffer.as_slice(), expected);
+    }
+    assert_eq!(buffer.since(buffer.len() - 2), [0, 7]);
+    assert_eq!(buffer.since(buffer.len() + 1), b"");
+    buffer.truncate(5);
+    assert_eq!(buffer.as_slice(), &expected[..5]);
+    buffer.shrink_to(2);
+    assert_eq!(buffer.as_slice(), &expected[..5]);
+    buffer.digits(u64::MAX);
+    buffer.digits(0);
+    assert_eq!(buffer.since(5), b"184467440737095516150");
+    buffer.clear();
+    assert_eq!((buffer.len(), buffer.last_mut()), (0, None));
 }

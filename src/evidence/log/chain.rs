@@ -10,10 +10,11 @@
 //! one way only. So every byte of a line counts, and whoever checks one needs no JSON parser, only the end of the line.
 
 use std::fmt;
-use std::io::Write;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+use super::super::json::Buffer;
 
 /// The number of the format of lines.
 const FORMAT: &str = "1";
@@ -117,30 +118,29 @@ impl Head {
     /// Makes the JSON object that `line` has from `start` on the next line of the chain, its end included.
     ///
     /// `false`, and `line` cut back to `start`, when it is not an object.
-    pub(super) fn seal(&mut self, line: &mut Vec<u8>, start: usize, entry: EntryKind) -> bool {
-        let object = line.get(start..).unwrap_or_default();
+    pub(super) fn seal(&mut self, line: &mut Buffer, start: usize, entry: EntryKind) -> bool {
+        let object = line.since(start);
         if !(object.starts_with(b"{") && object.ends_with(b"}")) {
             line.truncate(start);
             return false;
         }
         let empty = object.len() == 2;
-        line.pop();
+        line.truncate(line.len() - 1);
         if !empty {
             line.push(b',');
         }
-        line.extend_from_slice(CHAIN);
-        line.extend_from_slice(FORMAT.as_bytes());
-        line.extend_from_slice(INDEX);
-        // Writing to a vector does not fail.
-        let _ = write!(line, "{}", self.next);
-        line.extend_from_slice(ENTRY);
-        line.extend_from_slice(entry.as_str().as_bytes());
-        line.extend_from_slice(PREV);
-        line.extend_from_slice(&self.hash.hex());
-        let hash = LineHash::of(line.get(start..).unwrap_or_default());
-        line.extend_from_slice(HASH);
-        line.extend_from_slice(&hash.hex());
-        line.extend_from_slice(END);
+        line.extend(CHAIN);
+        line.extend(FORMAT.as_bytes());
+        line.extend(INDEX);
+        line.digits(self.next);
+        line.extend(ENTRY);
+        line.extend(entry.as_str().as_bytes());
+        line.extend(PREV);
+        line.extend(&self.hash.hex());
+        let hash = LineHash::of(line.since(start));
+        line.extend(HASH);
+        line.extend(&hash.hex());
+        line.extend(END);
         line.push(b'\n');
         self.next += 1;
         self.hash = hash;

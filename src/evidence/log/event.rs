@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::json;
+use super::super::json::{self, Buffer};
 use super::super::record::Timestamp;
 use super::LogError;
 use super::chain::{EntryKind, Head, LineHash, Sealed};
@@ -65,7 +65,7 @@ struct Read {
 
 impl Event {
     /// Appends the line to `out`.
-    pub(super) fn write(&self, head: &mut Head, out: &mut Vec<u8>) -> Result<(), LogError> {
+    pub(super) fn write(&self, head: &mut Head, out: &mut Buffer) -> Result<(), LogError> {
         let mut line = Line {
             time: Timestamp(SystemTime::now()),
             gap: None,

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
+use super::super::json::Buffer;
 use super::LogError;
 use super::chain::{Head, LineHash, Sealed};
 use super::event::{Cut, Event};
@@ -133,7 +134,9 @@ impl Writer {
         let first = self.first_unsynced();
         let mut lines = old.unsynced.clone();
         let mut head = self.head;
-        Event::Cut(cut.clone()).write(&mut head, &mut lines)?;
+        let mut told = Buffer::default();
+        Event::Cut(cut.clone()).write(&mut head, &mut told)?;
+        lines.extend_from_slice(told.as_slice());
 
         let draft = segment::draft_name(first);
         // That of an attempt that failed.

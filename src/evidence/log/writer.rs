@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::super::json::Buffer;
 use super::chain::{EntryKind, Head};
 use super::event::Event;
 use super::options::{LogOptions, SyncPolicy};
@@ -20,7 +21,7 @@ pub(super) struct Writer {
     pub(super) head: Head,
     pub(super) segment: Open,
     /// Lines being made. Kept for its memory.
-    lines: Vec<u8>,
+    lines: Buffer,
     /// Since when nothing is acknowledged: what is at the end of the segment is not known.
     broken: Option<Instant>,
 }
@@ -86,7 +87,7 @@ impl Open {
 
 /// What a call appends to.
 pub(super) struct Lines<'w> {
-    out: &'w mut Vec<u8>,
+    out: &'w mut Buffer,
     head: &'w mut Head,
     count: u64,
 }
@@ -114,7 +115,7 @@ impl Lines<'_> {
     /// Adds the line of a decision, which `write` writes as a JSON object.
     pub(super) fn decision(
         &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), LogError>,
+        write: impl FnOnce(&mut Buffer) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         let start = self.out.len();
         write(self.out)?;
@@ -148,7 +149,7 @@ impl Writer {
             options,
             head,
             segment,
-            lines: Vec::new(),
+            lines: Buffer::default(),
             broken: None,
         }
     }
@@ -174,7 +175,7 @@ impl Writer {
         };
         let made = make(&mut lines);
         let count = lines.count;
-        let appended = made.and_then(|()| self.write(&out, count, head));
+        let appended = made.and_then(|()| self.write(out.as_slice(), count, head));
         // What one record may need is not kept for all.
         out.clear();
         out.shrink_to(2 * BATCH_BYTES);
@@ -303,10 +304,10 @@ impl Writer {
 
     /// Appends a line of the log's own and syncs it, under every policy.
     pub(super) fn append_event(&mut self, event: &Event) -> Result<(), LogError> {
-        let mut line = Vec::new();
+        let mut line = Buffer::default();
         let mut head = self.head;
         event.write(&mut head, &mut line)?;
-        self.write(&line, 1, head)?;
+        self.write(line.as_slice(), 1, head)?;
         self.sync_segment()
     }
 

@@ -4,6 +4,7 @@ mod crash;
 mod inputs;
 mod keeping;
 mod masking;
+mod misbehaviour;
 #[cfg(feature = "ocsf")]
 mod ocsf;
 mod queue;
