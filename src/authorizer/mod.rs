@@ -635,6 +635,17 @@ impl Authorizer {
     }
 }
 
+impl Drop for Inner {
+    /// No record will tell of the last losses any more.
+    fn drop(&mut self) {
+        let lost = *self.lost.get_mut();
+        if lost > 0 {
+            // Nobody is left to be told if that fails.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.sink.record_loss(lost)));
+        }
+    }
+}
+
 impl std::fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authorizer")

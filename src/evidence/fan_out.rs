@@ -229,6 +229,19 @@ impl Branch {
     }
 }
 
+/// What a sink lost last, and no record tells any more.
+impl Drop for FanOut {
+    fn drop(&mut self) {
+        for branch in &mut self.branches {
+            let untold = *branch.untold.get_mut();
+            if untold > 0 {
+                // Nobody is left to be told if that fails.
+                let _ = catch_unwind(AssertUnwindSafe(|| branch.sink.record_loss(untold)));
+            }
+        }
+    }
+}
+
 impl fmt::Debug for FanOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FanOut")

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::decision::Decision;
@@ -26,7 +27,7 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 ///     record.action().id() == "delete"
 /// });
 /// ```
-pub struct FilterSink<S, F = Sample> {
+pub struct FilterSink<S: DecisionSink, F = Sample> {
     sink: S,
     keep: F,
     /// Losses that were told with records that were left out.
@@ -114,7 +115,18 @@ impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
     }
 }
 
-impl<S: fmt::Debug, F> fmt::Debug for FilterSink<S, F> {
+/// What was told with records that were left out, and no record tells any more.
+impl<S: DecisionSink, F> Drop for FilterSink<S, F> {
+    fn drop(&mut self) {
+        let untold = *self.untold.get_mut();
+        if untold > 0 {
+            // Nobody is left to be told if that fails.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.sink.record_loss(untold)));
+        }
+    }
+}
+
+impl<S: DecisionSink + fmt::Debug, F> fmt::Debug for FilterSink<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FilterSink")
             .field("sink", &self.sink)

@@ -71,6 +71,20 @@ impl MetricsSink {
     }
 }
 
+// Counters are found by number.
+const _: () = {
+    let mut at = 0;
+    while at < Outcome::ALL.len() {
+        assert!(Outcome::ALL[at] as usize == at);
+        at += 1;
+    }
+    let mut at = 0;
+    while at < ErrorKind::ALL.len() {
+        assert!(ErrorKind::ALL[at] as usize == at);
+        at += 1;
+    }
+};
+
 fn describe() {
     use ::metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!("duramen_decisions_total", Unit::Count, "Decisions.");

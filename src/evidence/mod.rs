@@ -144,7 +144,8 @@ pub trait DecisionSink: Send + Sync {
         Ok(())
     }
 
-    /// Is told of records that were lost when there is no record any more to tell it.
+    /// Is told of records that were lost when there is no record any more to tell it: when the authorizer is dropped, and
+    /// when what stands before the sink is.
     ///
     /// # Errors
     /// When that could not be kept. A sink that has no place for it ignores it.

@@ -86,6 +86,8 @@ struct Shared {
     closed: AtomicBool,
     /// Records that were taken and then lost.
     lost: AtomicU64,
+    /// Records that were lost before the queue, and that none that comes will tell of.
+    lost_before: AtomicU64,
     /// How many threads wait for room.
     waiting: AtomicUsize,
     flushes: Mutex<Flushes>,
@@ -141,6 +143,7 @@ impl QueueSink {
             failing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             lost: AtomicU64::new(0),
+            lost_before: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             flushes: Mutex::default(),
             changed: Condvar::new(),
@@ -264,6 +267,12 @@ impl DecisionSink for QueueSink {
             self.wake();
         }
         pushed.map_err(|_| SinkError::new("the queue of records is full"))
+    }
+
+    /// The next record that is handed over tells it, or the end of the queue does.
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.shared.lost_before.fetch_add(lost, Ordering::Relaxed);
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), SinkError> {

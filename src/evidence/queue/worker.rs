@@ -104,6 +104,7 @@ impl<S: DecisionSink> Worker<S> {
     }
 
     fn hand_over(&mut self, batch: &[Box<Slot>]) {
+        self.count_losses_before();
         let requests: Vec<_> = batch.iter().map(|slot| slot.request()).collect();
         let mut records: Vec<_> = batch
             .iter()
@@ -209,7 +210,13 @@ impl<S: DecisionSink> Worker<S> {
         }
     }
 
+    fn count_losses_before(&mut self) {
+        let lost = self.shared.lost_before.swap(0, Ordering::Relaxed);
+        self.untold = self.untold.saturating_add(lost);
+    }
+
     fn end(&mut self) {
+        self.count_losses_before();
         if self.untold > 0 {
             // Nobody is left to be told if that fails.
             let _ = catch_unwind(AssertUnwindSafe(|| self.sink.record_loss(self.untold)));

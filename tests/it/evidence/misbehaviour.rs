@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, FanOut, QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, QueueSink, SinkError, Wants,
 };
 use duramen::{Decision, Outcome};
 
@@ -241,4 +241,25 @@ fn who_has_kept_a_record_does_not_get_it_again() {
     drop(authorizer);
     assert_eq!(*sink.kept.lock().unwrap(), [1, 2, 3]);
     assert_eq!(*other.kept.lock().unwrap(), [1, 2, 3]);
+}
+
+/// Losses that were told with records that a filter left out, and no record after them.
+#[test]
+fn a_filter_tells_at_its_end_what_it_could_not_tell_before() {
+    let sink = Unruly::new(Delivery::CountLoss, Some(Instead::Fail));
+    let filter = FilterSink::new(Arc::clone(&sink), |record: &DecisionRecord<'_>| {
+        record.sequence() != 4
+    });
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(filter)
+        .build()
+        .unwrap();
+    for number in 0..4 {
+        decide(&authorizer, number);
+    }
+    assert_eq!(*sink.kept.lock().unwrap(), [1, 2]);
+    assert_eq!(*sink.lost.lock().unwrap(), 0);
+    drop(authorizer);
+    assert_eq!(*sink.lost.lock().unwrap(), 1);
 }
