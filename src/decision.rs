@@ -47,12 +47,21 @@ pub enum Outcome {
     /// The entities, or those of a type that the decision rests on, are older than [`Freshness`](crate::Freshness) allows,
     /// or the clock cannot tell how old they are. What the policies say all the same is in the determining policies.
     StaleEntities,
+    /// The request's delegation has more actors than
+    /// [`Limits::delegation_actors`](crate::Limits::delegation_actors) allows; no policy was asked.
+    DelegationTooLong,
+    /// Somebody occurs twice in the request's delegation; no policy was asked.
+    DelegationCycle,
+    /// The request's delegation holds only later; no policy was asked.
+    DelegationNotYetValid,
+    /// The request's delegation has expired; no policy was asked.
+    DelegationExpired,
 }
 
 impl Outcome {
     /// All there are, each at the place of its number.
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Allowed,
         Self::Forbidden,
         Self::NoPermit,
@@ -61,6 +70,10 @@ impl Outcome {
         Self::EvidenceNotKept,
         Self::StalePolicies,
         Self::StaleEntities,
+        Self::DelegationTooLong,
+        Self::DelegationCycle,
+        Self::DelegationNotYetValid,
+        Self::DelegationExpired,
     ];
 
     /// The decision that goes with the outcome: only [`Outcome::Allowed`] allows.
@@ -79,6 +92,10 @@ impl Outcome {
             Self::NoPermit => "no_permit",
             Self::EvaluationErrors => "evaluation_errors",
             Self::InvalidRequest => "invalid_request",
+            Self::DelegationTooLong => "delegation_too_long",
+            Self::DelegationCycle => "delegation_cycle",
+            Self::DelegationNotYetValid => "delegation_not_yet_valid",
+            Self::DelegationExpired => "delegation_expired",
             Self::EvidenceNotKept => "evidence_not_kept",
             Self::StalePolicies => "stale_policies",
             Self::StaleEntities => "stale_entities",
@@ -94,6 +111,10 @@ impl fmt::Display for Outcome {
             Self::NoPermit => "no permit matched",
             Self::EvaluationErrors => "denied because policies failed to evaluate",
             Self::InvalidRequest => "denied because the request is not valid",
+            Self::DelegationTooLong => "denied because too many act for one another",
+            Self::DelegationCycle => "denied because the delegation goes in a circle",
+            Self::DelegationNotYetValid => "denied because the delegation is not valid yet",
+            Self::DelegationExpired => "denied because the delegation has expired",
             Self::EvidenceNotKept => "denied because its evidence could not be kept",
             Self::StalePolicies => "denied because the policies are too old",
             Self::StaleEntities => "denied because the entities are too old",

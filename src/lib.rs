@@ -75,6 +75,7 @@
 //! | say what is asked | [`Request`], [`EntityUidRef`] |
 //! | put entity references, addresses, decimals and times into a context | [`values`] |
 //! | bring entities along for one request | [`Request::entities`] |
+//! | say for whom somebody acts; read it from a token's claims | [`Request::delegation`], [`Delegation`], [`delegation`] |
 //! | decide | [`Authorizer::is_authorized`], or [`Authorizer::is_allowed`] for the bare answer |
 //! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
 //! | decide one request again and again | [`Authorizer::prepare`] |
@@ -153,6 +154,8 @@ pub use freshness::{DataSource, Freshness, FreshnessError};
 pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
 pub use replay::ErrorLocation;
-pub use request::{Entity, Request, RequestError, RequestPart, TraceIds, values};
+pub use request::{
+    Delegation, Entity, Request, RequestError, RequestPart, TraceIds, delegation, values,
+};
 pub use search::{Cursor, Search, SearchError};
 pub use value::ErrorKind;

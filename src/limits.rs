@@ -147,6 +147,10 @@ limits! {
     /// so a longer list belongs into the store.
     OverlayEntities, overlay_entities, with_overlay_entities = 1_000;
 
+    /// Actors of one request's [`Delegation`](crate::Delegation), the principal not counted. Default: 8; each is decided
+    /// for itself, and agents that call agents that call agents are rarely more than three.
+    DelegationActors, delegation_actors, with_delegation_actors = 8;
+
     /// Edges of the longest way from an entity up to an ancestor. Default: 1,000. Groups of groups
     /// and folders of folders are rarely deeper than twenty.
     HierarchyDepth, hierarchy_depth, with_hierarchy_depth = 1_000;

@@ -100,7 +100,8 @@ impl SpiffeId {
         &self.text[SCHEME.len()..self.domain_end]
     }
 
-    /// The path with its first slash; empty for an ID that names a trust domain itself.
+    /// The path with its first slash; empty for an ID that names a trust domain itself, by convention its signing authority
+    /// and no workload.
     pub fn path(&self) -> &str {
         &self.text[self.domain_end..]
     }
@@ -108,6 +109,22 @@ impl SpiffeId {
     /// The segments of the path.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.path().split('/').skip(1)
+    }
+
+    /// The workload's uid, to ask about a workload that is stored; allocates nothing.
+    ///
+    /// The canonical text is the id: however the bearer wrote the scheme and the trust domain, it is one entity.
+    ///
+    /// ```
+    /// use duramen::spiffe::{SpiffeId, WorkloadTypes};
+    ///
+    /// let id: SpiffeId = "SPIFFE://Prod.Example/billing/api".parse()?;
+    /// let uid = id.uid(&WorkloadTypes::default());
+    /// assert_eq!(uid.to_string(), r#"Workload::"spiffe://prod.example/billing/api""#);
+    /// # Ok::<(), duramen::spiffe::SpiffeIdError>(())
+    /// ```
+    pub fn uid<'a>(&'a self, types: &WorkloadTypes<'a>) -> EntityUidRef<'a> {
+        EntityUidRef::new(types.workload, self.as_str())
     }
 
     /// The workload as an entity. See [`Workload`].
@@ -236,7 +253,8 @@ impl<'t> WorkloadTypes<'t> {
 /// A workload as an entity: `Workload::"spiffe://prod.example/billing/api"`, below `TrustDomain::"prod.example"`.
 ///
 /// What a path means (a namespace, a service account) is between a trust domain and its policies: nothing is inferred
-/// from it.
+/// from it. And what one trust domain says of a workload says nothing about a workload of another: a policy that looks at a
+/// path should name the trust domain, too, as a parent of type [`with_path`](WorkloadTypes::with_path) does by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Workload {
     uid: EntityUid,

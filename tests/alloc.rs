@@ -318,6 +318,81 @@ fn contexts_that_policies_use_whole() {
 }
 
 #[test]
+fn delegations() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action, resource) when { context.subject == User::"alice" && context has device };
+               permit(principal, action, resource) when { context.nothing };
+               forbid(principal == Agent::"bad", action, resource) when { context.via is Agent };"#,
+        )
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let context = typed_context();
+    let agents = |ids: [&'static str; 3]| ids.map(|id| EntityUidRef::new("Agent", id));
+    let (good, bad) = (agents(["a", "b", "c"]), agents(["a", "bad", "c"]));
+    let cycle = agents(["a", "b", "a"]);
+    let named = |actors| {
+        duramen::Delegation::new(actors)
+            .actor_as("actor")
+            .subject_as("subject")
+            .delegator_as("via")
+            .expires(std::time::SystemTime::now() + std::time::Duration::from_secs(3600))
+    };
+    for (what, actors, expected) in [
+        ("chain", &good, Outcome::Allowed),
+        ("chain that is denied", &bad, Outcome::Forbidden),
+        ("cycle", &cycle, Outcome::DelegationCycle),
+    ] {
+        let delegation = named(actors);
+        let request = view("alice").context(&context).delegation(&delegation);
+        every_way(what, &authorizer, &request, expected);
+        let request = view("alice").context_json(JSON_CONTEXT);
+        let request = request.delegation(&delegation);
+        every_way(what, &authorizer, &request, expected);
+        let mut scratch = Scratch::new();
+        allocates_nothing(&format!("{what}: hops"), || {
+            let response = authorizer.is_authorized_with(&mut scratch, &request);
+            let hops = response.delegation().unwrap().hops();
+            let read = hops.map(|hop| hop.principal().id().len() + hop.determining().len());
+            std::hint::black_box(read.sum::<usize>());
+        });
+    }
+}
+
+#[test]
+fn stored_workloads() {
+    use duramen::spiffe::{SpiffeId, WorkloadTypes};
+    let id: SpiffeId = "spiffe://prod.example/billing/api".parse().unwrap();
+    let types = WorkloadTypes::default().with_path("WorkloadPath");
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal in TrustDomain::"prod.example", action, resource)
+               when { principal in WorkloadPath::"spiffe://prod.example/billing" };"#,
+        )
+        .build()
+        .unwrap();
+    let workload = id.workload(&types);
+    let parents = workload.parents();
+    let entity = Entity::new(workload.uid())
+        .attrs(workload.attributes())
+        .parents(&parents);
+    let resource = ("Account", "1");
+    // Brought along: what is made once per connection is not made again.
+    let entities = [entity];
+    let request = Request::new(id.uid(&types), ("Action", "charge"), resource).entities(&entities);
+    every_way("workload, brought", &authorizer, &request, Outcome::Allowed);
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(entity))
+        .unwrap();
+    let mut session = authorizer.session();
+    allocates_nothing("workload, stored", || {
+        let request = Request::new(id.uid(&types), ("Action", "charge"), resource);
+        assert!(session.is_authorized(&request).is_allowed());
+    });
+}
+
+#[test]
 fn unknown_uids() {
     let authorizer = authorizer();
     let request = Request::new(

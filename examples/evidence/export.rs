@@ -27,6 +27,11 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let record = records::find(directory.as_ref(), name)?;
     let mut versions = Versions::of(directory.as_ref())?;
     let policies = versions.get(record.version.policies())?;
+    if record.delegation.is_some() {
+        return Err(
+            "the record has a delegation, and Cedar's command line takes one request".into(),
+        );
+    }
     let inputs = record.inputs.as_ref().ok_or("the record has no inputs")?;
     fs::create_dir_all(out)?;
     let files = [

@@ -1,6 +1,7 @@
 //! The front door: build an authorizer, ask it, replace what it decides on.
 
 mod builder;
+mod delegated;
 mod masks;
 mod pinned;
 mod prepared;
@@ -36,7 +37,7 @@ use crate::evidence::{
 };
 use crate::program::ProgramSet;
 use crate::request::locals::{Locals, RequestNames};
-use crate::request::{Now, Request, RequestError};
+use crate::request::{Now, Request, RequestError, RequestPart};
 use crate::schema::SchemaModel;
 
 pub use builder::{BuildError, Builder, Tuning};
@@ -155,7 +156,8 @@ impl Authorizer {
     /// decision looks up again.
     ///
     /// # Errors
-    /// [`RequestError`] when the request cannot be understood. Request-scoped entities cannot be prepared.
+    /// [`RequestError`] when the request cannot be understood. Request-scoped entities and
+    /// delegations cannot be prepared.
     pub fn prepare(&self, request: &Request<'_>) -> Result<PreparedRequest, RequestError> {
         PreparedRequest::new(self, &self.inner.published.load_full(), request)
     }
@@ -355,12 +357,33 @@ impl Authorizer {
         request: &Request<'_>,
         seen: impl FnOnce(Seen<'_, '_>),
     ) -> Response<'s> {
+        if request.delegation.is_some() {
+            let error = "is not kept by grants; decide the request each time";
+            return self.deny(request, RequestError::new(RequestPart::Delegation, error));
+        }
         let reading = Reading {
             keep_inputs: true,
             ..self.inner.settings.reading.clone()
         };
         let pin = Pin::Guard(self.inner.published.pin());
         self.decide_with(pin, Lease::pooled(), request, &reading, seen)
+    }
+
+    /// Denies a request that is not to be decided.
+    #[cold]
+    fn deny<'s>(&'s self, request: &Request<'_>, error: RequestError) -> Response<'s> {
+        let pin = Pin::Guard(self.inner.published.pin());
+        let mut lease = Lease::pooled();
+        lease.get_mut().reset();
+        let made = self.refuse(pin.epoch(), &error, request, self.started(), None);
+        Response {
+            outcome: made.outcome,
+            sequence: made.sequence,
+            pin,
+            lease,
+            request_error: Some(error),
+            now: None,
+        }
     }
 
     #[inline]
@@ -376,10 +399,25 @@ impl Authorizer {
         let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
+        if let Some(delegation) = request.delegation {
+            let now = self.now(started);
+            let told = now.as_ref().ok().copied().flatten();
+            let decided = self.decide_chain(epoch, scratch, request, delegation, started, now);
+            let (Made { outcome, sequence }, request_error) = decided;
+            return Response {
+                outcome,
+                sequence,
+                pin,
+                lease,
+                request_error,
+                now: told,
+            };
+        }
         let Scratch {
             arena,
             locals,
             findings,
+            ..
         } = scratch;
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);
@@ -470,6 +508,9 @@ impl Authorizer {
         let epoch = pin.epoch();
         let scratch = lease.get_mut();
         scratch.reset();
+        if let Some(delegation) = request.delegation {
+            return self.allows_chain(epoch, scratch, request, delegation);
+        }
         let findings = &mut scratch.findings;
         eval::prepare(
             epoch,
@@ -707,6 +748,7 @@ impl<'r> Head<'r> {
             context: None,
             inputs: None,
             ages: None,
+            delegation: None,
             outcome: self.outcome,
             determining: &[],
             errors: Errors::new(epoch, &[], &[]),

@@ -64,6 +64,12 @@ impl PreparedRequest {
                 "cannot be prepared; decide the request as it is",
             ));
         }
+        if request.delegation.is_some() {
+            return Err(RequestError::new(
+                RequestPart::Delegation,
+                "cannot be prepared; decide the request as it is",
+            ));
+        }
         let settings = &authorizer.inner.settings;
         // Everything is copied: what the policies of a later epoch can observe is not known yet.
         // It is validated below, when the time is in the context.

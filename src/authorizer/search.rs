@@ -239,6 +239,7 @@ impl Found<'_> {
                 arena,
                 locals,
                 findings,
+                ..
             } = &mut *scratch;
             let mut request = search.request(epoch.snapshot.names.uid_text(*action).into());
             request.now = now;

@@ -1,6 +1,7 @@
 //! Deciding one request on one epoch.
 
 mod candidate;
+pub(crate) mod chain;
 mod condition;
 mod machine;
 mod matching;

@@ -21,6 +21,7 @@ use crate::schema::{SchemaModel, check, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::{Bounds, Record, Value};
 
+use super::chain;
 use super::machine::Resolved;
 
 /// How requests are read.
@@ -88,6 +89,10 @@ pub(crate) fn resolve<'a>(
         None => context,
         Some(now) => resolver.with_time(context, now)?,
     };
+    let context = match request.delegation {
+        None => context,
+        Some(delegation) => chain::add_ends(&mut resolver, context, request, delegation)?,
+    };
     let overlay = match request.entities {
         EntitySource::None => Overlay::default(),
         EntitySource::Typed(entities) => resolver.entities(entities)?,
@@ -120,16 +125,20 @@ pub(crate) fn resolve<'a>(
     Ok(resolved)
 }
 
-struct Resolver<'a, 's> {
-    epoch: &'a Epoch,
-    arena: &'a Bump,
-    reading: &'s Reading,
-    names: RequestInterner<'s>,
+pub(super) struct Resolver<'a, 's> {
+    pub(super) epoch: &'a Epoch,
+    pub(super) arena: &'a Bump,
+    pub(super) reading: &'s Reading,
+    pub(super) names: RequestInterner<'s>,
 }
 
 impl<'a> Resolver<'a, '_> {
     #[inline]
-    fn uid(&mut self, uid: EntityUidRef<'_>, part: RequestPart) -> Result<Uid, RequestError> {
+    pub(super) fn uid(
+        &mut self,
+        uid: EntityUidRef<'_>,
+        part: RequestPart,
+    ) -> Result<Uid, RequestError> {
         match self.names.shared.find_uid(uid.type_name(), uid.id()) {
             Some(uid) => Ok(uid),
             None => self.unknown_uid(uid, part),

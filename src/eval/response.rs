@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::decision::{Decision, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
-use crate::evidence::{RecordedError, RecordedPolicy};
+use crate::evidence::{RecordedDelegation, RecordedError, RecordedPolicy};
 use crate::id::PolicyId;
+use crate::request::locals::RequestNames;
 use crate::request::{Now, RequestError};
 use crate::value::ErrorKind;
 
@@ -99,6 +100,20 @@ impl Response<'_> {
             None => Errors::new(epoch, &[], &[]),
         };
         errors.map(move |(policy, raise)| RecordedError::new(epoch, policy, raise))
+    }
+
+    /// Of a request with a [`Delegation`](crate::Delegation): what was decided of each hop. `None` for others.
+    ///
+    /// The outcome is that of the first hop that is denied, and so are [`determining`](Self::determining) and
+    /// [`errors`](Self::errors); when all are allowed, these are of all hops together.
+    pub fn delegation(&self) -> Option<RecordedDelegation<'_>> {
+        let epoch = self.pin.epoch();
+        let scratch = self.lease.get()?;
+        let names = RequestNames {
+            shared: &epoch.snapshot.names,
+            locals: &scratch.locals,
+        };
+        RecordedDelegation::new(epoch, &scratch.hops, names, &[])
     }
 
     /// What was wrong with the request, when the outcome is [`Outcome::InvalidRequest`].

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use bumpalo::Bump;
 
+use crate::decision::Outcome;
 use crate::epoch::{Epoch, Errors, Failed};
+use crate::evidence::Hops;
 use crate::request::locals::Locals;
 use crate::value::Raise;
 
@@ -17,6 +19,8 @@ pub struct Scratch {
     pub(crate) arena: Arena,
     pub(crate) locals: Locals,
     pub(crate) findings: Findings,
+    /// Of a request with a delegation: what was found for each hop.
+    pub(crate) hops: Hops,
 }
 
 /// What evaluating found: numbers of policies.
@@ -55,6 +59,7 @@ impl Scratch {
         self.arena.reset();
         self.locals.clear();
         self.findings.clear();
+        self.hops.clear();
     }
 }
 
@@ -65,6 +70,27 @@ impl Findings {
         self.forbids.clear();
         self.errors.clear();
         self.failed.clear();
+    }
+
+    /// Makes these what was found, in the order of the policies and each once: of several errors of a policy the first.
+    pub(crate) fn set(&mut self, outcome: Outcome, determining: &[u32], errors: &[(u32, Raise)]) {
+        self.clear();
+        let policies = match outcome {
+            Outcome::Forbidden => &mut self.forbids,
+            _ => &mut self.permits,
+        };
+        policies.extend_from_slice(determining);
+        policies.sort_unstable();
+        policies.dedup();
+        // Sorting in place would lose which came first, and a stable sort allocates.
+        let policy = |at: &u32| errors.get(*at as usize).map(|(policy, _)| *policy);
+        let order = &mut self.candidates;
+        order.extend((0..).take(errors.len()));
+        order.sort_unstable_by_key(|at| (policy(at), *at));
+        order.dedup_by_key(|at| policy(at));
+        let errors = order.iter().filter_map(|at| errors.get(*at as usize));
+        self.errors.extend(errors);
+        order.clear();
     }
 
     /// The errors of all policies.

@@ -19,6 +19,7 @@
 
 mod ages;
 mod copied;
+mod delegation;
 mod fan_out;
 mod filter;
 mod inputs;
@@ -40,6 +41,8 @@ use std::fmt;
 
 pub(crate) use ages::Ages;
 pub use ages::AgesView;
+pub(crate) use delegation::{HopInputs, Hops};
+pub use delegation::{RecordedDelegation, RecordedHop};
 pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
@@ -51,8 +54,8 @@ pub use metrics::MetricsSink;
 pub use queue::QueueSink;
 pub use record::{ContextView, DecisionId, DecisionRecord, RecordedError, RecordedPolicy};
 pub use sinks::{
-    JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedInputs, OwnedPolicy, OwnedPolicyError,
-    OwnedRecord, OwnedTraceIds,
+    JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedDelegation, OwnedHop, OwnedInputs,
+    OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,
 };
 #[cfg(feature = "tracing")]
 pub use tracing::TracingSink;

@@ -435,7 +435,13 @@ impl<'e> Event<'e> {
 /// Whether deciding succeeded, which a deny by policy does.
 fn status(outcome: Outcome) -> (u32, &'static str) {
     match outcome {
-        Outcome::Allowed | Outcome::Forbidden | Outcome::NoPermit => (1, "Success"),
+        Outcome::Allowed
+        | Outcome::Forbidden
+        | Outcome::NoPermit
+        | Outcome::DelegationTooLong
+        | Outcome::DelegationCycle
+        | Outcome::DelegationNotYetValid
+        | Outcome::DelegationExpired => (1, "Success"),
         Outcome::EvaluationErrors
         | Outcome::InvalidRequest
         | Outcome::EvidenceNotKept
@@ -448,7 +454,11 @@ fn disposition(outcome: Outcome) -> (u32, &'static str) {
     match outcome {
         Outcome::Allowed => (1, "Allowed"),
         Outcome::Forbidden => (2, "Blocked"),
-        Outcome::NoPermit => (26, "Unauthorized"),
+        Outcome::NoPermit
+        | Outcome::DelegationTooLong
+        | Outcome::DelegationCycle
+        | Outcome::DelegationNotYetValid
+        | Outcome::DelegationExpired => (26, "Unauthorized"),
         Outcome::EvaluationErrors
         | Outcome::InvalidRequest
         | Outcome::EvidenceNotKept

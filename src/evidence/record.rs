@@ -21,6 +21,7 @@ use crate::value::{ErrorKind, Raise, Record, Value, View};
 use super::Wants;
 use super::ages::{Ages, AgesView};
 use super::copied::{Copied, First};
+use super::delegation::RecordedDelegation;
 use super::inputs::InputsView;
 use super::json::{Marked, Part};
 use super::mask::Masked;
@@ -43,6 +44,7 @@ pub struct DecisionRecord<'a> {
     pub(crate) context: Option<ContextView<'a>>,
     pub(crate) inputs: Option<InputsView<'a>>,
     pub(crate) ages: Option<Ages<'a>>,
+    pub(crate) delegation: Option<RecordedDelegation<'a>>,
     pub(crate) outcome: Outcome,
     pub(crate) determining: &'a [u32],
     pub(crate) errors: Errors<'a>,
@@ -58,6 +60,7 @@ impl<'a> DecisionRecord<'a> {
             Wants::Nothing | Wants::Decisions => Self {
                 context: None,
                 inputs: None,
+                delegation: self.delegation.map(RecordedDelegation::without_inputs),
                 ..*self
             },
         }
@@ -154,6 +157,15 @@ impl<'a> DecisionRecord<'a> {
     /// decision can be made from again, by anybody who has the policies.
     pub fn inputs(&self) -> Option<InputsView<'a>> {
         self.inputs
+    }
+
+    /// Who acted for the principal, with what was decided of each; `None` for a request without a delegation.
+    ///
+    /// Then [`context`](Self::context) and [`inputs`](Self::inputs) are those of the first hop, the principal's, and
+    /// [`determining`](Self::determining) and [`errors`](Self::errors) those of the first hop that was denied, or of all
+    /// hops when all were allowed.
+    pub fn delegation(&self) -> Option<RecordedDelegation<'a>> {
+        self.delegation
     }
 
     /// The caller's id of the request.
@@ -275,6 +287,9 @@ impl Serialize for DecisionRecord<'_> {
         if self.masked.is_some() {
             map.serialize_entry("masked", &Each(|| self.masked()))?;
             map.serialize_entry("replayable", &self.is_replayable())?;
+        }
+        if let Some(delegation) = self.delegation {
+            map.serialize_entry("delegation", &delegation)?;
         }
         map.serialize_entry("decision", &self.decision())?;
         map.serialize_entry("outcome", &self.outcome)?;

@@ -68,6 +68,8 @@ pub struct OwnedRecord {
     /// Only where something was masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayable: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<OwnedDelegation>,
     pub decision: Decision,
     pub outcome: Outcome,
     pub determining: Vec<OwnedPolicy>,
@@ -116,6 +118,46 @@ impl OwnedInputs {
     }
 }
 
+/// The delegation of an [`OwnedRecord`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "documented at RecordedDelegation's methods of the same names"
+)]
+#[non_exhaustive]
+pub struct OwnedDelegation {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    pub hops: Vec<OwnedHop>,
+    #[serde(default, skip_serializing_if = "is_none_left")]
+    pub left_out: usize,
+}
+
+/// A hop of an [`OwnedDelegation`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "documented at RecordedHop's methods of the same names"
+)]
+#[non_exhaustive]
+pub struct OwnedHop {
+    pub principal: EntityUid,
+    /// Of the first hop it is the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
+    /// Of the first hop they are the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<OwnedInputs>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub determining: Option<Vec<OwnedPolicy>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<OwnedPolicyError>>,
+}
+
 /// A determining policy of an [`OwnedRecord`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(
@@ -155,6 +197,10 @@ pub struct OwnedPolicyError {
 pub struct OwnedTraceIds {
     pub trace_id: String,
     pub span_id: String,
+}
+
+fn is_none_left(n: &usize) -> bool {
+    *n == 0
 }
 
 fn is_zero(n: &u64) -> bool {

@@ -10,12 +10,14 @@ use bumpalo::Bump;
 use crate::authorizer::{Authorizer, Pinned};
 use crate::compile::outline::Outline;
 use crate::compile::{line_column, stack};
-use crate::decision::{Effect, Outcome};
+use crate::decision::{Effect, ErrorMode, Outcome};
 use crate::epoch::Epoch;
-use crate::eval::{self, Fate, Findings, Machine, Reading, Response, Weighed};
+use crate::eval::{self, Fate, Findings, Machine, Reading, Response, Weighed, chain};
+use crate::evidence::Hops;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::program::{Body, Node, Policy, Program, Var};
+use crate::request::delegation::Delegation;
 use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Request, RequestError};
 use crate::value::text::{Short, write_value};
@@ -67,15 +69,28 @@ impl Pinned {
     pub fn explain_with(&self, request: &Request<'_>, options: &ExplainOptions) -> Explanation {
         let (authorizer, epoch) = self.parts();
         let (reading, mode) = authorizer.reading();
-        match authorizer.timed(request) {
-            Ok(request) => explain(epoch, &request, reading, options, |epoch, machine| {
-                let mut findings = Findings::default();
-                let outcome = eval::evaluate(epoch, machine, mode, &mut findings);
-                let stale = authorizer.stale_now(epoch, machine, &mut findings);
-                stale.unwrap_or(outcome)
-            }),
-            Err(error) => refused(epoch, request, &error),
+        let request = match authorizer.timed(request) {
+            Ok(request) => request,
+            Err(error) => return refused(epoch, request, &error),
+        };
+        let decide = Decide { authorizer, mode };
+        if let Some(delegation) = request.delegation {
+            let limits = &reading.limits;
+            let refusal =
+                |hops: &Hops| chain::refusal(delegation, hops, limits, || authorizer.time());
+            let asked = (&request, delegation);
+            return explain_chain(
+                epoch,
+                asked,
+                reading,
+                options,
+                refusal,
+                |_, epoch, machine| decide.outcome(epoch, machine),
+            );
         }
+        explain(epoch, &request, reading, options, |epoch, machine| {
+            decide.outcome(epoch, machine)
+        })
     }
 }
 
@@ -92,12 +107,48 @@ impl Response<'_> {
     pub fn explain_with(&self, request: &Request<'_>, options: &ExplainOptions) -> Explanation {
         let epoch = self.pin.epoch();
         let request = &request.at(self.now);
+        if let (None, Some(delegation), Some(decided)) =
+            (self.request_error(), request.delegation, self.delegation())
+        {
+            let outcome = |at| decided.hops().nth(at).and_then(|hop| hop.outcome());
+            // What nobody was asked about has no outcome of a hop.
+            let refusal = |_: &Hops| outcome(0).is_none().then_some(self.outcome());
+            let asked = (request, delegation);
+            let explained = explain_chain(
+                epoch,
+                asked,
+                &Reading::again(),
+                options,
+                refusal,
+                |at, _, _| outcome(at).unwrap_or(Outcome::NoPermit),
+            );
+            return Explanation {
+                outcome: self.outcome(),
+                decision: self.decision(),
+                ..explained
+            };
+        }
         match self.request_error() {
             Some(error) => refused(epoch, request, error),
             None => explain(epoch, request, &Reading::again(), options, |_, _| {
                 self.outcome()
             }),
         }
+    }
+}
+
+/// Decides as the authorizer does, now.
+struct Decide<'d> {
+    authorizer: &'d Authorizer,
+    mode: ErrorMode,
+}
+
+impl Decide<'_> {
+    fn outcome<'a>(&self, epoch: &'a Epoch, machine: &Machine<'a>) -> Outcome {
+        let mut findings = Findings::default();
+        let outcome = eval::evaluate(epoch, machine, self.mode, &mut findings);
+        let stale = self.authorizer.stale_now(epoch, machine, &mut findings);
+        stale.unwrap_or(outcome)
     }
 }
 
@@ -121,6 +172,65 @@ fn explain(
             };
             asked.explain(request, outcome(epoch, &machine))
         }
+    }
+}
+
+/// Explains the hop that a chain's decision rests on: the first that is denied, or else the principal's. It is the
+/// explanation's principal.
+fn explain_chain(
+    epoch: &Arc<Epoch>,
+    (request, delegation): (&Request<'_>, &Delegation<'_>),
+    reading: &Reading,
+    options: &ExplainOptions,
+    refusal: impl FnOnce(&Hops) -> Option<Outcome>,
+    mut outcome: impl for<'a> FnMut(usize, &'a Epoch, &Machine<'a>) -> Outcome,
+) -> Explanation {
+    let arena = Bump::new();
+    let mut locals = Locals::default();
+    let mut hops = Hops::default();
+    let memory = (&arena, &mut locals);
+    if let Err(error) = chain::look_up(epoch, request, delegation, reading, memory, &mut hops) {
+        return refused(epoch, request, &error);
+    }
+    if let Some(outcome) = refusal(&hops) {
+        return without_policies(epoch, request, outcome);
+    }
+    let asked = eval::resolve(epoch, request, reading, &arena, &mut locals).and_then(|first| {
+        let memory = (&arena, &mut locals);
+        chain::resolve(epoch, request, delegation, first, reading, memory)
+    });
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(error) => return refused(epoch, request, &error),
+    };
+    let names = RequestNames {
+        shared: &epoch.snapshot.names,
+        locals: &locals,
+    };
+    let mut speaking = None;
+    for (at, resolved) in asked.iter().enumerate() {
+        let machine = Machine::new(epoch, names, *resolved, &arena);
+        let outcome = outcome(at, epoch, &machine);
+        let denied = outcome != Outcome::Allowed;
+        if denied || speaking.is_none() {
+            speaking = Some((resolved.principal, machine, outcome));
+        }
+        if denied {
+            break;
+        }
+    }
+    let Some((principal, machine, outcome)) = speaking else {
+        return without_policies(epoch, request, Outcome::NoPermit);
+    };
+    let asked = Asked {
+        epoch,
+        machine: &machine,
+        names,
+        options,
+    };
+    Explanation {
+        principal: names.entity(principal).to_owned(),
+        ..asked.explain(request, outcome)
     }
 }
 

@@ -70,7 +70,8 @@ use crate::value::ErrorKind;
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// Who asked.
+    /// Who asked. Of a request with a delegation: the first hop that is denied, or else the principal, which is the one that
+    /// the explanation is about.
     pub principal: EntityUid,
     /// What they wanted to do.
     pub action: EntityUid,

@@ -78,7 +78,8 @@ impl Authorizer {
     /// Decides a request and keeps what it takes to do so again.
     ///
     /// # Errors
-    /// The response, if the request is not allowed.
+    /// The response, if the request is not allowed. A request with a [`Delegation`](crate::Delegation) is denied: grants do not
+    /// keep chains.
     pub fn grant(&self, request: &Request<'_>) -> Result<Grant, Box<Response<'_>>> {
         let standing = Standing::grant(self, request, None)?;
         Ok(Grant::alone(standing))

@@ -10,8 +10,8 @@ use crate::compile::Policies;
 use crate::decision::{Effect, Outcome};
 use crate::epoch::VersionDigest;
 use crate::eval::Response;
-use crate::evidence::OwnedRecord;
-use crate::id::PolicyId;
+use crate::evidence::{OwnedDelegation, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord};
+use crate::id::{EntityUidRef, PolicyId};
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::value::ErrorKind;
@@ -37,6 +37,8 @@ pub struct Answer {
     pub determining: BTreeSet<PolicyId>,
     /// The policies that could not be evaluated.
     pub errors: BTreeMap<PolicyId, ErrorKind>,
+    /// What each hop of a delegation comes to, the principal first; empty for a request without one.
+    pub hops: Vec<Self>,
 }
 
 /// What one engine makes of a record.
@@ -121,20 +123,29 @@ impl ArchivedPolicies {
     }
 
     fn try_replay(&self, record: &OwnedRecord) -> Result<Replayed, String> {
-        let (context, entities) = self.recorded(record)?;
+        self.can_decide(record)?;
+        let asked = asked(record)?;
         let expected = Answer::recorded(record);
-        let verdict = |answer: Answer| match answer == expected {
-            true => Verdict::Same,
-            false => Verdict::Different(answer),
+        let verdict = |ask: fn(&Self, &Asked<'_>) -> Result<Answer, String>| {
+            let answers = asked.iter().map(|asked| ask(self, asked));
+            let answers = answers.collect::<Result<Vec<_>, _>>()?;
+            let answer = match &record.delegation {
+                None => answers.into_iter().next(),
+                Some(delegation) => Answer::of_chain(delegation, answers),
+            };
+            let answer = answer.ok_or("the record has a delegation without hops")?;
+            Ok::<_, String>(match answer == expected {
+                true => Verdict::Same,
+                false => Verdict::Different(answer),
+            })
         };
         Ok(Replayed::Decided {
-            duramen: verdict(self.ask_duramen(record, context, &entities)?),
-            cedar: verdict(self.ask_cedar(record, context, entities)?),
+            duramen: verdict(Self::ask_duramen)?,
+            cedar: verdict(Self::ask_cedar)?,
         })
     }
 
-    /// What there is to decide a record again with: its context and entities.
-    fn recorded<'r>(&self, record: &'r OwnedRecord) -> Result<(&'r Json, Json), String> {
+    fn can_decide(&self, record: &OwnedRecord) -> Result<(), String> {
         if let Some(error) = &record.request_error {
             return Err(format!("the request could not be decided: {error}"));
         }
@@ -147,65 +158,38 @@ impl ArchivedPolicies {
         if record.replayable == Some(false) {
             return Err(format!("masked: {}", record.masked.join(", ")));
         }
-        let (Some(context), Some(inputs)) = (&record.context, &record.inputs) else {
-            return Err("the record has no inputs: its sink wanted none".into());
-        };
-        Ok((context, inputs.to_cedar_entities()))
+        Ok(())
     }
 
-    /// Calls `ask` with the request of a record that can be decided again.
+    /// Calls `ask` with the request of a record that can be decided again and has no delegation.
     pub(super) fn with_request<R>(
         &self,
         record: &OwnedRecord,
         ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
     ) -> Result<R, String> {
-        let (context, entities) = self.recorded(record)?;
-        Ok(self.ask(record, context, &entities, ask))
+        self.can_decide(record)?;
+        match asked(record)?.as_slice() {
+            [asked] => Ok(asked.with_request(|request| ask(&self.authorizer, request))),
+            _ => {
+                Err("the request had a delegation, of which each hop was decided for itself".into())
+            }
+        }
     }
 
-    fn ask<R>(
-        &self,
-        record: &OwnedRecord,
-        context: &Json,
-        entities: &Json,
-        ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
-    ) -> R {
-        let (context, entities) = (context.to_string(), entities.to_string());
-        let request = Request::new(
-            record.principal.as_ref(),
-            record.action.as_ref(),
-            record.resource.as_ref(),
-        )
-        .context_json(&context)
-        .entities_json(&entities);
-        ask(&self.authorizer, &request)
+    fn ask_duramen(&self, asked: &Asked<'_>) -> Result<Answer, String> {
+        asked.with_request(|request| Answer::of(&self.authorizer.is_authorized(request)))
     }
 
-    fn ask_duramen(
-        &self,
-        record: &OwnedRecord,
-        context: &Json,
-        entities: &Json,
-    ) -> Result<Answer, String> {
-        self.ask(record, context, entities, |authorizer, request| {
-            Answer::of(&authorizer.is_authorized(request))
-        })
-    }
-
-    fn ask_cedar(
-        &self,
-        record: &OwnedRecord,
-        context: &Json,
-        entities: Json,
-    ) -> Result<Answer, String> {
+    fn ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, String> {
+        let entities = asked.inputs.to_cedar_entities();
         let entities =
             cedar::Entities::from_json_value(entities, None).map_err(|error| error.to_string())?;
-        let context = cedar::Context::from_json_value(context.clone(), None)
+        let context = cedar::Context::from_json_value(asked.context.clone(), None)
             .map_err(|error| error.to_string())?;
         let request = cedar::Request::new(
-            cedar_uid(record.principal.as_ref())?,
-            cedar_uid(record.action.as_ref())?,
-            cedar_uid(record.resource.as_ref())?,
+            cedar_uid(asked.principal)?,
+            cedar_uid(asked.action)?,
+            cedar_uid(asked.resource)?,
             context,
             None,
         )
@@ -223,8 +207,62 @@ impl ArchivedPolicies {
             allowed: response.decision() == cedar::Decision::Allow,
             determining: response.diagnostics().reason().map(id).collect(),
             errors,
+            hops: Vec::new(),
         })
     }
+}
+
+/// One question that a record has the answer to.
+struct Asked<'r> {
+    principal: EntityUidRef<'r>,
+    action: EntityUidRef<'r>,
+    resource: EntityUidRef<'r>,
+    context: &'r Json,
+    inputs: &'r OwnedInputs,
+}
+
+impl Asked<'_> {
+    fn with_request<R>(&self, ask: impl FnOnce(&Request<'_>) -> R) -> R {
+        let context = self.context.to_string();
+        let entities = self.inputs.to_cedar_entities().to_string();
+        let request = Request::new(self.principal, self.action, self.resource)
+            .context_json(&context)
+            .entities_json(&entities);
+        ask(&request)
+    }
+}
+
+/// What was asked: the request, or the request for each hop of its delegation.
+fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
+    let hops = record
+        .delegation
+        .as_ref()
+        .map(|delegation| &delegation.hops);
+    if let Some(hops) = hops {
+        if hops.iter().any(|hop| hop.outcome.is_none()) {
+            return Err(format!("no policy was asked: {}", record.outcome));
+        }
+        if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
+            return Err("the first hop of the delegation is not the principal".into());
+        }
+    }
+    let first = (&record.principal, &record.context, &record.inputs);
+    let actors = hops.into_iter().flatten().skip(1);
+    let actors = actors.map(|hop| (&hop.principal, &hop.context, &hop.inputs));
+    let asked = std::iter::once(first).chain(actors);
+    let asked = asked.map(|(principal, context, inputs)| {
+        let (Some(context), Some(inputs)) = (context, inputs) else {
+            return Err("the record has no inputs: its sink wanted none".to_owned());
+        };
+        Ok(Asked {
+            principal: principal.as_ref(),
+            action: record.action.as_ref(),
+            resource: record.resource.as_ref(),
+            context,
+            inputs,
+        })
+    });
+    asked.collect()
 }
 
 impl Answer {
@@ -242,32 +280,74 @@ impl Answer {
                 .errors()
                 .map(|error| (error.policy().id().clone(), error.kind()))
                 .collect(),
+            hops: Vec::new(),
         })
     }
 
     pub(super) fn recorded(record: &OwnedRecord) -> Self {
+        let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
+        let hops = hops.map(|hop| {
+            let determining = hop.determining.iter().flatten();
+            let errors = hop.errors.iter().flatten();
+            Self::listed(hop.outcome, determining, errors, Vec::new())
+        });
+        Self::listed(
+            Some(record.outcome),
+            record.determining.iter(),
+            record.errors.iter(),
+            hops.collect(),
+        )
+    }
+
+    fn listed<'r>(
+        outcome: Option<Outcome>,
+        determining: impl Iterator<Item = &'r OwnedPolicy> + Clone,
+        errors: impl Iterator<Item = &'r OwnedPolicyError>,
+        hops: Vec<Self>,
+    ) -> Self {
         Self {
             // Strict modes and sinks deny what the policies allow; where data was too old, what they said is to be told
             // from who determines it.
-            allowed: match record.outcome {
-                Outcome::Allowed | Outcome::EvaluationErrors | Outcome::EvidenceNotKept => true,
-                Outcome::StalePolicies | Outcome::StaleEntities => {
-                    let mut determining = record.determining.iter();
+            allowed: match outcome {
+                Some(Outcome::Allowed | Outcome::EvaluationErrors | Outcome::EvidenceNotKept) => {
+                    true
+                }
+                Some(Outcome::StalePolicies | Outcome::StaleEntities) => {
+                    let mut determining = determining.clone();
                     determining.any(|policy| policy.effect == Effect::Permit)
                 }
                 _ => false,
             },
-            determining: record
-                .determining
-                .iter()
-                .map(|policy| policy.id.clone())
-                .collect(),
-            errors: record
-                .errors
-                .iter()
-                .map(|error| (error.id.clone(), error.kind))
-                .collect(),
+            determining: determining.map(|policy| policy.id.clone()).collect(),
+            errors: errors.map(|error| (error.id.clone(), error.kind)).collect(),
+            hops,
         }
+    }
+
+    /// What a chain comes to: what the first hop that is denied does, and else all hops together. Which hops were denied
+    /// although the policies allow them, the record says.
+    fn of_chain(recorded: &OwnedDelegation, hops: Vec<Self>) -> Option<Self> {
+        let allowed = |at: usize, hop: &Self| {
+            let recorded = recorded.hops.get(at);
+            hop.allowed && recorded.is_some_and(|hop| hop.outcome == Some(Outcome::Allowed))
+        };
+        let mut numbered = hops.iter().enumerate();
+        let denied = numbered.find(|(at, hop)| !allowed(*at, hop));
+        let mut answer = match denied {
+            Some((_, hop)) => hop.clone(),
+            None => {
+                let mut all = hops.first()?.clone();
+                for hop in hops.iter().skip(1) {
+                    all.determining.extend(hop.determining.iter().cloned());
+                    for (id, kind) in &hop.errors {
+                        all.errors.entry(id.clone()).or_insert(*kind);
+                    }
+                }
+                all
+            }
+        };
+        answer.hops = hops;
+        Some(answer)
     }
 }
 

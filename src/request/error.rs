@@ -35,6 +35,8 @@ pub enum RequestPart {
     Context,
     /// The request-scoped entities.
     Entities,
+    /// An actor of the delegation, or what it adds to the context.
+    Delegation,
     /// The request as a whole, which the schema does not allow.
     Request,
 }
@@ -62,7 +64,7 @@ impl RequestError {
         self
     }
 
-    /// The request-scoped entity that is wrong, when it is one.
+    /// The request-scoped entity that is wrong, or the actor, when it is one.
     pub fn entity(&self) -> Option<&EntityUid> {
         self.0.entity.as_ref()
     }
@@ -91,6 +93,7 @@ impl fmt::Display for RequestError {
             RequestPart::Resource => "resource",
             RequestPart::Context => "context",
             RequestPart::Entities => "request-scoped entities",
+            RequestPart::Delegation => "delegation",
             RequestPart::Request => "request",
         };
         match &self.0.entity {

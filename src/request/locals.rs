@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 use hashbrown::HashTable;
 
-use crate::id::{Sym, TypeId, Uid};
+use crate::id::{EntityUidRef, Sym, TypeId, Uid};
 use crate::names::Names;
 use crate::value::arena::{Intern, NameText, TableFull};
 
@@ -241,6 +241,18 @@ impl RequestNames<'_> {
         } else {
             self.shared.type_of(uid)
         }
+    }
+}
+
+impl<'s> RequestNames<'s> {
+    /// The entity's uid as text, for as long as the names live.
+    pub(crate) fn entity(self, uid: Uid) -> EntityUidRef<'s> {
+        if !uid.is_local() {
+            return self.shared.uid_text(uid).into();
+        }
+        let locals = self.locals;
+        let found = locals.uids.get(uid.index());
+        found.map_or(("", ""), |uid| locals.uid_parts(uid)).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests: who wants to do what to what, and under which circumstances.
 
 pub(crate) mod context;
+pub mod delegation;
 mod error;
 pub(crate) mod locals;
 pub(crate) mod overlay;
@@ -15,6 +16,7 @@ use crate::ext::Datetime;
 use crate::id::EntityUidRef;
 
 use context::WriteRecord;
+pub use delegation::Delegation;
 pub use error::{RequestError, RequestPart};
 
 /// An authorization request, borrowed from the caller.
@@ -37,6 +39,7 @@ pub struct Request<'a> {
     resource: EntityUidRef<'a>,
     pub(crate) context: ContextSource<'a>,
     pub(crate) entities: EntitySource<'a>,
+    pub(crate) delegation: Option<&'a Delegation<'a>>,
     request_id: Option<&'a str>,
     trace: Option<TraceIds<'a>>,
     /// What the authorizer adds to the context.
@@ -130,6 +133,7 @@ impl<'a> Request<'a> {
             resource: resource.into(),
             context: ContextSource::Empty,
             entities: EntitySource::None,
+            delegation: None,
             request_id: None,
             trace: None,
             now: None,
@@ -175,6 +179,16 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn entities_json(mut self, entities: &'a str) -> Self {
         self.entities = EntitySource::Json(entities);
+        self
+    }
+
+    /// Says that others act for the principal. Then the request is allowed only if each of them may do the action on the
+    /// resource, too: see [`Delegation`].
+    ///
+    /// All hops are decided on the same policies and entities, and leave one record.
+    #[must_use]
+    pub fn delegation(mut self, delegation: &'a Delegation<'a>) -> Self {
+        self.delegation = Some(delegation);
         self
     }
 

@@ -304,7 +304,7 @@ impl Tape<'_> {
         }
     }
 
-    fn uid(&mut self) -> Uid {
+    pub(crate) fn uid(&mut self) -> Uid {
         let (type_name, id) = self.uid_pair();
         uid(type_name, id)
     }

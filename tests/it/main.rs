@@ -9,9 +9,12 @@
     reason = "a failed assumption must fail the test"
 )]
 
+mod agents;
 mod agree;
 mod alike;
 mod bulk;
+mod claims;
+mod delegation;
 mod documents;
 mod entities;
 mod entity_updates;
@@ -32,6 +35,7 @@ mod requests;
 mod search;
 mod signals;
 mod sinks;
+mod spiffe;
 mod swap;
 mod updates;
 mod validation;

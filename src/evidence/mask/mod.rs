@@ -11,6 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::request::{Request, RequestError};
 
 use super::copied::{Copied, Span};
+use super::delegation::CopiedHops;
 use super::queue::slot::{SMALL, Slot};
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 
@@ -83,6 +84,7 @@ struct Place {
     work: Work,
     unmasked: Copied,
     unmasked_inputs: Copied,
+    unmasked_hops: CopiedHops,
 }
 
 impl<S: DecisionSink> MaskSink<S> {
@@ -109,6 +111,7 @@ impl<S: DecisionSink> MaskSink<S> {
                 work: Work::default(),
                 unmasked: Copied::default(),
                 unmasked_inputs: Copied::default(),
+                unmasked_hops: CopiedHops::default(),
             })
         })
     }
@@ -118,6 +121,7 @@ impl<S: DecisionSink> MaskSink<S> {
             place.slot.shrink();
             place.unmasked = Copied::default();
             place.unmasked_inputs = Copied::default();
+            place.unmasked_hops = CopiedHops::default();
         }
         // When there are enough, it just drops.
         let _ = self.places.push(place);
@@ -136,6 +140,7 @@ impl<S: DecisionSink> MaskSink<S> {
             request: _,
             context: _,
             inputs: _,
+            delegation: _,
             ages: _,
             outcome: _,
             determining: _,
@@ -148,6 +153,7 @@ impl<S: DecisionSink> MaskSink<S> {
             work,
             unmasked,
             unmasked_inputs,
+            unmasked_hops,
         } = place;
         slot.copy(record);
         work.clear();
@@ -176,6 +182,19 @@ impl<S: DecisionSink> MaskSink<S> {
                     walk.inputs(uids, made.inputs_to);
                 }
             }
+            let [_, action, resource] = uids;
+            let any = made.from;
+            made.hops.remake(unmasked_hops, |hop| {
+                let uid = (hop.uid.type_name(), hop.uid.id());
+                if let Some(((context, entities), to)) = hop.inputs {
+                    Walk::new(masks, key, work, context, names).context(epoch, &mut to.0);
+                    Walk::new(masks, key, work, entities, names)
+                        .inputs([uid, action, resource], &mut to.1);
+                }
+                let masked = Walk::new(masks, key, work, any, names).masked_id(uid.0, uid.1);
+                let id = masked.as_ref().map_or(uid.1, walk::Hex::as_str);
+                (hop.to.add_text(uid.0), hop.to.add_text(id))
+            });
             for rule in &work.rules {
                 if let Some(rule) = masks.rules.get(*rule) {
                     made.masked.push(made.to.add_text(&rule.text));
@@ -277,6 +296,7 @@ pub(super) struct Remade<'r> {
     pub(super) masked_uids: &'r mut [(Span, Span); 3],
     pub(super) has_context: bool,
     pub(super) has_inputs: bool,
+    pub(super) hops: &'r mut CopiedHops,
     pub(super) masked: &'r mut Vec<Span>,
     pub(super) replayable: &'r mut bool,
 }

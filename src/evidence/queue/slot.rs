@@ -12,6 +12,7 @@ use crate::value::Raise;
 use super::super::DecisionRecord;
 use super::super::ages::Ages;
 use super::super::copied::{Copied, Span};
+use super::super::delegation::CopiedHops;
 use super::super::inputs::InputsView;
 use super::super::mask::{Masked, Remade};
 use super::super::record::ContextView;
@@ -33,6 +34,7 @@ pub(in crate::evidence) struct Slot {
     /// Of policies and of entities; those of types follow.
     ages: Option<(Age, Age)>,
     type_ages: Vec<Age>,
+    delegation: CopiedHops,
     determining: Vec<u32>,
     errors: Vec<(u32, Raise)>,
     /// Errors that many policies have in common.
@@ -82,6 +84,7 @@ impl Slot {
             has_inputs: false,
             ages: None,
             type_ages: Vec::new(),
+            delegation: CopiedHops::default(),
             determining: Vec::with_capacity(8),
             errors: Vec::with_capacity(4),
             shared_errors: Vec::with_capacity(2),
@@ -108,6 +111,7 @@ impl Slot {
             context,
             inputs,
             ages,
+            delegation,
             outcome,
             determining,
             errors,
@@ -154,6 +158,10 @@ impl Slot {
         self.type_ages.clear();
         self.type_ages
             .extend_from_slice(ages.map_or(&[], |ages| ages.types));
+        match delegation {
+            Some(delegation) => self.delegation.copy(&delegation),
+            None => self.delegation.clear(),
+        }
         self.determining.clear();
         self.determining.extend_from_slice(determining);
         self.errors.clear();
@@ -181,6 +189,7 @@ impl Slot {
     pub(in crate::evidence) fn bytes(&self) -> usize {
         self.copied.bytes()
             + self.inputs.bytes()
+            + self.delegation.bytes()
             + size_of_val(&self.determining[..])
             + size_of_val(&self.errors[..])
     }
@@ -227,6 +236,7 @@ impl Slot {
                 entities,
                 types: &self.type_ages,
             }),
+            delegation: self.delegation.view(epoch),
             outcome: head.outcome,
             determining: &self.determining,
             errors: Errors::new(epoch, &self.errors, &self.shared_errors),
@@ -272,6 +282,7 @@ impl Slot {
             masked_uids: &mut self.head.uids,
             has_context: self.has_context,
             has_inputs: self.has_inputs,
+            hops: &mut self.delegation,
             masked: &mut self.masked,
             replayable: &mut self.replayable,
         };

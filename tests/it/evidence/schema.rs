@@ -1,6 +1,7 @@
 //! What sinks write is what `docs/evidence.schema.json` and `docs/evidence.md` say.
 
 use duramen::evidence::JsonLinesSink;
+use duramen::{Delegation, EntityUidRef};
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -119,6 +120,20 @@ fn ask(authorizer: &Authorizer) {
     if let Ok(grant) = authorizer.grant(&view) {
         assert!(grant.is_current_with_json("{}"));
     }
+    let agents = ["a", "b", "a"].map(|id| EntityUidRef::new("Agent", id));
+    let in_time = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let chains = [
+        Delegation::new(&agents[..2])
+            .actor_as("actor")
+            .expires(in_time),
+        Delegation::new(&agents).not_before(std::time::SystemTime::UNIX_EPOCH),
+    ];
+    for chain in &chains {
+        let _ = authorizer.is_authorized(&view.delegation(chain));
+    }
+    let many = [EntityUidRef::new("Agent", "a"); 12];
+    let too_long = Delegation::new(&many);
+    let _ = authorizer.is_authorized(&view.delegation(&too_long));
 }
 
 #[test]
@@ -162,6 +177,7 @@ fn what_is_written_is_what_is_documented() {
         "rechecks",
         "context",
         "request_error",
+        "delegation",
     ] {
         assert!(
             lines.iter().any(|line| line.get(member).is_some()),
@@ -225,10 +241,10 @@ fn what_is_written_is_what_is_documented() {
         .filter(|line| !line.is_empty())
         .map(valid)
         .collect();
-    assert_eq!(lines.len(), 10);
+    assert_eq!(lines.len(), 16);
     assert!(lines[0]["version"]["schema"].is_string());
-    assert_eq!(lines[5]["outcome"], "stale_policies");
-    assert!(lines[5]["ages"]["types_ms"]["User"].is_u64());
+    assert_eq!(lines[8]["outcome"], "stale_policies");
+    assert!(lines[8]["ages"]["types_ms"]["User"].is_u64());
 }
 
 /// Every member is in the text, too.

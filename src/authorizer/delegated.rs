@@ -1,0 +1,188 @@
+//! Deciding a chain of delegation: each hop for itself, on one epoch, in one scratch.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec;
+
+use crate::decision::Outcome;
+use crate::epoch::Epoch;
+use crate::eval::{self, Machine, Resolved, Scratch, chain};
+use crate::evidence::{
+    ContextView, DecisionRecord, HopInputs, Hops, InputsView, RecordedDelegation, Wants,
+};
+use crate::request::delegation::Delegation;
+use crate::request::locals::{Locals, RequestNames};
+use crate::request::{Now, Request, RequestError};
+
+use super::timing::Started;
+use super::{Authorizer, Made};
+
+/// The time of a decision.
+enum Time<'n> {
+    /// Nobody wanted to know it yet.
+    Ask,
+    /// And what the context is to have of it.
+    Known(SystemTime, Result<Option<Now<'n>>, RequestError>),
+}
+
+/// Why no hop was decided.
+enum Refused {
+    Chain(Outcome),
+    Request(RequestError),
+}
+
+impl From<RequestError> for Refused {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl Authorizer {
+    /// Decides every hop, also behind one that is denied: a record shows the whole chain.
+    pub(super) fn decide_chain(
+        &self,
+        epoch: &Arc<Epoch>,
+        scratch: &mut Scratch,
+        request: &Request<'_>,
+        delegation: &Delegation<'_>,
+        started: Option<Started>,
+        now: Result<Option<Now<'_>>, RequestError>,
+    ) -> (Made, Option<RequestError>) {
+        let Scratch {
+            arena,
+            locals,
+            findings,
+            hops,
+        } = scratch;
+        let arena = arena.bump();
+        let ages = self.ages(epoch, started, arena);
+        let time = started.map_or(Time::Ask, |started| Time::Known(started.time, now));
+        let asked = self.resolve_chain(epoch, (arena, locals), hops, request, delegation, time);
+        let names = RequestNames {
+            shared: &epoch.snapshot.names,
+            locals,
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(refused) => {
+                let (outcome, error) = match refused {
+                    Refused::Chain(outcome) => (outcome, None),
+                    Refused::Request(error) => (Outcome::InvalidRequest, Some(error)),
+                };
+                let Some(started) = self.recorded(started) else {
+                    return (Made::unrecorded(outcome), error);
+                };
+                let made = self.keep(started, outcome, |head| DecisionRecord {
+                    ages,
+                    delegation: RecordedDelegation::new(epoch, hops, names, &[]),
+                    request_error: error.as_ref(),
+                    ..head.record(epoch, request)
+                });
+                return (made, error);
+            }
+        };
+        let settings = &self.inner.settings;
+        let wants_inputs = settings.wants == Wants::DecisionsWithInputs;
+        let mut inputs = Vec::new_in(arena);
+        for (at, resolved) in asked.iter().enumerate() {
+            findings.clear();
+            let machine = Machine::new(epoch, names, *resolved, arena);
+            let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
+            let stale = self.stale(epoch, &machine, ages, findings);
+            let outcome = stale.unwrap_or(outcome);
+            hops.decided(at, outcome, findings.determining(), findings.errors(epoch));
+            if wants_inputs {
+                inputs.push(HopInputs {
+                    context: resolved.context,
+                    entities: eval::inputs(epoch, &machine, &mut findings.candidates),
+                });
+            }
+        }
+        let inputs = inputs.into_bump_slice();
+        let denied = hops.first_denied();
+        let outcome = denied.map_or(Outcome::Allowed, |(_, outcome)| outcome);
+        // An allowed chain rests on what every hop rests on, a denied one on what denied it.
+        let (determining, errors) = hops.findings(denied.map(|(at, _)| at));
+        findings.set(outcome, determining, errors);
+        let Some(started) = self.recorded(started) else {
+            return (Made::unrecorded(outcome), None);
+        };
+        let made = self.keep(started, outcome, |head| DecisionRecord {
+            ages,
+            context: inputs
+                .first()
+                .map(|first| ContextView::new(first.context, names)),
+            inputs: inputs
+                .first()
+                .map(|first| InputsView::new(first.entities, first.context, names)),
+            delegation: RecordedDelegation::new(epoch, hops, names, inputs),
+            determining: findings.determining(),
+            errors: findings.errors(epoch),
+            ..head.record(epoch, request)
+        });
+        (made, None)
+    }
+
+    /// Whether every hop is allowed, and nothing else: stops at the first that is not. For authorizers that do not ask the
+    /// clock for themselves.
+    pub(super) fn allows_chain(
+        &self,
+        epoch: &Epoch,
+        scratch: &mut Scratch,
+        request: &Request<'_>,
+        delegation: &Delegation<'_>,
+    ) -> bool {
+        let Scratch {
+            arena,
+            locals,
+            findings,
+            hops,
+        } = scratch;
+        let arena = arena.bump();
+        let asked =
+            self.resolve_chain(epoch, (arena, locals), hops, request, delegation, Time::Ask);
+        let names = RequestNames {
+            shared: &epoch.snapshot.names,
+            locals,
+        };
+        let mode = self.inner.settings.error_mode;
+        asked.is_ok_and(|asked| {
+            asked.iter().all(|resolved| {
+                findings.clear();
+                let machine = Machine::new(epoch, names, *resolved, arena);
+                eval::evaluate_decision(epoch, &machine, mode, findings)
+            })
+        })
+    }
+
+    /// What each hop is asked, unless the chain is one of those that nobody is asked about.
+    fn resolve_chain<'a>(
+        &self,
+        epoch: &'a Epoch,
+        (arena, locals): (&'a Bump, &mut Locals),
+        hops: &mut Hops,
+        request: &Request<'_>,
+        delegation: &Delegation<'_>,
+        time: Time<'_>,
+    ) -> Result<&'a [Resolved<'a>], Refused> {
+        let settings = &self.inner.settings;
+        let reading = &settings.reading;
+        chain::look_up(epoch, request, delegation, reading, (arena, locals), hops)?;
+        let (known, now) = match time {
+            Time::Ask => (None, Ok(None)),
+            Time::Known(time, now) => (Some(time), now),
+        };
+        let clock = || known.unwrap_or_else(|| self.time());
+        if let Some(outcome) = chain::refusal(delegation, hops, &reading.limits, clock) {
+            return Err(Refused::Chain(outcome));
+        }
+        let request = &request.at(now?);
+        let first = eval::resolve(epoch, request, reading, arena, locals)?;
+        let memory = (arena, locals);
+        Ok(chain::resolve(
+            epoch, request, delegation, first, reading, memory,
+        )?)
+    }
+}

@@ -1,0 +1,626 @@
+//! Chains of delegation: every hop must be allowed, what is no chain is denied, and the record tells it all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use duramen::evidence::{JsonLinesSink, Mask, MaskSink, Masks, MemorySink, QueueSink};
+use duramen::replay::{PolicyArchive, Replayed};
+use duramen::{
+    Authorizer, Decision, Delegation, EntityUidRef, Limits, Outcome, Request, RequestPart,
+};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::json;
+
+use super::evidence::Scratch;
+use super::generate::{Tape, config, tape};
+use super::oracle::{Answer, Ask, ours, reproduction, uid_ref};
+use super::value::{Uid, Val};
+
+const ACTOR: &str = "e";
+const SUBJECT: &str = "the subject";
+const DELEGATOR: &str = "rec";
+
+/// What the oracle is asked about a hop: the request of its own, with what the chain adds to the context.
+fn hop(ask: &Ask, chain: &[Uid], at: usize) -> Ask {
+    let mut hop = ask.clone();
+    hop.principal = chain[at].clone();
+    if let (Some(actor), true) = (chain.last(), chain.len() > 1) {
+        hop.context.insert(ACTOR.into(), Val::Entity(actor.clone()));
+        hop.context
+            .insert(SUBJECT.into(), Val::Entity(chain[0].clone()));
+    }
+    if at > 0 {
+        let delegator = Val::Entity(chain[at - 1].clone());
+        hop.context.insert(DELEGATOR.into(), delegator);
+    }
+    hop
+}
+
+fn is_allowed(answer: &Answer) -> bool {
+    matches!(answer, Answer::Decided { allowed: true, .. })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..config(15) })]
+
+    /// A chain is what the oracle says of each hop: so it never allows what one hop is denied, and a hop never widens.
+    #[test]
+    fn a_chain_is_allowed_if_every_hop_is(numbers in tape()) {
+        let mut tape = Tape::new(&numbers);
+        let (world, asks) = tape.world();
+        let (Ok(oracle), Ok(authorizer)) = (world.oracle(), world.builder().build()) else {
+            return Ok(());
+        };
+        let sink = Arc::new(MemorySink::new(100));
+        let recording = world.builder().sink(Arc::clone(&sink)).build().unwrap();
+        let directory = Scratch::new();
+        let archive = PolicyArchive::open(directory.path()).unwrap();
+        archive.keep(&recording).unwrap();
+        let fail = |ask: &Ask, what: String| {
+            Err(TestCaseError::fail(reproduction(&world, Some(ask), &what)))
+        };
+        for ask in asks {
+            let mut ask = ask;
+            // The chain's own names must be free; a property below is about what happens when they are not.
+            for name in [ACTOR, SUBJECT, DELEGATOR] {
+                ask.context.remove(name);
+            }
+            let mut chain = vec![ask.principal.clone()];
+            for _ in 0..tape.below(4) {
+                let uid = tape.uid();
+                if !chain.contains(&uid) {
+                    chain.push(uid);
+                }
+            }
+            let expected: Vec<Answer> = (0..chain.len())
+                .map(|at| oracle.decide(&hop(&ask, &chain, at)))
+                .collect();
+            let allowed = expected.iter().all(is_allowed);
+            let actors: Vec<EntityUidRef<'_>> = chain[1..].iter().map(uid_ref).collect();
+            let delegation = Delegation::new(&actors)
+                .actor_as(ACTOR)
+                .subject_as(SUBJECT)
+                .delegator_as(DELEGATOR);
+            let found = ask.with_request(|request| {
+                let direct = ours(&authorizer.is_authorized(request));
+                let request = request.delegation(&delegation);
+                let response = authorizer.is_authorized(&request);
+                let hops: Vec<(bool, Vec<String>, usize)> = response.delegation().unwrap().hops().map(|hop| {
+                    let determining = hop.determining().map(|policy| policy.id().to_string());
+                    (hop.outcome() == Some(Outcome::Allowed), determining.collect(), hop.errors().len())
+                }).collect();
+                let whole = ours(&response);
+                drop(response);
+                let mut session = authorizer.session();
+                let again = [
+                    authorizer.is_allowed(&request),
+                    session.is_allowed(&request),
+                    authorizer.pin().is_allowed(&request),
+                    session.is_authorized(&request).is_allowed(),
+                    authorizer.pin().is_authorized(&request).is_allowed(),
+                    recording.is_authorized(&request).is_allowed(),
+                    recording.is_allowed(&request),
+                ];
+                assert!(authorizer.prepare(&request).is_err());
+                (direct, whole, hops, again)
+            });
+            let (direct, whole, hops, again) = found;
+            if expected.contains(&Answer::Invalid) {
+                if whole != Answer::Invalid || again.contains(&true) {
+                    return fail(&ask, format!("{chain:?}: {whole:?}, a hop is invalid"));
+                }
+                continue;
+            }
+            if is_allowed(&whole) != allowed || again != [allowed; 7] {
+                return fail(&ask, format!("{chain:?}: {whole:?} {again:?}, the oracle says {expected:?}"));
+            }
+            if chain.len() == 1 && direct != whole {
+                return fail(&ask, format!("{direct:?} without a chain, {whole:?} with an empty one"));
+            }
+            for ((found, reasons, failures), expected) in hops.iter().zip(&expected) {
+                let Answer::Decided { allowed, determining, errors } = expected else { unreachable!() };
+                let reasons: BTreeSet<&String> = reasons.iter().collect();
+                let same = found == allowed
+                    && reasons.into_iter().eq(determining)
+                    && *failures == errors.len();
+                if !same {
+                    return fail(&ask, format!("{chain:?}: {hops:?}, the oracle says {expected:?}"));
+                }
+            }
+            // The first that is denied speaks for the chain, and all when nobody is.
+            let Answer::Decided { determining, errors, .. } = &whole else { unreachable!() };
+            let speaking = expected.iter().position(|answer| !is_allowed(answer));
+            let speaking = speaking.map_or(&expected[..], |at| &expected[at..=at]);
+            let same = speaking.iter().all(|answer| {
+                let Answer::Decided { determining: reasons, errors: failures, .. } = answer else { unreachable!() };
+                reasons.is_subset(determining) && failures.keys().all(|id| errors.contains_key(id))
+            });
+            if !same {
+                return fail(&ask, format!("{chain:?}: {whole:?}, the oracle says {expected:?}"));
+            }
+        }
+        // Each record, hop by hop, with both engines.
+        for record in sink.records() {
+            let policies = archive.load(record.version.policies()).unwrap();
+            let replayed = policies.replay(&record);
+            if record.request_error.is_none() {
+                prop_assert!(replayed.is_same(), "{}", reproduction(&world, None, &format!("{record:#?}\n{replayed:#?}")));
+            }
+        }
+    }
+
+    /// Whatever the world: what is no chain is denied, and nobody was asked.
+    #[test]
+    fn what_is_no_chain_is_always_denied(numbers in tape()) {
+        let mut tape = Tape::new(&numbers);
+        let (world, asks) = tape.world();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let builder = world.builder().limits(Limits::default().with_delegation_actors(2)).clock(move || now);
+        let Ok(authorizer) = builder.build() else { return Ok(()) };
+        for ask in asks {
+            let (a, b) = (("Agent", "a"), ("Agent", "b"));
+            let principal = (ask.principal.0.as_str(), ask.principal.1.as_str());
+            let second = Duration::from_secs(1);
+            let mut actors = vec![a, b];
+            let (expected, from, to) = match tape.below(6) {
+                0 => { actors.push(("Agent", "c")); (Outcome::DelegationTooLong, None, None) }
+                1 => { actors[1] = a; (Outcome::DelegationCycle, None, None) }
+                2 => { actors[1] = principal; (Outcome::DelegationCycle, None, None) }
+                3 => (Outcome::DelegationExpired, None, Some(now)),
+                4 => (Outcome::DelegationNotYetValid, Some(now + second), None),
+                _ => { actors.clear(); (Outcome::DelegationExpired, Some(now), Some(now - second)) }
+            };
+            let actors: Vec<EntityUidRef<'_>> = actors.into_iter().map(EntityUidRef::from).collect();
+            let mut delegation = Delegation::new(&actors);
+            if let Some(from) = from { delegation = delegation.not_before(from); }
+            if let Some(to) = to { delegation = delegation.expires(to); }
+            ask.with_request(|request| {
+                let request = request.delegation(&delegation);
+                let response = authorizer.is_authorized(&request);
+                prop_assert_eq!(response.outcome(), expected);
+                prop_assert_eq!(response.decision(), Decision::Deny);
+                prop_assert_eq!(response.determining().len(), 0);
+                let hops = response.delegation().unwrap();
+                prop_assert!(hops.hops().all(|hop| hop.outcome().is_none()));
+                prop_assert_eq!(hops.hops().len(), actors.len() + 1);
+                prop_assert!(!authorizer.is_allowed(&request));
+                Ok(())
+            })?;
+        }
+    }
+}
+
+const POLICIES: &str = r#"
+    permit(principal == User::"ann", action, resource)
+    unless { context has actor && !(context.actor in Fleet::"ours") };
+    permit(principal is Agent, action == Action::"read", resource)
+    when { context.onBehalfOf is User };
+    forbid(principal is Agent, action, resource)
+    when { context has via && context.via == Agent::"shredder" };
+"#;
+
+const ENTITIES: &str = r#"[
+    { "uid": { "type": "Agent", "id": "planner" }, "attrs": {}, "parents": [{ "type": "Fleet", "id": "ours" }] },
+    { "uid": { "type": "Agent", "id": "searcher" }, "attrs": {}, "parents": [{ "type": "Fleet", "id": "ours" }] },
+    { "uid": { "type": "Agent", "id": "shredder" }, "attrs": {}, "parents": [{ "type": "Fleet", "id": "ours" }] }
+]"#;
+
+fn read<'a>(delegation: &'a Delegation<'a>) -> Request<'a> {
+    Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan")).delegation(delegation)
+}
+
+fn agents<const N: usize>(ids: [&'static str; N]) -> [EntityUidRef<'static>; N] {
+    ids.map(|id| EntityUidRef::new("Agent", id))
+}
+
+fn named<'a>(actors: &'a [EntityUidRef<'a>]) -> Delegation<'a> {
+    Delegation::new(actors)
+        .actor_as("actor")
+        .subject_as("onBehalfOf")
+        .delegator_as("via")
+}
+
+#[test]
+fn policies_see_what_the_host_names() {
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let outcomes = |actors: &[EntityUidRef<'_>]| {
+        let delegation = named(actors);
+        let request = read(&delegation);
+        let response = authorizer.is_authorized(&request);
+        let hops = response.delegation().unwrap().hops();
+        let hops: Vec<_> = hops.map(|hop| hop.outcome().unwrap()).collect();
+        let policies = response.determining();
+        let policies: Vec<_> = policies.map(|policy| policy.id().to_string()).collect();
+        (hops, policies)
+    };
+    use Outcome::{Allowed, Forbidden, NoPermit};
+    let allowed = outcomes(&agents(["planner", "searcher"]));
+    assert_eq!(
+        allowed,
+        (
+            vec![Allowed; 3],
+            vec!["policy0".to_owned(), "policy1".to_owned()]
+        )
+    );
+    // Who acts in the end is not one of ours: that is the owner's business.
+    assert_eq!(outcomes(&agents(["stranger"])).0, [NoPermit, Allowed]);
+    let (hops, policies) = outcomes(&agents(["shredder", "planner"]));
+    assert_eq!(hops, [Allowed, Allowed, Forbidden]);
+    assert_eq!(policies, ["policy2"]);
+    // Nobody tells the agents' policies for whom they act: that they cannot be evaluated is no permit.
+    let actors = agents(["planner"]);
+    let delegation = Delegation::new(&actors);
+    let request = read(&delegation);
+    let response = authorizer.is_authorized(&request);
+    assert_eq!(response.outcome(), NoPermit);
+    assert_eq!(response.errors().len(), 1);
+}
+
+#[test]
+fn a_context_cannot_pretend() {
+    let authorizer = Authorizer::builder().policies(POLICIES).build().unwrap();
+    let actors = agents(["planner"]);
+    let delegation = named(&actors);
+    let prepared = authorizer.prepare(&read(&delegation));
+    assert_eq!(prepared.unwrap_err().part(), RequestPart::Delegation);
+    for name in ["actor", "onBehalfOf", "via"] {
+        let context = json!({ name: { "__entity": { "type": "User", "id": "ann" } } }).to_string();
+        let request = read(&delegation).context_json(&context);
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.outcome(), Outcome::InvalidRequest, "{name}");
+        let error = response.request_error().unwrap();
+        assert_eq!(error.part(), RequestPart::Delegation);
+        assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+        assert!(!authorizer.is_allowed(&request));
+    }
+    // And neither can one name be two things.
+    let twice = Delegation::new(&actors).actor_as("x").subject_as("x");
+    assert_eq!(
+        authorizer.is_authorized(&read(&twice)).outcome(),
+        Outcome::InvalidRequest
+    );
+    // An actor whose type is none.
+    let actors = [EntityUidRef::new("Agent ", "planner")];
+    let delegation = named(&actors);
+    let request = read(&delegation);
+    let response = authorizer.is_authorized(&request);
+    let error = response.request_error().unwrap();
+    assert_eq!(error.entity().unwrap().as_ref(), actors[0]);
+}
+
+#[test]
+fn the_schema_is_held_to_for_every_hop() {
+    let schema = |principals: &str, context: &str| {
+        format!(
+            "entity User; entity Agent; entity Doc;
+             action read appliesTo {{ principal: [{principals}], resource: Doc, context: {{ {context} }} }};"
+        )
+    };
+    let ask = |schema: &str| {
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .schema_str(schema)
+            .validate_requests(true)
+            .build()
+            .unwrap();
+        let actors = agents(["planner"]);
+        let delegation = named(&actors);
+        let response = authorizer.is_authorized(&read(&delegation)).to_owned();
+        (
+            response.outcome,
+            response.request_error.map(|error| error.to_string()),
+        )
+    };
+    let context = "actor?: Agent, onBehalfOf?: User, via?: User";
+    assert_eq!(
+        ask(&schema("User, Agent", context)),
+        (Outcome::Allowed, None)
+    );
+    let (outcome, error) = ask(&schema("User", context));
+    assert_eq!(outcome, Outcome::InvalidRequest);
+    assert!(error.unwrap().contains("Agent"));
+    let (outcome, _) = ask(&schema("User, Agent", "actor?: Agent, onBehalfOf?: User"));
+    assert_eq!(outcome, Outcome::InvalidRequest);
+}
+
+#[test]
+fn one_record_has_the_whole_chain() {
+    let memory = Arc::new(MemorySink::new(100));
+    let lines = Arc::new(JsonLinesSink::new(Vec::new()));
+    let bare = Arc::new(JsonLinesSink::new(Vec::new()).without_inputs());
+    let behind = duramen::evidence::FanOut::new()
+        .sink(Arc::clone(&lines))
+        .sink(Arc::clone(&bare));
+    let queue = Arc::new(QueueSink::new(behind).unwrap());
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+    let seconds = Arc::new(AtomicU64::new(0));
+    let clock = {
+        let seconds = Arc::clone(&seconds);
+        move || start + Duration::from_secs(seconds.load(Ordering::Relaxed))
+    };
+    let sinks = duramen::evidence::FanOut::new()
+        .sink(Arc::clone(&memory))
+        .sink(Arc::clone(&queue));
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .entities(ENTITIES)
+        .limits(Limits::default().with_delegation_actors(3))
+        .clock(clock)
+        .sink(sinks)
+        .build()
+        .unwrap();
+    let directory = Scratch::new();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    archive.keep(&authorizer).unwrap();
+    let ask = |actors: &[EntityUidRef<'_>]| {
+        let delegation = named(actors).expires(start + Duration::from_secs(60));
+        authorizer.is_authorized(&read(&delegation)).outcome()
+    };
+    assert_eq!(ask(&agents(["planner", "searcher"])), Outcome::Allowed);
+    assert_eq!(ask(&agents(["stranger"])), Outcome::NoPermit);
+    assert_eq!(ask(&agents(["shredder", "planner"])), Outcome::Forbidden);
+    assert_eq!(
+        ask(&agents(["planner", "planner"])),
+        Outcome::DelegationCycle
+    );
+    assert_eq!(
+        ask(&agents(["1", "2", "3", "4", "5", "6"])),
+        Outcome::DelegationTooLong
+    );
+    seconds.store(59, Ordering::Relaxed);
+    assert_eq!(ask(&agents(["planner"])), Outcome::Allowed);
+    seconds.store(60, Ordering::Relaxed);
+    assert_eq!(ask(&agents(["planner"])), Outcome::DelegationExpired);
+    // A direct request between them leaves nothing of a chain in the queue's memory.
+    let direct = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+    assert!(authorizer.is_authorized(&direct).delegation().is_none());
+
+    let records = memory.records();
+    let chain = records[0].delegation.as_ref().unwrap();
+    assert_eq!(
+        chain.expires.as_deref(),
+        Some("1970-01-01T00:17:40.000Z"),
+        "{chain:?}"
+    );
+    let ids: Vec<&str> = chain.hops.iter().map(|hop| hop.principal.id()).collect();
+    assert_eq!(ids, ["ann", "planner", "searcher"]);
+    assert_eq!(
+        chain.hops[2].context.as_ref().unwrap()["via"]["__entity"]["id"],
+        "planner"
+    );
+    assert!(chain.hops[0].context.is_none());
+    assert!(records[0].context.as_ref().unwrap().get("via").is_none());
+    assert_eq!(
+        records[0].context.as_ref().unwrap()["actor"]["__entity"]["id"],
+        "searcher"
+    );
+    let too_long = records[4].delegation.as_ref().unwrap();
+    assert_eq!((too_long.hops.len(), too_long.left_out), (5, 2));
+    assert!(records[7].delegation.is_none());
+
+    // What went through the queue is the same.
+    queue.flush().unwrap();
+    drop(authorizer);
+    drop(queue);
+    let bytes = Arc::into_inner(lines).unwrap().into_inner();
+    let queued: Vec<serde_json::Value> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    let direct: Vec<_> = records
+        .iter()
+        .map(|record| serde_json::to_value(record).unwrap())
+        .collect();
+    for (queued, direct) in queued.iter().zip(&direct) {
+        assert_eq!(queued, direct);
+    }
+    assert_eq!(queued.len(), direct.len());
+
+    // Who wants no inputs gets none of any hop.
+    let bare = String::from_utf8(Arc::into_inner(bare).unwrap().into_inner()).unwrap();
+    assert_eq!(bare.lines().count(), records.len());
+    assert!(bare.contains(r#""delegation":"#));
+    for member in ["inputs", "context"] {
+        assert!(!bare.contains(&format!("{member:?}:")), "{bare}");
+    }
+
+    // And is decided again, or it is said why not.
+    let policies = archive.load(records[0].version.policies()).unwrap();
+    for (number, record) in records.iter().enumerate() {
+        let replayed = policies.replay(record);
+        if [3, 4, 6].contains(&number) {
+            assert!(
+                matches!(&replayed, Replayed::NotReplayable(why) if why.contains("no policy was asked")),
+                "{replayed:?}"
+            );
+        } else {
+            assert!(replayed.is_same(), "{number}: {replayed:?}");
+        }
+    }
+    // Whichever hop is altered, it shows.
+    for hop in 0..3 {
+        let mut altered = records[0].clone();
+        altered.delegation.as_mut().unwrap().hops[hop].outcome = Some(Outcome::NoPermit);
+        assert!(!policies.replay(&altered).is_same(), "hop {hop}");
+        let mut altered = records[0].clone();
+        altered.delegation.as_mut().unwrap().hops[hop].principal =
+            duramen::EntityUid::new("X", "x");
+        assert!(!policies.replay(&altered).is_same(), "hop {hop}");
+    }
+}
+
+/// A batch takes chains and direct requests in any order.
+#[test]
+fn batches_take_chains() {
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let (good, bad) = (agents(["planner"]), agents(["stranger"]));
+    let (good, bad) = (named(&good), named(&bad));
+    let direct = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+    let requests = [read(&bad), direct, read(&good), read(&bad), direct];
+    let mut found = Vec::new();
+    authorizer
+        .pin()
+        .is_authorized_batch(requests, |_, response| {
+            let hops = response.delegation().map(|chain| chain.hops().len());
+            found.push((response.is_allowed(), hops));
+        });
+    let (chain, none) = (Some(2), None);
+    assert_eq!(
+        found,
+        [
+            (false, chain),
+            (true, none),
+            (true, chain),
+            (false, chain),
+            (true, none)
+        ]
+    );
+}
+
+/// What denies is explained, and not what the principal alone would be told.
+#[test]
+fn the_hop_that_denies_is_explained() {
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .entities(ENTITIES)
+        .build()
+        .unwrap();
+    let explained = |actors: &[EntityUidRef<'_>]| {
+        let delegation = named(actors);
+        let request = read(&delegation);
+        let explanation = authorizer.explain(&request);
+        let response = authorizer.is_authorized(&request);
+        let of_response = response.explain(&request);
+        assert_eq!(of_response, explanation);
+        assert_eq!(explanation.outcome, response.outcome());
+        explanation
+    };
+    let explanation = explained(&agents(["shredder", "planner"]));
+    assert_eq!(explanation.principal.id(), "planner");
+    assert_eq!(explanation.policies[0].id.as_str(), "policy2");
+    assert_eq!(explained(&agents(["planner"])).principal.id(), "ann");
+    let cycle = explained(&agents(["planner", "planner"]));
+    assert_eq!(cycle.outcome, Outcome::DelegationCycle);
+    assert_eq!(cycle.policies, []);
+}
+
+/// Time is one for all hops: in their contexts, for the chain's bounds, and for the age of what each hop rests on.
+#[test]
+fn hops_share_the_clock() {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+    let seconds = Arc::new(AtomicU64::new(0));
+    let clock = {
+        let seconds = Arc::clone(&seconds);
+        move || start + Duration::from_secs(seconds.load(Ordering::Relaxed))
+    };
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal is User, action, resource) when { context.now < datetime("1970-01-02") };
+               permit(principal is Agent, action, resource)
+               when { context.now < datetime("1970-01-02") && principal.good && context.actor == principal };"#,
+        )
+        .entities(r#"[{ "uid": { "type": "Agent", "id": "a" }, "attrs": { "good": true }, "parents": [] }]"#)
+        .clock(clock)
+        .context_time("now")
+        .freshness(duramen::Freshness::new().max_age_of_type("Agent", Duration::from_secs(100)))
+        .build()
+        .unwrap();
+    let actors = agents(["a"]);
+    let delegation = named(&actors).expires(start + Duration::from_secs(500));
+    let at = |second| {
+        seconds.store(second, Ordering::Relaxed);
+        let request = read(&delegation);
+        let response = authorizer.is_authorized(&request);
+        let explained = response.explain(&request);
+        assert_eq!(explained.outcome, response.outcome());
+        assert_eq!(authorizer.explain(&request), explained);
+        assert_eq!(authorizer.is_allowed(&request), response.is_allowed());
+        let hops = response.delegation().unwrap().hops();
+        let hops: Vec<_> = hops.map(|hop| hop.outcome()).collect();
+        (response.outcome(), hops)
+    };
+    let allowed = Some(Outcome::Allowed);
+    assert_eq!(at(0), (Outcome::Allowed, vec![allowed, allowed]));
+    // What the agent's hop rests on is too old, the user's rests on nothing stored.
+    let stale = Outcome::StaleEntities;
+    assert_eq!(at(101), (stale, vec![allowed, Some(stale)]));
+    assert_eq!(at(500), (Outcome::DelegationExpired, vec![None, None]));
+}
+
+/// What is masked in a record is masked in its hops, and that is the digest's.
+#[test]
+fn hops_are_masked() {
+    let kept = Arc::new(MemorySink::new(10));
+    let masks = Masks::new()
+        .key(b"32 random bytes, kept elsewhere.")
+        .path("context.token", Mask::Drop)
+        .unwrap()
+        .path("principal.secret", Mask::Digest)
+        .unwrap()
+        .ids("Agent");
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action, resource)
+               when { principal.secret == "hush" && context.token == "let me in" };"#,
+        )
+        .entities(
+            r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "secret": "hush" }, "parents": [] },
+                { "uid": { "type": "Agent", "id": "planner" }, "attrs": { "secret": "hush" }, "parents": [] }]"#,
+        )
+        .sink(MaskSink::new(Arc::clone(&kept), masks).unwrap())
+        .build()
+        .unwrap();
+    let actors = agents(["planner"]);
+    let delegation = named(&actors);
+    for _ in 0..3 {
+        let request = read(&delegation).context_json(r#"{ "token": "let me in" }"#);
+        assert!(authorizer.is_authorized(&request).is_allowed());
+        let direct = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+        let _ = authorizer.is_authorized(&direct);
+    }
+    for record in kept.records().iter().step_by(2) {
+        let text = serde_json::to_string(record).unwrap();
+        for word in ["planner", "hush", "let me in"] {
+            assert!(!text.contains(word), "{word}");
+        }
+        assert_eq!(record.replayable, Some(false));
+        let hops = &record.delegation.as_ref().unwrap().hops;
+        assert!(hops[1].principal.id().starts_with("hmac-sha256:"));
+        let context = hops[1].context.as_ref().unwrap();
+        assert_eq!(context["via"]["__entity"]["id"], "ann");
+        assert_eq!(
+            context["actor"]["__entity"]["id"],
+            hops[1].principal.id(),
+            "one entity, one digest"
+        );
+    }
+    assert!(kept.records()[1].delegation.is_none());
+}
+
+/// A grant would keep the principal and forget who acts.
+#[test]
+fn grants_are_not_made_of_chains() {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    let actors = agents(["planner"]);
+    let delegation = named(&actors);
+    assert!(authorizer.is_allowed(&read(&delegation)));
+    let response = *authorizer.grant(&read(&delegation)).unwrap_err();
+    assert_eq!(response.outcome(), Outcome::InvalidRequest);
+    let part = response.request_error().unwrap().part();
+    assert_eq!(part, RequestPart::Delegation);
+}
