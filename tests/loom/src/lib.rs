@@ -216,6 +216,7 @@ fn a_reader_that_frees_is_noticed() {
 
 /// A grant: it is allowed on epochs that are below the one that revokes it, and rests on bucket 0.
 struct Grant {
+    /// 0 once it has ended.
     checked: u64,
 }
 
@@ -266,13 +267,17 @@ impl Store {
         if latest == grant.checked {
             return true;
         }
+        if grant.checked == 0 {
+            return false;
+        }
         if !self.stamps.may_concern(std::iter::once(0), grant.checked) {
             grant.checked = latest.max(grant.checked);
             return true;
         }
         let epoch: u64 = **self.publication.pin();
-        grant.checked = epoch;
-        epoch < REVOKED
+        let allowed = epoch < REVOKED;
+        grant.checked = if allowed { epoch } else { 0 };
+        allowed
     }
 }
 
