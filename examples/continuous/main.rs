@@ -21,45 +21,39 @@ use std::time::{Duration, Instant};
 
 use duramen::evidence::MemorySink;
 use duramen::grant::{Grant, GrantTable};
+use duramen::signals::{SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::{Authorizer, EntityUpdate, Request};
 
 const POLICIES: &str = r#"
-@reason("A viewer with a live session may watch what the plan has.")
+@reason("A live session may watch what its user's plan has.")
 permit (principal in Plan::"films", action == Action::"watch", resource)
-unless { principal.sessionRevoked };
+unless { principal has revoked && principal.revoked };
 "#;
 
 const ENTITIES: &str = r#"[
-  { "uid": { "type": "User", "id": "alice@example.com" }, "attrs": { "sessionRevoked": false },
-    "parents": [{ "type": "Plan", "id": "films" }] },
-  { "uid": { "type": "User", "id": "bob@example.com" }, "attrs": { "sessionRevoked": false },
-    "parents": [{ "type": "Plan", "id": "films" }] }
+  { "uid": { "type": "User", "id": "alice@example.com" }, "attrs": {}, "parents": [{ "type": "Plan", "id": "films" }] },
+  { "uid": { "type": "User", "id": "bob@example.com" }, "attrs": {}, "parents": [{ "type": "Plan", "id": "films" }] },
+  { "uid": { "type": "Session", "id": "alice-tv" }, "attrs": {}, "parents": [{ "type": "User", "id": "alice@example.com" }] },
+  { "uid": { "type": "Session", "id": "bob-phone" }, "attrs": {}, "parents": [{ "type": "User", "id": "bob@example.com" }] }
 ]"#;
+
+const ISSUER: &str = "https://idp.example.com/";
+const AUDIENCE: &str = "https://films.example.com/";
 
 const EVENT: &str = r#"{
   "iss": "https://idp.example.com/",
   "jti": "24c63fb56e5a2d77a6b512616ca9fa24",
   "iat": 1764086400,
   "aud": "https://films.example.com/",
-  "sub_id": { "format": "email", "email": "alice@example.com" },
+  "sub_id": { "format": "opaque", "id": "alice-tv" },
   "events": {
     "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {
       "initiating_entity": "policy",
-      "reason_admin": { "en": "Landspeed policy violation: C076E82F" },
+      "reason_admin": { "en": "the account was used from two continents" },
       "event_timestamp": 1764086399
     }
   }
 }"#;
-
-const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-
-/// What the event says of entities.
-fn update(payload: &str) -> EntityUpdate {
-    let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
-    assert!(payload["events"][SESSION_REVOKED].is_object());
-    let email = payload["sub_id"]["email"].as_str().unwrap();
-    EntityUpdate::new().set_attr(("User", email), "sessionRevoked", &true)
-}
 
 /// A stream: sends frames as long as its grant is current, and counts them.
 fn serve(grant: &Grant, frames: &AtomicU64) -> Instant {
@@ -80,13 +74,22 @@ fn main() {
         .build()
         .unwrap_or_else(|error| panic!("{error}"));
     let table = GrantTable::new(&authorizer);
-    let watch = |user| {
-        let request = Request::new(("User", user), ("Action", "watch"), ("Film", "metropolis"));
+    let receiver = SignalReceiver::new().transmitter(Transmitter::new(ISSUER, AUDIENCE).subject(
+        SubjectKind::Session,
+        SubjectFormat::Opaque,
+        "Session",
+    ));
+    let watch = |session| {
+        let request = Request::new(
+            ("Session", session),
+            ("Action", "watch"),
+            ("Film", "metropolis"),
+        );
         table
             .grant(&request)
             .unwrap_or_else(|denied| panic!("{denied:?}"))
     };
-    let (alice, bob) = (watch("alice@example.com"), watch("bob@example.com"));
+    let (alice, bob) = (watch("alice-tv"), watch("bob-phone"));
     let told = Arc::new(OnceLock::new());
     let tell = Arc::clone(&told);
     alice.on_revoked(move |revocation| {
@@ -103,10 +106,15 @@ fn main() {
         let payload = signals.recv().unwrap();
         let begun = Instant::now();
         let at_signal = sent.load(Ordering::Relaxed);
-        let (updated, revoked) =
-            table.revoked_by(|authorizer| authorizer.update_entities(update(&payload)));
+        let (report, revoked) = table.revoked_by(|authorizer| receiver.apply(authorizer, &payload));
         let applied = Instant::now();
-        updated.unwrap_or_else(|error| panic!("{error}"));
+        let report = report.unwrap_or_else(|error| panic!("{error}"));
+        println!(
+            "{:?} of token {} set {:?}",
+            report.event(),
+            report.token_id(),
+            report.changes()
+        );
         for revocation in &revoked {
             println!("the event took back {revocation}");
         }
@@ -114,8 +122,7 @@ fn main() {
         let stop = hers.join().unwrap();
         thread::sleep(Duration::from_millis(20));
         assert!(bob.is_current(), "the other stream goes on");
-        let all =
-            EntityUpdate::new().set_attr(("User", "bob@example.com"), "sessionRevoked", &true);
+        let all = EntityUpdate::new().set_attr(("Session", "bob-phone"), "revoked", &true);
         authorizer
             .update_entities(all)
             .unwrap_or_else(|error| panic!("{error}"));
@@ -135,7 +142,7 @@ fn main() {
     );
     println!("from the event to the callback: {:.1} µs", micros(*told_at));
     println!(
-        "from the event to the return of the update: {:.1} µs",
+        "from the event to the end of its processing: {:.1} µs",
         micros(applied)
     );
     println!(

@@ -30,6 +30,9 @@ struct Many {
     live: usize,
 }
 
+/// An index of so many keys is not made smaller.
+const SMALL: usize = 128;
+
 /// A list of up to so many stale slots is left alone.
 const SLACK: usize = 8;
 
@@ -59,17 +62,27 @@ impl Index {
         };
         let List::Many(many) = entry.get_mut() else {
             entry.remove();
+            self.shrink();
             return;
         };
         many.live = many.live.saturating_sub(1);
         if many.live == 0 {
             entry.remove();
+            self.shrink();
         } else if many.slots.len() > 2 * many.live + SLACK {
             many.slots.retain(|slot| rests(*slot));
             many.slots.sort_unstable();
             many.slots.dedup();
             many.slots.shrink_to_fit();
             many.live = many.slots.len();
+        }
+    }
+
+    /// Gives memory back when most of it is empty: seldom enough that each removal pays for a bit of it.
+    fn shrink(&mut self) {
+        let len = self.lists.len();
+        if self.lists.capacity() > 8 * len.max(SMALL) {
+            self.lists.shrink_to(2 * len);
         }
     }
 

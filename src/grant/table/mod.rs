@@ -363,6 +363,9 @@ impl State {
             self.index.remove(*key, |slot| rests(slots, slot, *key));
         }
         self.free.push(slot);
+        if self.free.len() == self.slots.len() {
+            *self = Self::default();
+        }
     }
 
     /// Brings the index up to date with what a grant rests on now. Reads it under the lock: whoever comes last, of two that
