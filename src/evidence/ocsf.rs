@@ -15,6 +15,7 @@ use crate::epoch::{Version, VersionDigest};
 use crate::id::EntityUidRef;
 use crate::request::RequestError;
 
+use super::ages::AgesView;
 use super::inputs::InputsView;
 use super::json::{self, Marked, Part};
 use super::record::{ContextView, DecisionId, Text};
@@ -139,7 +140,7 @@ fn first_word(text: &str) -> &str {
 /// | `resources` | the resource: `uid` its id, `type` its type |
 /// | `metadata.uid`, `metadata.sequence` | the decision's id and number |
 /// | `trace.uid` | the trace id, with the profile `trace`; OCSF's span needs times that a decision does not know, so the span id is in `unmapped` |
-/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`; and `context` and `inputs` when the sink wants them |
+/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`, `ages`, `masked`, `replayable`; and `context` and `inputs` when the sink wants them |
 ///
 /// ```
 /// use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
@@ -369,6 +370,12 @@ struct Unmapped<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     span_id: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ages: Option<AgesView<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<MaskedBy<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Marked<ContextView<'e>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inputs: Option<InputsView<'e>>,
@@ -509,6 +516,9 @@ impl<'e> Unmapped<'e> {
             errors: Errors(record),
             lost_before: Some(record.lost_before()).filter(|lost| *lost > 0),
             span_id: record.trace().map(|trace| trace.span_id()),
+            ages: record.ages(),
+            masked: record.masked.map(|_| MaskedBy(record)),
+            replayable: record.masked.map(|_| record.is_replayable()),
             context: record
                 .context()
                 .map(|context| Marked(Part::Context, context)),
@@ -576,6 +586,15 @@ struct Determining<'e>(&'e DecisionRecord<'e>);
 impl Serialize for Determining<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.determining())
+    }
+}
+
+/// The rules by which something was masked.
+struct MaskedBy<'e>(&'e DecisionRecord<'e>);
+
+impl Serialize for MaskedBy<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.masked())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use duramen::ErrorMode;
 use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
+use duramen::evidence::{Mask, MaskSink, Masks};
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -463,4 +464,21 @@ fn what_is_no_event_is_found() {
         bad.pointer_mut(parent).unwrap()[member] = value;
         assert!(check_event(&bad).is_err(), "{pointer}");
     }
+}
+
+#[test]
+fn what_was_masked_is_told() {
+    let sink = Arc::new(OcsfSink::new(ApiActivity::new("photo-service"), Vec::new()).with_inputs());
+    let masks = Masks::new().path("context.secret", Mask::Drop).unwrap();
+    let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+    let authorizer = builder(ErrorMode::Cedar).sink(masked).build().unwrap();
+    let asked = ask("alice", "view").context_json(r#"{ "a": 1, "secret": "x" }"#);
+    assert!(authorizer.is_allowed(&asked));
+    drop(authorizer);
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    let event: Json = serde_json::from_slice(&bytes).unwrap();
+    check_event(&event).unwrap();
+    assert_eq!(event["unmapped"]["context"], json!({ "a": 1 }));
+    assert_eq!(event["unmapped"]["masked"], json!(["context.secret"]));
+    assert!(event["unmapped"]["replayable"].is_boolean());
 }
