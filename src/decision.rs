@@ -122,6 +122,27 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Whether a decision is the one that callers are told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum EnforcementMode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is what other policies, which are tried out beside those in force, come to. No caller is told.
+    Shadow,
+}
+
+impl fmt::Display for EnforcementMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        })
+    }
+}
+
 /// What an evaluation error does to the decision.
 ///
 /// Cedar skips a policy whose evaluation fails, permit and forbid alike. A forbid that errors is then as

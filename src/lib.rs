@@ -140,13 +140,14 @@ pub mod spiffe;
 mod value;
 
 pub use authorizer::{
-    Authorizer, BuildError, Builder, Found, Pinned, PolicyChanges, PreparedRequest, Session, Tuning,
+    Authorizer, BuildError, Builder, Found, Pinned, PolicyChanges, PreparedRequest, Session,
+    ShadowCounts, Tuning,
 };
 pub use compile::{
     CompileError, Entities, EntitiesUpdated, EntityProgress, EntityUpdate, Policies,
     PolicyProgress, PolicyUpdate, Problem,
 };
-pub use decision::{Decision, Effect, ErrorMode, Outcome};
+pub use decision::{Decision, Effect, EnforcementMode, ErrorMode, Outcome};
 pub use entity::{EntityChange, EntityError, EntityProblem};
 pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};

@@ -27,6 +27,7 @@ use duramen::evidence::{
     QueueSink, SinkError, Wants,
 };
 use duramen::grant::{Grant, GrantTable};
+use duramen::replay::UsageSink;
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
     Authorizer, Entity, EntityUid, EntityUidRef, EntityUpdate, ErrorKind, Outcome, Policies,
@@ -775,6 +776,37 @@ fn sinks() {
         every_way(what, &authorizer, &view("eve"), Outcome::Forbidden);
     }
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Beside a shadow too, whether it agrees or not and whoever wants to know; and so does counting what policies do.
+#[test]
+fn shadows_and_usage() {
+    let context = typed_context();
+    let queue = |sink| QueueSink::with_delivery(sink, WARM_UP / 2, Delivery::Block);
+    let sinks: [(&str, Box<dyn DecisionSink>); 4] = [
+        ("shadow, no sink", Box::new(NoSink)),
+        ("shadow, JSON lines", Box::new(JsonLinesSink::new(ring()))),
+        (
+            "shadow, queue",
+            Box::new(queue(JsonLinesSink::new(ring())).unwrap()),
+        ),
+        ("shadow, usage", Box::new(UsageSink::new())),
+    ];
+    for (what, sink) in sinks {
+        let authorizer = with_sink(Arc::<dyn DecisionSink>::from(sink));
+        authorizer
+            .set_shadow(
+                r#"permit(principal == User::"eve", action, resource) when { principal.level > 0 };
+                   permit(principal, action, resource) when { principal.nope };"#,
+            )
+            .unwrap();
+        let request = view("bob").context(&context);
+        every_way(what, &authorizer, &request, Outcome::Allowed);
+        every_way(what, &authorizer, &view("eve"), Outcome::Forbidden);
+        let counts = authorizer.shadow().unwrap();
+        assert!(counts.newly_denied > 0, "{what}");
+        assert_eq!(counts.failed, 0, "{what}");
+    }
 }
 
 #[test]

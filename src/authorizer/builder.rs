@@ -339,6 +339,7 @@ impl Builder {
                 entity_revision: 1,
                 stamps,
                 indexing: self.tuning.indexing(),
+                shadow: None,
             },
             1,
         )

@@ -7,6 +7,7 @@ mod pinned;
 mod prepared;
 mod search;
 mod session;
+mod shadow;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -28,8 +29,8 @@ use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Poli
 use crate::decision::{ErrorMode, Outcome};
 use crate::entity::EntityError;
 use crate::epoch::{
-    EntitiesChanged, Epoch, Errors, Marks, Parts, Published, Sequence, Stamps, Updated, Version,
-    Watched,
+    EntitiesChanged, Epoch, Errors, Marks, Parts, Published, Sequence, Shadow, Stamps, Updated,
+    Version, Watched,
 };
 use crate::eval::{self, Findings, Lease, Machine, Pin, Reading, Resolved, Response, Scratch};
 use crate::evidence::{
@@ -45,6 +46,7 @@ pub use pinned::Pinned;
 pub use prepared::PreparedRequest;
 pub use search::Found;
 pub use session::Session;
+pub use shadow::ShadowCounts;
 use timing::Started;
 pub use update::PolicyChanges;
 pub use watch::Change;
@@ -296,12 +298,13 @@ impl Authorizer {
     fn parts(&self, current: &Epoch) -> Parts {
         Parts {
             policies: current.policies.clone(),
-            linked: current.segments.clone(),
+            linked: current.linked(),
             snapshot: current.snapshot.clone(),
             schema: current.schema.clone(),
             entity_revision: current.version.entity_revision(),
             stamps: current.stamps.clone(),
             indexing: self.inner.settings.tuning.indexing(),
+            shadow: current.shadow.as_ref().map(Shadow::parts),
         }
     }
 
@@ -327,6 +330,11 @@ impl Authorizer {
     /// How many policies are in force, links included and templates not.
     pub fn policy_count(&self) -> usize {
         self.inner.published.pin().policies.len()
+    }
+
+    /// What evaluation errors do to a decision.
+    pub(crate) fn error_mode(&self) -> ErrorMode {
+        self.inner.settings.error_mode
     }
 
     /// What is in force.
@@ -417,6 +425,7 @@ impl Authorizer {
             arena,
             locals,
             findings,
+            beside,
             ..
         } = scratch;
         let arena = arena.bump();
@@ -425,7 +434,8 @@ impl Authorizer {
         let told = now.as_ref().ok().copied().flatten();
         let decided = match self.ask(epoch, request, reading, now, arena, locals) {
             Ok(asked) => {
-                let decided = self.evaluate(epoch, &asked, request, started, ages, findings);
+                let both = [&mut *findings, beside];
+                let decided = self.evaluate(epoch, &asked, request, started, ages, both);
                 let (machine, resolved, names) = &asked;
                 seen(Seen {
                     epoch,
@@ -502,7 +512,7 @@ impl Authorizer {
     fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
         let settings = &self.inner.settings;
         // Where time plays a part, the short way would save too little to be worth a second way to get it wrong.
-        if settings.asks_clock {
+        if settings.asks_clock || pin.epoch().shadow.is_some() {
             return self.decide(pin, lease, request).is_allowed();
         }
         let epoch = pin.epoch();
@@ -543,7 +553,7 @@ impl Authorizer {
         let refreshed = request.refresh(epoch, line, &settings.reading);
         let request_error = refreshed.and(now).map(|now| request.set_time(now)).err();
         let borrowed = request.as_request();
-        let findings = &mut scratch.findings;
+        let findings = [&mut scratch.findings, &mut scratch.beside];
         let Made { outcome, sequence } = match &request_error {
             Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
@@ -572,28 +582,58 @@ impl Authorizer {
         request: &Request<'_>,
         started: Option<Started>,
         ages: Option<Ages<'a>>,
-        findings: &mut Findings,
+        [findings, beside]: [&mut Findings; 2],
     ) -> Made {
-        let (machine, resolved, names) = asked;
+        let (machine, ..) = asked;
         let mode = self.inner.settings.error_mode;
         let mut outcome = eval::evaluate(epoch, machine, mode, findings);
         if let Some(stale) = self.stale(epoch, machine, ages, findings) {
             outcome = stale;
         }
-        let Some(started) = self.recorded(started) else {
-            return Made::unrecorded(outcome);
+        let started = self.recorded(started);
+        let made = match started {
+            None => Made::unrecorded(outcome),
+            Some(started) => self.keep(started, outcome, |head| {
+                self.decided(head, epoch, asked, request, ages, findings)
+            }),
         };
-        self.keep(started, outcome, |head| {
-            let inputs = self.inputs(epoch, machine, resolved, *names, findings);
-            DecisionRecord {
-                context: self.context(resolved, *names),
-                inputs,
-                ages,
-                determining: findings.determining(),
-                errors: findings.errors(epoch),
-                ..head.record(epoch, request)
-            }
-        })
+        if let Some(shadow) = &epoch.shadow {
+            self.decide_beside(
+                shadow,
+                asked,
+                request,
+                Beside {
+                    outcome,
+                    started,
+                    ages,
+                    sequence: made.sequence,
+                },
+                beside,
+            );
+        }
+        made
+    }
+
+    /// The record of what was evaluated.
+    #[inline]
+    fn decided<'a: 'r, 'r>(
+        &self,
+        head: Head<'r>,
+        epoch: &'a Arc<Epoch>,
+        (machine, resolved, names): &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        request: &'r Request<'r>,
+        ages: Option<Ages<'r>>,
+        findings: &'r mut Findings,
+    ) -> DecisionRecord<'r> {
+        let inputs = self.inputs(epoch, machine, resolved, *names, findings);
+        DecisionRecord {
+            context: self.context(resolved, *names),
+            inputs,
+            ages,
+            determining: findings.determining(),
+            errors: findings.errors(epoch),
+            ..head.record(epoch, request)
+        }
     }
 
     /// The outcome for a request that cannot be decided; the sink gets a record of it too.
@@ -640,13 +680,34 @@ impl Authorizer {
         })
     }
 
-    /// Hands the record to the sink. What becomes of the decision when it is not kept, the sink has said.
+    /// Hands the record to the sink. What becomes of the decision when it is not kept, the sink has said. With the number
+    /// of the record.
     fn keep<'r>(
         &'r self,
         started: Started,
         outcome: Outcome,
         record: impl FnOnce(Head<'r>) -> DecisionRecord<'r>,
     ) -> Made {
+        let (is_kept, sequence) = self.hand_over(started, outcome, record);
+        let outcome = match self.inner.settings.delivery {
+            Delivery::DenyIfNotKept if !is_kept && outcome == Outcome::Allowed => {
+                Outcome::EvidenceNotKept
+            }
+            Delivery::CountLoss | Delivery::Block | Delivery::DenyIfNotKept => outcome,
+        };
+        Made {
+            outcome,
+            sequence: Some(sequence),
+        }
+    }
+
+    /// Hands a record to the sink: whether it was kept, and its number.
+    fn hand_over<'r>(
+        &'r self,
+        started: Started,
+        outcome: Outcome,
+        record: impl FnOnce(Head<'r>) -> DecisionRecord<'r>,
+    ) -> (bool, u64) {
         let inner = &*self.inner;
         let record = record(Head {
             instance: &inner.instance,
@@ -658,21 +719,13 @@ impl Authorizer {
         });
         // A sink is foreign code: its panic must not take the decision, or the service, with it.
         let kept = catch_unwind(AssertUnwindSafe(|| inner.sink.record(&record).is_ok()));
-        let made = |outcome| Made {
-            outcome,
-            sequence: Some(record.sequence),
-        };
-        if matches!(kept, Ok(true)) {
-            return made(outcome);
+        let is_kept = matches!(kept, Ok(true));
+        if !is_kept {
+            inner
+                .lost
+                .fetch_add(record.lost_before + 1, Ordering::Relaxed);
         }
-        inner
-            .lost
-            .fetch_add(record.lost_before + 1, Ordering::Relaxed);
-        made(match inner.settings.delivery {
-            Delivery::CountLoss | Delivery::Block => outcome,
-            Delivery::DenyIfNotKept if outcome == Outcome::Allowed => Outcome::EvidenceNotKept,
-            Delivery::DenyIfNotKept => outcome,
-        })
+        (is_kept, record.sequence)
     }
 }
 
@@ -725,6 +778,17 @@ pub(crate) struct Seen<'d, 'a> {
     pub(crate) context_time: Option<&'d str>,
 }
 
+/// The decision that a shadow decides beside.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    /// What was decided, whatever became of the record.
+    outcome: Outcome,
+    started: Option<Started>,
+    ages: Option<Ages<'a>>,
+    /// The number of its record.
+    sequence: Option<u64>,
+}
+
 /// What every record has.
 struct Head<'r> {
     instance: &'r str,
@@ -754,6 +818,7 @@ impl<'r> Head<'r> {
             errors: Errors::new(epoch, &[], &[]),
             request_error: None,
             masked: None,
+            enforced: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod index;
 mod keys;
 mod link;
 mod publish;
+mod shadow;
 mod sides;
 mod stamps;
 mod sync;
@@ -26,7 +27,7 @@ use crate::decision::Effect;
 use crate::entity::{Altered, Children, Draft, Drafted, EntityChange, Snapshot};
 use crate::id::EntityUid;
 use crate::limits::Limits;
-use crate::program::{Dead, Program, ProgramSet};
+use crate::program::{ContextUse, Dead, Program, ProgramSet};
 use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::{NameText, TableFull};
 
@@ -35,6 +36,7 @@ pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNO
 pub(crate) use keys::{Facet, Key, Marks, Watched};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;
+pub(crate) use shadow::{Compared, Shadow, ShadowParts, Tally};
 pub(crate) use stamps::{Stamps, Updated};
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 
@@ -49,6 +51,8 @@ pub(crate) struct Epoch {
     pub(crate) version: Version,
     /// `None` where ages are not kept.
     pub(crate) stamps: Option<Stamps>,
+    /// Policies that are tried out beside these, if there are any.
+    pub(crate) shadow: Option<Shadow>,
     indexing: Indexing,
 }
 
@@ -184,51 +188,78 @@ pub(crate) struct Parts {
     pub(crate) entity_revision: u64,
     pub(crate) stamps: Option<Stamps>,
     pub(crate) indexing: Indexing,
+    pub(crate) shadow: Option<ShadowParts>,
 }
 
 impl Epoch {
     /// Links what is not linked yet. Names that a program mentions and the entities do not are added to a copy of
     /// the snapshot's table; the entities themselves are shared.
     pub(crate) fn new(parts: Parts, number: u64) -> Result<Self, TableFull> {
-        let mut snapshot = parts.snapshot;
-        let mut segments: Vec<Segment> = Vec::with_capacity(parts.policies.layers().len());
-        let mut first = 0;
-        for layer in parts.policies.layers() {
-            let program = &layer.program;
-            let mut linked = parts.linked.iter();
-            let linked = match linked.find(|known| Arc::ptr_eq(&known.program, program)) {
-                Some(known) => Arc::clone(&known.linked),
-                None => Arc::new(link::link(
-                    program,
-                    &mut snapshot,
-                    parts.indexing,
-                    segments.last().map(|segment| &*segment.linked),
-                )?),
-            };
-            segments.push(Segment {
-                program: Arc::clone(program),
-                linked,
-                first,
-                dead: layer.dead.clone(),
-            });
-            let len = u32::try_from(program.policies.len()).map_err(|_| TableFull)?;
-            first = first.checked_add(len).ok_or(TableFull)?;
-        }
+        let Parts {
+            policies,
+            linked,
+            mut snapshot,
+            schema,
+            entity_revision,
+            stamps,
+            indexing,
+            shadow,
+        } = parts;
+        let segments = link_all(&policies, &linked, indexing, &mut snapshot)?;
+        // Before the snapshot is shared, so that it has the names of both.
+        let beside = match &shadow {
+            Some(shadow) => link_all(&shadow.policies, &linked, indexing, &mut snapshot)?,
+            None => Vec::new(),
+        };
         snapshot.begin(number);
-        Ok(Self {
+        let epoch = |policies: ProgramSet, segments, snapshot, shadow| Self {
             version: Version {
                 epoch: number,
-                entity_revision: parts.entity_revision,
-                policies: parts.policies.digest().into(),
-                schema: parts.schema.as_ref().map(|schema| schema.digest().into()),
+                entity_revision,
+                policies: policies.digest().into(),
+                schema: schema.as_ref().map(|schema| schema.digest().into()),
             },
-            policies: parts.policies,
+            policies,
             segments,
             snapshot,
-            schema: parts.schema,
-            stamps: parts.stamps,
-            indexing: parts.indexing,
-        })
+            schema: schema.clone(),
+            stamps: stamps.clone(),
+            shadow,
+            indexing,
+        };
+        let shadow = shadow.map(|shadow| Shadow {
+            epoch: Arc::new(epoch(shadow.policies, beside, snapshot.clone(), None)),
+            tally: shadow.tally,
+        });
+        Ok(epoch(policies, segments, snapshot, shadow))
+    }
+
+    /// The same policies on other entities, without schema, ages and shadow.
+    pub(crate) fn alone_on(&self, snapshot: Snapshot) -> Result<Self, TableFull> {
+        let parts = Parts {
+            schema: None,
+            stamps: None,
+            shadow: None,
+            ..self.relinked(snapshot)
+        };
+        Self::new(parts, 1)
+    }
+
+    /// What the policies can observe of a context, those of the shadow included.
+    #[inline]
+    pub(crate) fn context(&self) -> ContextUse {
+        match &self.shadow {
+            Some(shadow) if self.policies.context() != ContextUse::Whole => {
+                shadow.epoch.policies.context()
+            }
+            _ => self.policies.context(),
+        }
+    }
+
+    /// All links there are, of the shadow's policies too.
+    pub(crate) fn linked(&self) -> Vec<Segment> {
+        let beside = self.shadow.iter().flat_map(|shadow| &shadow.epoch.segments);
+        self.segments.iter().chain(beside).cloned().collect()
     }
 
     /// This epoch with new numbers for everything, free of names that nothing mentions.
@@ -254,19 +285,25 @@ impl Epoch {
             };
             return Self::new(parts, epoch);
         }
-        Ok(Self {
+        let on = |of: &Self, snapshot, shadow| Self {
             version: Version {
                 epoch,
                 entity_revision,
-                ..self.version
+                ..of.version
             },
-            policies: self.policies.clone(),
-            segments: self.segments.clone(),
+            policies: of.policies.clone(),
+            segments: of.segments.clone(),
             snapshot,
-            schema: self.schema.clone(),
-            stamps,
-            indexing: self.indexing,
-        })
+            schema: of.schema.clone(),
+            stamps: stamps.clone(),
+            shadow,
+            indexing: of.indexing,
+        };
+        let shadow = self.shadow.as_ref().map(|shadow| Shadow {
+            epoch: Arc::new(on(&shadow.epoch, snapshot.clone(), None)),
+            tally: Arc::clone(&shadow.tally),
+        });
+        Ok(on(self, snapshot, shadow))
     }
 
     /// The same policies, to be linked to other entities.
@@ -279,6 +316,7 @@ impl Epoch {
             entity_revision: self.version.entity_revision,
             stamps: self.stamps.clone(),
             indexing: self.indexing,
+            shadow: self.shadow.as_ref().map(Shadow::parts),
         }
     }
 
@@ -299,6 +337,39 @@ impl Epoch {
         let row = segment.linked.rows.get(number as usize);
         row.map_or(Effect::Forbid, |row| row.effect)
     }
+}
+
+/// Links those of the policies that are not linked yet.
+fn link_all(
+    policies: &ProgramSet,
+    linked: &[Segment],
+    indexing: Indexing,
+    snapshot: &mut Snapshot,
+) -> Result<Vec<Segment>, TableFull> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(policies.layers().len());
+    let mut first = 0;
+    for layer in policies.layers() {
+        let program = &layer.program;
+        let mut known = linked.iter();
+        let linked = match known.find(|known| Arc::ptr_eq(&known.program, program)) {
+            Some(known) => Arc::clone(&known.linked),
+            None => Arc::new(link::link(
+                program,
+                snapshot,
+                indexing,
+                segments.last().map(|segment| &*segment.linked),
+            )?),
+        };
+        segments.push(Segment {
+            program: Arc::clone(program),
+            linked,
+            first,
+            dead: layer.dead.clone(),
+        });
+        let len = u32::try_from(program.policies.len()).map_err(|_| TableFull)?;
+        first = first.checked_add(len).ok_or(TableFull)?;
+    }
+    Ok(segments)
 }
 
 /// The epoch in force, and what its writers keep.

@@ -22,7 +22,7 @@ use matching::Candidates;
 
 pub(crate) use candidate::Sought;
 pub(crate) use machine::{Machine, Resolved};
-pub(crate) use reads::{What, inputs, reads, rests_on};
+pub(crate) use reads::{What, inputs, reads, reads_by_policy, rests_on};
 pub(crate) use resolve::{Reading, resolve, time_is_taken};
 pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};

@@ -7,7 +7,7 @@
 
 use bumpalo::collections::Vec;
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Row};
 use crate::evidence::EntityInputs;
 use crate::id::{NodeId, Sym, Uid};
 use crate::program::{Node, Var};
@@ -19,35 +19,35 @@ use super::machine::Machine;
 
 /// Something that was read of an entity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Read {
+pub(crate) struct Read<'a> {
     pub(crate) entity: Uid,
-    pub(crate) what: What,
+    pub(crate) what: What<'a>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum What {
+pub(crate) enum What<'a> {
     /// All that is above it, of which scopes are tests; at the least, whether it exists.
     Ancestors,
     /// Whether another is above it.
     Below(Uid),
     Attribute(Sym),
     Tag(Sym),
-    /// Whether it exists.
-    Existence,
+    /// A tag whose name nothing in the epoch and the request has, so that it is not there.
+    UnknownTag(&'a str),
 }
 
 /// From so many reads on, those that are there twice are taken out before more memory is asked for.
 const DENSE: usize = 1 << 10;
 
 /// Reads in no order, some more than once.
-type Reads<'a> = Vec<'a, Read>;
+type Reads<'a> = Vec<'a, Read<'a>>;
 
 /// All that a decision read, sorted. `candidates` is working memory.
 pub(crate) fn reads<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
     candidates: &mut std::vec::Vec<u32>,
-) -> &'a [Read] {
+) -> &'a [Read<'a>] {
     // Room for what most decisions read: to grow took as long as all the rest.
     let mut reads = Vec::with_capacity_in(24, machine.arena);
     for side in [&machine.principal, &machine.action, &machine.resource] {
@@ -89,19 +89,50 @@ pub(crate) fn rests_on<'a>(
         .any(|read| is(read.uid) || machine.ancestors(read.uid).iter().any(|above| is(*above)))
 }
 
+/// What each policy in scope reads, by its number in answers: what it was evaluated on, and nothing else. Scopes are tests
+/// of principal, action and resource and of what is above those, which is not told again.
+pub(crate) fn reads_by_policy<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    candidates: &mut std::vec::Vec<u32>,
+    each: &mut dyn FnMut(u32, &[Read<'a>]),
+) {
+    let mut reads = Vec::new_in(machine.arena);
+    let mut of_segment = |machine: &Machine<'a>| {
+        candidates.clear();
+        machine.matching_in_scope(candidates);
+        for policy in &*candidates {
+            if let Some((number, row)) = machine.in_force(*policy) {
+                reads.clear();
+                machine.read_by_policy(row, &mut reads);
+                each(number, &reads);
+            }
+        }
+    };
+    of_segment(machine);
+    for segment in later_segments(epoch) {
+        of_segment(&machine.on(segment));
+    }
+}
+
 impl<'a> Machine<'a> {
     /// What was read of one entity: `reads` are sorted and all of it.
-    fn inputs_of(&self, reads: &[Read]) -> Option<EntityInputs<'a>> {
+    fn inputs_of(&self, reads: &[Read<'a>]) -> Option<EntityInputs<'a>> {
         let uid = reads.first()?.entity;
         let facts = self.facts(uid);
         let new_list = || Vec::new_in(self.arena);
         let (mut attrs, mut tags) = (Vec::new_in(self.arena), Vec::new_in(self.arena));
         let (mut absent, mut absent_tags) = (new_list(), new_list());
+        let mut unknown_tags = Vec::new_in(self.arena);
         let mut asked = Vec::new_in(self.arena);
+        let mut is_whole = false;
         let mut ancestors: &'a [Uid] = &[];
         for read in reads {
             match read.what {
-                What::Ancestors => ancestors = self.ancestors(uid),
+                What::Ancestors => {
+                    ancestors = self.ancestors(uid);
+                    is_whole = true;
+                }
                 What::Below(above) => asked.push(above),
                 What::Attribute(name) => match facts.and_then(|facts| facts.attrs.get(name)) {
                     Some(value) => attrs.push((name, value)),
@@ -111,12 +142,20 @@ impl<'a> Machine<'a> {
                     Some(value) => tags.push((name, value)),
                     None => absent_tags.push(name),
                 },
-                What::Existence => {}
+                What::UnknownTag(name) => unknown_tags.push(name),
             }
         }
-        if ancestors.is_empty() && !asked.is_empty() {
+        let mut not_above = Vec::new_in(self.arena);
+        if !is_whole && !asked.is_empty() {
             let known = self.ancestors(uid);
-            asked.retain(|above| known.binary_search(above).is_ok());
+            asked.retain(|above| {
+                let is_above = known.binary_search(above).is_ok();
+                // An entity is in itself, whatever is above it.
+                if !is_above && *above != uid {
+                    not_above.push(*above);
+                }
+                is_above
+            });
             ancestors = asked.into_bump_slice();
         }
         Some(EntityInputs {
@@ -128,6 +167,8 @@ impl<'a> Machine<'a> {
             ancestors,
             absent: absent.into_bump_slice(),
             absent_tags: absent_tags.into_bump_slice(),
+            unknown_tags: unknown_tags.into_bump_slice(),
+            not_above: not_above.into_bump_slice(),
         })
     }
 
@@ -138,15 +179,19 @@ impl<'a> Machine<'a> {
             let Some((_, row)) = self.in_force(*policy) else {
                 continue;
             };
-            for conjunct in self.program.children(row.conjuncts) {
-                if !matches!(self.read_test(*conjunct, reads), Ok(true)) {
-                    break;
-                }
-            }
+            self.read_by_policy(row, reads);
             // A value index's policies may be many that read the same.
             if reads.len() > DENSE && reads.len() == reads.capacity() {
                 reads.sort_unstable();
                 reads.dedup();
+            }
+        }
+    }
+
+    fn read_by_policy(&self, row: &Row, reads: &mut Reads<'a>) {
+        for conjunct in self.program.children(row.conjuncts) {
+            if !matches!(self.read_test(*conjunct, reads), Ok(true)) {
+                break;
             }
         }
     }
@@ -210,8 +255,8 @@ impl<'a> Machine<'a> {
             Node::HasTag(a, b) | Node::GetTag(a, b) => {
                 self.read_all(id, reads);
                 if let Ok(Ok(tag)) = self.operand(b).map(Value::as_string) {
-                    let tag = self.names.find_sym(tag);
-                    self.read_of(a, tag.map_or(What::Existence, What::Tag), reads);
+                    let known = self.names.find_sym(tag);
+                    self.read_of(a, known.map_or(What::UnknownTag(tag), What::Tag), reads);
                 }
             }
             Node::In(a, b) | Node::IsIn(a, _, b) => {
@@ -234,7 +279,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn read_of(&self, entity: NodeId, what: What, reads: &mut Reads<'a>) {
+    fn read_of(&self, entity: NodeId, what: What<'a>, reads: &mut Reads<'a>) {
         if let Ok(Ok(uid)) = self.operand(entity).map(Value::as_entity) {
             push(reads, uid, what);
         }
@@ -266,6 +311,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn push(reads: &mut Reads<'_>, entity: Uid, what: What) {
+fn push<'a>(reads: &mut Reads<'a>, entity: Uid, what: What<'a>) {
     reads.push(Read { entity, what });
 }

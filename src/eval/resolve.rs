@@ -175,7 +175,7 @@ impl<'a> Resolver<'a, '_> {
         let all = self.reading.keep_inputs
             || self.reading.context_time.is_some()
             || (self.reading.validate && self.epoch.schema.is_some())
-            || self.epoch.policies.context() == ContextUse::Whole;
+            || self.epoch.context() == ContextUse::Whole;
         if all { Fields::All } else { Fields::Known }
     }
 

@@ -21,6 +21,8 @@ pub struct Scratch {
     pub(crate) findings: Findings,
     /// Of a request with a delegation: what was found for each hop.
     pub(crate) hops: Hops,
+    /// What a shadow found.
+    pub(crate) beside: Findings,
 }
 
 /// What evaluating found: numbers of policies.

@@ -128,6 +128,11 @@ impl Copied {
         self.tokens.push(name);
     }
 
+    pub(super) fn add_string(&mut self, text: &str) {
+        let text = self.add_text(text);
+        self.tokens.push(Token::Text(text));
+    }
+
     /// Adds the values of another copy.
     pub(super) fn add_copied(&mut self, other: &Self) {
         let shift = self.add_text(&other.text).start;

@@ -31,6 +31,10 @@ pub(crate) struct EntityInputs<'a> {
     /// Attributes and tags that were asked for and are not there.
     pub(crate) absent: &'a [Sym],
     pub(crate) absent_tags: &'a [Sym],
+    /// Absent tags whose names are none of the epoch's or the request's.
+    pub(crate) unknown_tags: &'a [&'a str],
+    /// What was asked for and is not above; of entities of which not all ancestors are told.
+    pub(crate) not_above: &'a [Uid],
 }
 
 /// What a decision read of entities: serialize it with any serde format.
@@ -104,11 +108,20 @@ impl<'a> InputsView<'a> {
                     for above in entity.ancestors {
                         to.add_uid(*above, names);
                     }
-                    for absent in [entity.absent, entity.absent_tags] {
-                        to.add_set(absent.len());
-                        for name in absent {
-                            to.add_name(*name, names);
-                        }
+                    to.add_set(entity.absent.len());
+                    for name in entity.absent {
+                        to.add_name(*name, names);
+                    }
+                    to.add_set(entity.absent_tags.len() + entity.unknown_tags.len());
+                    for name in entity.absent_tags {
+                        to.add_name(*name, names);
+                    }
+                    for name in entity.unknown_tags {
+                        to.add_string(name);
+                    }
+                    to.add_set(entity.not_above.len());
+                    for above in entity.not_above {
+                        to.add_uid(*above, names);
                     }
                 }
             }
@@ -193,18 +206,51 @@ impl Serialize for Borrowed<'_> {
             map.serialize_entry("tags", &ContextView::new(entity.tags, *names))?;
         }
         map.serialize_entry("parents", &Each(|| entity.ancestors.iter().map(uid)))?;
-        for (member, absent) in [
-            ("absent", entity.absent),
-            ("absent_tags", entity.absent_tags),
+        for (member, absent, unknown) in [
+            ("absent", entity.absent, &[][..]),
+            ("absent_tags", entity.absent_tags, entity.unknown_tags),
         ] {
-            if !absent.is_empty() {
-                let texts = || absent.iter().map(|name| names.sym_text(*name));
+            if !absent.is_empty() || !unknown.is_empty() {
+                let texts = || AbsentNames {
+                    known: absent.iter(),
+                    unknown: unknown.iter(),
+                    names,
+                };
                 map.serialize_entry(member, &Each(texts))?;
             }
+        }
+        if !entity.not_above.is_empty() {
+            let uids = || entity.not_above.iter().map(uid);
+            map.serialize_entry("absent_parents", &Each(uids))?;
         }
         map.end()
     }
 }
+
+/// Names of the epoch's and the request's, then others. A chain of two does not know its length.
+struct AbsentNames<'a> {
+    known: std::slice::Iter<'a, Sym>,
+    unknown: std::slice::Iter<'a, &'a str>,
+    names: &'a RequestNames<'a>,
+}
+
+impl<'a> Iterator for AbsentNames<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        match self.known.next() {
+            Some(name) => Some(self.names.sym_text(*name)),
+            None => self.unknown.next().copied(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.known.len() + self.unknown.len();
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for AbsentNames<'_> {}
 
 /// The entity that comes next in a copy.
 struct CopiedEntity<'w, 'a>(&'w Walk<'a>);
@@ -230,6 +276,13 @@ impl Serialize for CopiedEntity<'_, '_> {
             if count > 0 {
                 map.serialize_entry(member, &Each(|| (0..count).map(|_| walk.key())))?;
             }
+        }
+        let not_above = walk.set();
+        if not_above > 0 {
+            map.serialize_entry(
+                "absent_parents",
+                &Each(|| (0..not_above).map(|_| walk.uid())),
+            )?;
         }
         map.end()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ::metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 
-use crate::decision::{Decision, Effect, Outcome};
+use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::value::ErrorKind;
 
 use super::{DecisionRecord, DecisionSink, SinkError, Wants};
@@ -17,6 +17,7 @@ use super::{DecisionRecord, DecisionSink, SinkError, Wants};
 /// | `duramen_determining_policies_total` | counter | `effect` (`permit`, `forbid`) | policies that decisions rested on |
 /// | `duramen_policy_errors_total` | counter | `kind` (see [`ErrorKind::as_str`]) | evaluations of policies that failed |
 /// | `duramen_records_lost_total` | counter | | records that were not kept before one that was |
+/// | `duramen_shadow_differences_total` | counter | `decision` (that of the shadow) | decisions that a shadow makes otherwise; they are in none of the others |
 /// | `duramen_decision_duration_seconds` | histogram, seconds | | what decisions took, without the sink |
 /// | `duramen_epoch` | gauge | | the version of policies and entities that the last decision was made on |
 /// | `duramen_entity_revision` | gauge | | the revision of the entities that it was made on |
@@ -42,6 +43,8 @@ pub struct MetricsSink {
     forbids: Counter,
     errors: [Counter; ErrorKind::ALL.len()],
     lost: Counter,
+    newly_allowed: Counter,
+    newly_denied: Counter,
     duration: Histogram,
     epoch: Gauge,
     entity_revision: Gauge,
@@ -64,6 +67,8 @@ impl MetricsSink {
             errors: ErrorKind::ALL
                 .map(|kind| counter!("duramen_policy_errors_total", "kind" => kind.as_str())),
             lost: counter!("duramen_records_lost_total"),
+            newly_allowed: counter!("duramen_shadow_differences_total", "decision" => "allow"),
+            newly_denied: counter!("duramen_shadow_differences_total", "decision" => "deny"),
             duration: histogram!("duramen_decision_duration_seconds"),
             epoch: gauge!("duramen_epoch"),
             entity_revision: gauge!("duramen_entity_revision"),
@@ -103,6 +108,11 @@ fn describe() {
         Unit::Count,
         "Decision records that were not kept."
     );
+    describe_counter!(
+        "duramen_shadow_differences_total",
+        Unit::Count,
+        "Decisions that a shadow makes otherwise."
+    );
     describe_histogram!(
         "duramen_decision_duration_seconds",
         Unit::Seconds,
@@ -132,6 +142,16 @@ impl DecisionSink for MetricsSink {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if record.lost_before() > 0 {
+            self.lost.increment(record.lost_before());
+        }
+        if record.mode() == EnforcementMode::Shadow {
+            match record.decision() {
+                Decision::Allow => self.newly_allowed.increment(1),
+                Decision::Deny => self.newly_denied.increment(1),
+            }
+            return Ok(());
+        }
         if let Some(decisions) = self.decisions.get(record.outcome() as usize) {
             decisions.increment(1);
         }
@@ -145,9 +165,6 @@ impl DecisionSink for MetricsSink {
             if let Some(errors) = self.errors.get(error.kind() as usize) {
                 errors.increment(1);
             }
-        }
-        if record.lost_before() > 0 {
-            self.lost.increment(record.lost_before());
         }
         self.duration.record(record.duration());
         let version = record.version();

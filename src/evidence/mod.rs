@@ -52,7 +52,9 @@ pub use mask::{Mask, MaskError, MaskSink, Masks};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsSink;
 pub use queue::QueueSink;
-pub use record::{ContextView, DecisionId, DecisionRecord, RecordedError, RecordedPolicy};
+pub use record::{
+    ContextView, DecisionId, DecisionRecord, Enforced, RecordedError, RecordedPolicy,
+};
 pub use sinks::{
     JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedDelegation, OwnedHop, OwnedInputs,
     OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,

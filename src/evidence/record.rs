@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::decision::{Decision, Effect, Outcome};
+use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
 use crate::ext::Datetime;
 use crate::id::{EntityUidRef, NodeId, PolicyId};
@@ -50,6 +50,20 @@ pub struct DecisionRecord<'a> {
     pub(crate) errors: Errors<'a>,
     pub(crate) request_error: Option<&'a RequestError>,
     pub(crate) masked: Option<Masked<'a>>,
+    /// Only in the record of a shadow decision.
+    pub(crate) enforced: Option<Enforced>,
+}
+
+/// The decision that was enforced, in the record of a shadow decision on the same request and entities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Enforced {
+    /// The number of its record, of the same instance.
+    pub sequence: u64,
+    /// What it was.
+    pub decision: Decision,
+    /// Why.
+    pub outcome: Outcome,
 }
 
 impl<'a> DecisionRecord<'a> {
@@ -229,6 +243,20 @@ impl<'a> DecisionRecord<'a> {
     pub fn is_replayable(&self) -> bool {
         self.masked.is_none_or(|masked| masked.replayable)
     }
+
+    /// Whether this is the decision that the caller was told, or that of a shadow
+    /// ([`Authorizer::set_shadow`](crate::Authorizer::set_shadow)).
+    pub fn mode(&self) -> EnforcementMode {
+        match self.enforced {
+            None => EnforcementMode::Enforce,
+            Some(_) => EnforcementMode::Shadow,
+        }
+    }
+
+    /// The decision that was enforced; only in the record of a shadow decision.
+    pub fn enforced(&self) -> Option<Enforced> {
+        self.enforced
+    }
 }
 
 impl fmt::Debug for DecisionRecord<'_> {
@@ -290,6 +318,10 @@ impl Serialize for DecisionRecord<'_> {
         }
         if let Some(delegation) = self.delegation {
             map.serialize_entry("delegation", &delegation)?;
+        }
+        map.serialize_entry("mode", &self.mode())?;
+        if let Some(enforced) = self.enforced {
+            map.serialize_entry("enforced", &enforced)?;
         }
         map.serialize_entry("decision", &self.decision())?;
         map.serialize_entry("outcome", &self.outcome)?;

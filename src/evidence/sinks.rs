@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Decision, Effect, Outcome};
+use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
 use super::json::{self, Buffer};
-use super::{DecisionRecord, DecisionSink, SinkError, Wants};
+use super::{DecisionRecord, DecisionSink, Enforced, RecordedPolicy, SinkError, Wants};
 
 /// The sink that wants nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +70,10 @@ pub struct OwnedRecord {
     pub replayable: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<OwnedDelegation>,
+    #[serde(default)]
+    pub mode: EnforcementMode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<Enforced>,
     pub decision: Decision,
     pub outcome: Outcome,
     pub determining: Vec<OwnedPolicy>,
@@ -172,6 +176,20 @@ pub struct OwnedPolicy {
     pub effect: Effect,
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+impl OwnedPolicy {
+    pub(crate) fn of(policy: RecordedPolicy<'_>) -> Self {
+        let annotations = policy.annotations();
+        Self {
+            id: policy.id().clone(),
+            template: policy.template().cloned(),
+            effect: policy.effect(),
+            annotations: annotations
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
 }
 
 /// An evaluation error of an [`OwnedRecord`].

@@ -18,6 +18,7 @@ use super::{DecisionRecord, DecisionSink, SinkError, Wants};
 /// |---|---|---|
 /// | `duramen.decision` | `allow` or `deny` | never |
 /// | `duramen.outcome` | why; see [`Outcome::as_str`](crate::Outcome::as_str) | never |
+/// | `duramen.mode` | `shadow`: the decision of a shadow, which nobody was told | in what is enforced |
 /// | `duramen.principal`, `duramen.action`, `duramen.resource` | as Cedar writes them: `User::"alice"` | never |
 /// | `duramen.duration_ns` | what the decision took, without the sink | never |
 /// | `duramen.epoch` | [`Version::epoch`](crate::Version::epoch) | never |
@@ -99,6 +100,7 @@ impl DecisionSink for TracingSink {
                     Level::$level,
                     duramen.decision = %record.decision(),
                     duramen.outcome = record.outcome().as_str(),
+                    duramen.mode = record.enforced().map(|_| "shadow"),
                     duramen.principal = %record.principal(),
                     duramen.action = %record.action(),
                     duramen.resource = %record.resource(),

@@ -366,7 +366,7 @@ fn keys(watched: &Watched, seen: Seen<'_, '_>) -> Arc<[Key]> {
                 keys.push(key(read.entity, Facet::Attribute(names.sym_text(name))));
             }
             What::Tag(name) => keys.push(key(read.entity, Facet::Tag(names.sym_text(name)))),
-            What::Existence => keys.push(key(read.entity, Facet::AnyTag)),
+            What::UnknownTag(_) => keys.push(key(read.entity, Facet::AnyTag)),
             What::Ancestors | What::Below(_) if placed == Some(read.entity) => {}
             What::Ancestors | What::Below(_) => {
                 placed = Some(read.entity);

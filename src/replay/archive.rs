@@ -127,14 +127,22 @@ impl PolicyArchive {
         Ok(Self { directory })
     }
 
-    /// Keeps the policies that are in force, if the archive does not have them already. Gives their digest.
+    /// Keeps the policies that are in force, and those of the shadow if there is one, if the archive does not have them
+    /// already. Gives the digest of those in force.
     ///
-    /// Call it before decisions on them are made: when the authorizer is built, and after each change of policies.
+    /// Call it before decisions on them are made: when the authorizer is built, and after each change of policies or of the shadow.
     ///
     /// # Errors
     /// [`ArchiveError::NoText`] for a policy without text; [`ArchiveError::Io`] when the file cannot be written.
     pub fn keep(&self, authorizer: &Authorizer) -> Result<VersionDigest, ArchiveError> {
         let epoch = authorizer.epoch();
+        if let Some(shadow) = &epoch.shadow {
+            self.keep_epoch(&shadow.epoch)?;
+        }
+        self.keep_epoch(&epoch)
+    }
+
+    fn keep_epoch(&self, epoch: &Epoch) -> Result<VersionDigest, ArchiveError> {
         let digest = epoch.version.policies();
         let path = self.path(digest);
         if path.exists() {
@@ -144,7 +152,7 @@ impl PolicyArchive {
             path: path.clone(),
             what: error.to_string(),
         };
-        let text = serde_json::to_string_pretty(&Document::of(&epoch)?).map_err(unreadable)?;
+        let text = serde_json::to_string_pretty(&Document::of(epoch)?).map_err(unreadable)?;
         // Under another name first: a crash leaves no half of a file under the digest.
         let draft = path.with_extension(format!("{}.draft", std::process::id()));
         fs::write(&draft, text)

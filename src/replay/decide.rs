@@ -83,15 +83,9 @@ impl ArchivedPolicies {
         policies: Policies,
         written: HashMap<PolicyId, Written>,
     ) -> Result<Self, String> {
-        // The record was accepted once, under limits that may be wider than the default ones.
-        let limits = Limits::default()
-            .with_context_bytes(usize::MAX)
-            .with_context_depth(usize::MAX)
-            .with_attribute_bytes(usize::MAX)
-            .with_attribute_depth(usize::MAX)
-            .with_set_elements(usize::MAX)
-            .with_overlay_entities(usize::MAX);
-        let authorizer = Authorizer::builder().limits(limits).policies(policies);
+        let authorizer = Authorizer::builder()
+            .limits(wide_limits())
+            .policies(policies);
         let authorizer = authorizer.build().map_err(|error| error.to_string())?;
         Ok(Self {
             set,
@@ -103,6 +97,11 @@ impl ArchivedPolicies {
     /// The digest of the policies.
     pub fn digest(&self) -> VersionDigest {
         self.authorizer.version().policies()
+    }
+
+    /// An authorizer with the policies, and with no entities: to ask for its policies, or to take it as a candidate.
+    pub fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     /// The policies, for `cedar-policy`.
@@ -349,6 +348,17 @@ impl Answer {
         answer.hops = hops;
         Some(answer)
     }
+}
+
+/// Limits for what records say: it was accepted once, under limits that may be wider than the default ones.
+pub(super) fn wide_limits() -> Limits {
+    Limits::default()
+        .with_context_bytes(usize::MAX)
+        .with_context_depth(usize::MAX)
+        .with_attribute_bytes(usize::MAX)
+        .with_attribute_depth(usize::MAX)
+        .with_set_elements(usize::MAX)
+        .with_overlay_entities(usize::MAX)
 }
 
 /// Our name for Cedar's error; `None` for those that no policy that loads can raise.

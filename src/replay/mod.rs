@@ -1,5 +1,6 @@
-//! What is built on decisions that were made: where in the source an error is, and deciding again what a record says was
-//! decided, with Duramen and, independently, with stock Cedar.
+//! What is built on decisions that were made: where in the source an error is; deciding again what a record says was
+//! decided, with Duramen and, independently, with stock Cedar; deciding it with other policies ([`WhatIf`]); and which
+//! policies decide at all ([`Usage`]).
 //!
 //! A record names the digest of the policies that were decided on, and with inputs it says what was read of entities. A
 //! [`PolicyArchive`] keeps policies by their digests. Together they are enough:
@@ -34,6 +35,8 @@ mod archive;
 mod decide;
 mod explain;
 mod locate;
+mod usage;
+mod whatif;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -46,6 +49,11 @@ pub use archive::{ArchiveError, PolicyArchive};
 pub use decide::{Answer, ArchivedPolicies, Replayed, Verdict};
 pub use explain::ExplainError;
 pub use locate::ErrorLocation;
+pub use usage::{PolicyUse, Usage, UsageReport, UsageSink};
+pub use whatif::{
+    AskedFact, FilledIn, Flip, FlipCount, NotReplayable, Reconsidered, Side, UndeterminedRecord,
+    UnknownCount, UnknownFact, WhatIf, WhatIfReport,
+};
 
 fn cedar_uid(uid: EntityUidRef<'_>) -> Result<cedar::EntityUid, String> {
     let type_name = cedar::EntityTypeName::from_str(uid.type_name());

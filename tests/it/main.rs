@@ -33,6 +33,7 @@ mod positions;
 mod properties;
 mod requests;
 mod search;
+mod shadow;
 mod signals;
 mod sinks;
 mod spiffe;

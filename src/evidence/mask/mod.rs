@@ -147,6 +147,7 @@ impl<S: DecisionSink> MaskSink<S> {
             errors: _,
             request_error: _,
             masked: _,
+            enforced: _,
         } = record;
         let Place {
             slot,

@@ -9,13 +9,13 @@ use crate::freshness::Age;
 use crate::request::{Request, RequestError};
 use crate::value::Raise;
 
-use super::super::DecisionRecord;
 use super::super::ages::Ages;
 use super::super::copied::{Copied, Span};
 use super::super::delegation::CopiedHops;
 use super::super::inputs::InputsView;
 use super::super::mask::{Masked, Remade};
 use super::super::record::ContextView;
+use super::super::{DecisionRecord, Enforced};
 
 /// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
 pub(in crate::evidence) const SMALL: usize = 16 << 10;
@@ -59,6 +59,7 @@ struct Head {
     request_id: Option<Span>,
     trace: Option<(Span, Span)>,
     rechecks: Option<u64>,
+    enforced: Option<Enforced>,
 }
 
 impl Slot {
@@ -77,6 +78,7 @@ impl Slot {
                 request_id: None,
                 trace: None,
                 rechecks: None,
+                enforced: None,
             },
             copied: Copied::default(),
             has_context: false,
@@ -117,6 +119,7 @@ impl Slot {
             errors,
             request_error,
             masked,
+            enforced,
         } = *record;
         let copied = &mut self.copied;
         copied.clear();
@@ -144,6 +147,7 @@ impl Slot {
                 )
             }),
             rechecks: request.rechecks,
+            enforced,
         };
         self.has_context = context.is_some();
         if let Some(context) = context {
@@ -246,6 +250,7 @@ impl Slot {
                 paths: &self.masked,
                 replayable: self.replayable,
             }),
+            enforced: head.enforced,
         })
     }
 

@@ -14,6 +14,8 @@ mod schema;
 mod tamper;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod telemetry;
+mod usage;
+mod whatif;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

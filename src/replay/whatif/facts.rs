@@ -1,0 +1,205 @@
+//! What is known of entities for one record: what it says, and what a live store adds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bumpalo::Bump;
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::epoch::Epoch;
+use crate::evidence::{ContextView, OwnedRecord};
+use crate::id::{EntityUid, EntityUidRef};
+use crate::request::locals::{Locals, RequestNames};
+use crate::value::Record;
+
+/// Something about an entity that a candidate asks for and that is not known.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[non_exhaustive]
+pub struct UnknownFact {
+    /// The entity.
+    pub entity: EntityUid,
+    /// What is asked of it.
+    #[serde(flatten)]
+    pub asked: AskedFact,
+}
+
+/// What a policy asks of an entity.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AskedFact {
+    /// An attribute, or whether it has it.
+    Attribute(String),
+    /// A tag, or whether it has it.
+    Tag(String),
+    /// Whether it is in this one.
+    Within(EntityUid),
+}
+
+impl std::fmt::Display for UnknownFact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { entity, asked } = self;
+        match asked {
+            AskedFact::Attribute(name) => write!(f, "attribute `{name}` of {entity}"),
+            AskedFact::Tag(name) => write!(f, "tag `{name}` of {entity}"),
+            AskedFact::Within(above) => write!(f, "whether {entity} is in {above}"),
+        }
+    }
+}
+
+/// What is known of the entities. What is not in here is unknown, and not absent.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    entities: BTreeMap<EntityUid, EntityFacts>,
+}
+
+#[derive(Debug, Default)]
+struct EntityFacts {
+    /// It did not exist: everything about it is known.
+    is_missing: bool,
+    /// All of its ancestors are in `parents`.
+    is_whole: bool,
+    attrs: Map<String, Json>,
+    tags: Map<String, Json>,
+    parents: BTreeSet<EntityUid>,
+    absent: BTreeSet<String>,
+    absent_tags: BTreeSet<String>,
+    absent_parents: BTreeSet<EntityUid>,
+}
+
+impl Facts {
+    /// What a record says was read. Of principal, action and resource all ancestors were.
+    ///
+    /// # Errors
+    /// When an entity is not in the form of a record.
+    pub(super) fn of(record: &OwnedRecord, entities: &[Json]) -> Result<Self, String> {
+        let mut facts = Self::default();
+        for entity in entities {
+            let unreadable =
+                || format!("an entity of the inputs is not in the form of a record: {entity}");
+            let uid = uid_of(entity.get("uid")).ok_or_else(unreadable)?;
+            let map = |member| match entity.get(member) {
+                None => Some(Map::new()),
+                Some(Json::Object(map)) => Some(map.clone()),
+                Some(_) => None,
+            };
+            let is_whole = [&record.principal, &record.action, &record.resource].contains(&&uid);
+            let known = EntityFacts {
+                is_missing: entity.get("missing").is_some(),
+                is_whole,
+                attrs: map("attrs").ok_or_else(unreadable)?,
+                tags: map("tags").ok_or_else(unreadable)?,
+                parents: each(entity, "parents", uid_of).ok_or_else(unreadable)?,
+                absent: each(entity, "absent", text_of).ok_or_else(unreadable)?,
+                absent_tags: each(entity, "absent_tags", text_of).ok_or_else(unreadable)?,
+                absent_parents: each(entity, "absent_parents", uid_of).ok_or_else(unreadable)?,
+            };
+            facts.entities.insert(uid, known);
+        }
+        Ok(facts)
+    }
+
+    /// Whether the answer to a question is known. `is_within` is what the known ancestors say to [`AskedFact::Within`]:
+    /// a yes is one whatever else there is.
+    pub(super) fn knows(&self, fact: &UnknownFact, is_within: bool) -> bool {
+        if matches!(&fact.asked, AskedFact::Within(above) if is_within || *above == fact.entity) {
+            return true;
+        }
+        let Some(known) = self.entities.get(&fact.entity) else {
+            return false;
+        };
+        known.is_missing
+            || match &fact.asked {
+                AskedFact::Attribute(name) => {
+                    known.attrs.contains_key(name) || known.absent.contains(name)
+                }
+                AskedFact::Tag(name) => {
+                    known.tags.contains_key(name) || known.absent_tags.contains(name)
+                }
+                AskedFact::Within(above) => known.is_whole || known.absent_parents.contains(above),
+            }
+    }
+
+    /// The entities as Cedar's JSON.
+    pub(super) fn to_json(&self) -> String {
+        let there = self.entities.iter().filter(|(_, known)| !known.is_missing);
+        let entities = there.map(|(uid, known)| {
+            json!({ "uid": uid, "attrs": known.attrs, "tags": known.tags, "parents": known.parents })
+        });
+        entities.collect::<Json>().to_string()
+    }
+
+    /// Takes an answer from a live store. What was recorded stands; an entity that the record knows and the store does
+    /// not is another one today, and says nothing. Whether there was an answer.
+    pub(super) fn fill_in(&mut self, fact: &UnknownFact, live: &Epoch) -> bool {
+        let snapshot = &live.snapshot;
+        let names = &snapshot.names;
+        let find = |uid: EntityUidRef<'_>| names.find_uid(uid.type_name(), uid.id());
+        let stored = find(fact.entity.as_ref()).and_then(|uid| snapshot.entity(uid));
+        let Some(stored) = stored else {
+            let is_new = !self.entities.contains_key(&fact.entity);
+            if is_new {
+                let missing = EntityFacts {
+                    is_missing: true,
+                    ..EntityFacts::default()
+                };
+                self.entities.insert(fact.entity.clone(), missing);
+            }
+            return is_new;
+        };
+        let known = self.entities.entry(fact.entity.clone()).or_default();
+        let value = |record, name: &str| {
+            let locals = Locals::default();
+            let names = RequestNames {
+                shared: names,
+                locals: &locals,
+            };
+            let json = serde_json::to_value(ContextView::new(record, names)).ok()?;
+            json.get(name).cloned()
+        };
+        match &fact.asked {
+            AskedFact::Attribute(name) => match value(Record::Stored(stored.attrs()), name) {
+                Some(value) => drop(known.attrs.insert(name.clone(), value)),
+                None => drop(known.absent.insert(name.clone())),
+            },
+            AskedFact::Tag(name) => match value(Record::Stored(stored.tags()), name) {
+                Some(value) => drop(known.tags.insert(name.clone(), value)),
+                None => drop(known.absent_tags.insert(name.clone())),
+            },
+            AskedFact::Within(above) => {
+                let arena = Bump::new();
+                let ancestors = snapshot.ancestors(&arena, stored);
+                let is_within = find(above.as_ref()).is_some_and(|above| ancestors.contains(above));
+                let list = match is_within {
+                    true => &mut known.parents,
+                    false => &mut known.absent_parents,
+                };
+                list.insert(above.clone());
+            }
+        }
+        true
+    }
+}
+
+fn uid_of(json: Option<&Json>) -> Option<EntityUid> {
+    let json = json?;
+    let text = |member| json.get(member)?.as_str();
+    Some(EntityUid::new(text("type")?, text("id")?))
+}
+
+fn text_of(json: Option<&Json>) -> Option<String> {
+    Some(json?.as_str()?.to_owned())
+}
+
+/// The items of a list; none where there is no list.
+fn each<T: Ord>(
+    entity: &Json,
+    member: &str,
+    read: fn(Option<&Json>) -> Option<T>,
+) -> Option<BTreeSet<T>> {
+    match entity.get(member) {
+        None => Some(BTreeSet::new()),
+        Some(Json::Array(items)) => items.iter().map(|item| read(Some(item))).collect(),
+        Some(_) => None,
+    }
+}

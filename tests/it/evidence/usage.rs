@@ -1,0 +1,112 @@
+//! Which policies decide: the same from records and counted live.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use duramen::evidence::{FanOut, MemorySink};
+use duramen::replay::{Usage, UsageSink};
+use duramen::{Authorizer, Policies, Request};
+
+const POLICIES: &str = r#"
+    @id("view") @owner("docs") permit(principal, action == Action::"view", resource);
+    @id("eve") @change("CR-12") forbid(principal == User::"eve", action, resource);
+    @id("odd") permit(principal, action == Action::"odd", resource) when { principal.nope };
+    @id("unused") permit(principal == User::"zoe", action, resource);
+    @id("shared") permit(principal == ?principal, action, resource);
+"#;
+
+fn policies() -> Policies {
+    Policies::new()
+        .text(POLICIES)
+        .ids_from_annotations()
+        .link("shared", "bob", Some(("User", "bob").into()), None)
+        .link("shared", "ann", Some(("User", "ann").into()), None)
+}
+
+fn ask(authorizer: &Authorizer, user: &str, action: &str) {
+    let request = Request::new(("User", user), ("Action", action), ("Doc", "plan"));
+    let _ = authorizer.is_authorized(&request);
+}
+
+#[test]
+fn usage_is_the_same_live_and_from_records() {
+    let memory = Arc::new(MemorySink::new(100));
+    let live = Arc::new(UsageSink::new());
+    let sink = FanOut::new()
+        .sink(Arc::clone(&memory))
+        .sink(Arc::clone(&live));
+    let clock = std::sync::atomic::AtomicU64::new(0);
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(sink)
+        .clock(move || {
+            let minutes = clock.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(60 * minutes)
+        })
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow(r#"permit(principal == User::"zoe", action, resource);"#)
+        .unwrap();
+    ask(&authorizer, "ann", "view");
+    ask(&authorizer, "eve", "view");
+    std::thread::scope(|scope| {
+        scope.spawn(|| ask(&authorizer, "bob", "odd"));
+    });
+    ask(&authorizer, "eve", "view");
+    let mut read = Usage::new();
+    for record in memory.records() {
+        read.add(&record);
+    }
+    let report = read.report(&authorizer);
+    assert_eq!(report, live.usage().report(&authorizer));
+    assert_eq!((report.decisions, report.lost), (4, 0));
+    assert_eq!(report.since.as_deref(), Some("1970-01-01T00:00:00.000Z"));
+    assert_eq!(report.until.as_deref(), Some("1970-01-01T00:03:00.000Z"));
+    let of = |id: &str| {
+        report
+            .policies
+            .iter()
+            .find(|policy| policy.id.as_str() == id)
+            .unwrap()
+    };
+    assert_eq!((of("view").decided, of("view").owner()), (1, Some("docs")));
+    assert_eq!((of("eve").decided, of("eve").change()), (2, Some("CR-12")));
+    assert_eq!(of("eve").last.as_deref(), Some("1970-01-01T00:03:00.000Z"));
+    assert_eq!((of("odd").decided, of("odd").failed), (0, 1));
+    assert_eq!((of("bob").decided, of("ann").decided), (1, 1));
+    assert_eq!(of("bob").template.as_ref().unwrap().as_str(), "shared");
+    let unused: Vec<_> = report.unused().map(|policy| policy.id.as_str()).collect();
+    assert_eq!(unused, ["odd", "unused"]);
+    // What has decided and is no more.
+    authorizer
+        .replace_policies("permit(principal, action, resource);")
+        .unwrap();
+    let report = read.report(&authorizer);
+    let gone: Vec<_> = report
+        .gone
+        .iter()
+        .map(|policy| policy.id.as_str())
+        .collect();
+    assert_eq!(gone, ["ann", "bob", "eve", "odd", "view"]);
+    assert_eq!(report.unused().count(), 1);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let live = Arc::new(UsageSink::with_capacity(2));
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(Arc::clone(&live))
+        .build()
+        .unwrap();
+    for user in ["ann", "eve", "bob"] {
+        ask(&authorizer, user, "view");
+    }
+    let report = live.usage().report(&authorizer);
+    assert_eq!(report.decisions, 3);
+    let told: u64 = report.policies.iter().map(|policy| policy.decided).sum();
+    // Two permits for each but `eve`.
+    assert_eq!(told + report.untold, 5);
+    assert!(report.untold > 0);
+}

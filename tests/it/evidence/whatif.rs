@@ -1,0 +1,430 @@
+//! What a candidate would have decided is what it decides on everything, or it is not said.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use duramen::evidence::{MemorySink, OwnedRecord};
+use duramen::replay::{AskedFact, NotReplayable, PolicyArchive, Reconsidered, WhatIf};
+use duramen::{Authorizer, Decision, ErrorMode, Request};
+use proptest::prelude::*;
+
+use super::Scratch;
+use crate::generate::{Tape, config, tape};
+use crate::oracle::{Answer, ours, reproduction};
+
+thread_local! {
+    /// How often each thing was found, so that the property is not about nothing.
+    static FOUND: Cell<[u32; 4]> = const { Cell::new([0; 4]) };
+}
+
+fn found(what: usize) {
+    let mut counts = FOUND.get();
+    counts[what] += 1;
+    FOUND.set(counts);
+}
+
+#[test]
+fn a_candidate_is_decided_as_on_all_there_is_or_not_at_all() {
+    proptest!(config(60), |(numbers in tape())| {
+        let mut tape = Tape::new(&numbers);
+        let (mut world, asks) = tape.world();
+        let (candidate, more) = tape.world();
+        let mode = [ErrorMode::Cedar, ErrorMode::DenyOnForbidError, ErrorMode::DenyOnAnyError][tape.below(3)];
+        let sink = Arc::new(MemorySink::new(100));
+        let builder = world.builder().error_mode(mode).sink(Arc::clone(&sink));
+        let Ok(enforced) = builder.build() else { return Ok(()) };
+        let asks: Vec<_> = asks.into_iter().chain(more).collect();
+        for ask in &asks {
+            ask.with_request(|request| { let _ = enforced.is_allowed(request); });
+        }
+        let records = sink.records();
+        let build = |policies| Authorizer::builder().error_mode(mode).policies(policies).build();
+        // The policies that decided: everything is known, also what was not there.
+        let mut same = WhatIf::new(&build(world.policies()).unwrap()).unwrap();
+        for record in &records {
+            match same.add(record) {
+                Reconsidered::Same { same_reasons: Some(true) } => {}
+                Reconsidered::NotReplayable(NotReplayable::RequestRefused, _) => {
+                    prop_assert!(record.request_error.is_some());
+                }
+                other => {
+                    let what = format!("{record:#?}\n{other:#?}");
+                    return Err(TestCaseError::fail(reproduction(&world, None, &what)));
+                }
+            }
+        }
+        // Others.
+        let Ok(tried) = build(candidate.policies()) else { return Ok(()) };
+        world.policies = candidate.policies;
+        world.links = candidate.links;
+        let whole = world.builder().error_mode(mode).build().unwrap();
+        let mut alone = WhatIf::new(&tried).unwrap();
+        let mut filled = WhatIf::new(&tried).unwrap().fill_in(&enforced);
+        for (record, ask) in records.iter().zip(&asks) {
+            let (truth, allowed) = ask.with_request(|request| {
+                let response = whole.is_authorized(request);
+                (ours(&response), response.is_allowed())
+            });
+            let failed = |what: String| {
+                Err(TestCaseError::fail(reproduction(&world, Some(ask), &format!("{record:#?}\n{what}"))))
+            };
+            for (what_if, is_filled) in [(&mut alone, false), (&mut filled, true)] {
+                // What a request brought along and nobody read, the store cannot know.
+                if is_filled && ask.overlay.is_some() {
+                    continue;
+                }
+                let is_right = match what_if.add(record) {
+                    Reconsidered::Same { same_reasons } => {
+                        found(0);
+                        let same = same_reasons.is_none_or(|same| !same || determines(&truth, record));
+                        same && allowed == (record.decision == Decision::Allow)
+                    }
+                    Reconsidered::Flipped(flip) => {
+                        found(1);
+                        found(usize::from(is_filled) * 3);
+                        let Answer::Decided { determining, errors, .. } = &truth else {
+                            return failed("the request was not refused".into());
+                        };
+                        let policies = flip.after.determining.iter();
+                        let policies: Vec<_> = policies.map(|policy| policy.id.to_string()).collect();
+                        allowed == (flip.after.decision == Decision::Allow)
+                            && policies.iter().all(|policy| determining.contains(policy))
+                            && flip.after.errors.iter().all(|policy| errors.contains_key(policy.as_str()))
+                            && (!flip.unsettled.is_empty() || policies.len() == determining.len())
+                    }
+                    Reconsidered::Undetermined(unknown) => {
+                        found(2);
+                        !is_filled && !unknown.is_empty()
+                    }
+                    Reconsidered::NotReplayable(why, _) => {
+                        why == NotReplayable::RequestRefused && truth == Answer::Invalid
+                    }
+                    other => return failed(format!("{other:#?}")),
+                };
+                if !is_right {
+                    let again = what_if.add(record);
+                    return failed(format!("filled in: {is_filled}\n{again:#?}\nnot {truth:#?}"));
+                }
+            }
+        }
+    });
+    let found = FOUND.get();
+    assert!(found.iter().all(|count| *count > 0), "{found:?}");
+}
+
+/// Whether the policies that determine the answer are those of the record.
+fn determines(truth: &Answer, record: &OwnedRecord) -> bool {
+    let Answer::Decided { determining, .. } = truth else {
+        return false;
+    };
+    let mut recorded = record.determining.iter();
+    record.determining.len() == determining.len()
+        && recorded.all(|policy| determining.contains(policy.id.as_str()))
+}
+
+const ENTITIES: &str = r#"[
+    { "uid": { "type": "User", "id": "ann" }, "attrs": { "level": 3, "dept": "x", "boss": { "__entity": { "type": "User", "id": "bob" } } },
+      "tags": { "k": 1 }, "parents": [{ "type": "Team", "id": "blue" }] },
+    { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1 }, "parents": [{ "type": "Team", "id": "red" }] },
+    { "uid": { "type": "Team", "id": "red" }, "attrs": {}, "parents": [{ "type": "Org", "id": "o" }] }]"#;
+
+/// What `ann`'s request comes to under `candidate` after it was decided under `enforced`.
+fn reconsidered(enforced: &str, candidate: &str, is_filled: bool) -> Reconsidered {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies(enforced)
+        .entities(ENTITIES)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
+        .context_json(r#"{ "tag": "k", "other": "z" }"#);
+    let _ = authorizer.is_allowed(&request);
+    let candidate = Authorizer::builder().policies(candidate).build().unwrap();
+    let mut what_if = WhatIf::new(&candidate).unwrap();
+    if is_filled {
+        what_if = what_if.fill_in(&authorizer);
+    }
+    what_if.add(&sink.records()[0])
+}
+
+fn permit(when: &str) -> String {
+    format!("permit(principal, action, resource) when {{ {when} }};")
+}
+
+/// What was not read is unknown, and what was asked for and was not there is known: each kind of thing that is read.
+#[test]
+fn what_was_not_read_is_not_absent() {
+    // What the enforced policy reads; what the candidate asks; whether that is known then.
+    for (read, asked, is_known) in [
+        ("principal.level > 2", "principal.level > 1", true),
+        ("principal.level > 2", "principal.dept == \"x\"", false),
+        ("principal.level > 2", "principal has dept", false),
+        ("principal.level > 2", "!(principal has nope)", false),
+        ("principal has nope", "!(principal has nope)", true),
+        ("principal has nope", "principal.nope == 1", true),
+        // All ancestors of the principal are in the record, and none of anybody else's that was not asked for.
+        ("true", "principal in Team::\"blue\"", true),
+        ("true", "principal in Team::\"red\"", true),
+        (
+            "principal.boss == User::\"bob\"",
+            "principal.boss in Team::\"red\"",
+            false,
+        ),
+        (
+            "principal.boss in Team::\"red\"",
+            "principal.boss in Team::\"red\"",
+            true,
+        ),
+        (
+            "principal.boss in Team::\"red\"",
+            "principal.boss in Team::\"blue\"",
+            false,
+        ),
+        (
+            "principal.boss in Team::\"blue\"",
+            "!(principal.boss in Team::\"blue\")",
+            true,
+        ),
+        (
+            "principal.boss in [Team::\"blue\", Team::\"red\"]",
+            "principal.boss in Team::\"blue\"",
+            true,
+        ),
+        (
+            "principal.boss == User::\"bob\"",
+            "principal.boss in User::\"bob\"",
+            true,
+        ),
+        (
+            "principal.boss == User::\"bob\"",
+            "principal.boss.level == 1",
+            false,
+        ),
+        (
+            "principal.boss.level == 1",
+            "principal.boss.level == 1",
+            true,
+        ),
+        // An entity that did not exist has nothing, whatever is asked.
+        ("true", "resource has owner", true),
+        ("true", "resource.hasTag(\"z\")", true),
+        ("true", "resource in Folder::\"f\"", true),
+        ("true", "User::\"eve\" has level", false),
+        ("User::\"eve\" has level", "User::\"eve\" has dept", true),
+        // Tags, also by names that only the request has.
+        ("true", "principal.hasTag(\"k\")", false),
+        ("principal.hasTag(\"k\")", "principal.hasTag(\"k\")", true),
+        (
+            "principal.hasTag(context.tag)",
+            "principal.getTag(\"k\") == 1",
+            true,
+        ),
+        ("true", "principal.hasTag(context.other)", false),
+        (
+            "principal.hasTag(context.other)",
+            "!principal.hasTag(context.other)",
+            true,
+        ),
+        (
+            "principal.hasTag(context.other)",
+            "!principal.hasTag(\"z\")",
+            true,
+        ),
+        // The context is known whole.
+        ("true", "context has tag && !(context has nope)", true),
+    ] {
+        let outcome = reconsidered(&permit(read), &permit(asked), false);
+        let is_undetermined = matches!(outcome, Reconsidered::Undetermined(_));
+        assert_eq!(
+            !is_undetermined, is_known,
+            "{read}, then {asked}: {outcome:#?}"
+        );
+        let filled = reconsidered(&permit(read), &permit(asked), true);
+        assert!(
+            !matches!(filled, Reconsidered::Undetermined(_)),
+            "{read}, then {asked}: {filled:#?}"
+        );
+        if let (Reconsidered::Flipped(flip), false) = (&filled, is_known) {
+            assert!(!flip.filled_in.is_empty(), "{read}, then {asked}");
+        }
+    }
+}
+
+/// What is not known is told: the first that each policy asks for.
+#[test]
+fn what_is_unknown_is_named() {
+    let candidate = permit("principal.boss.level == 1");
+    let Reconsidered::Undetermined(unknown) = reconsidered(&permit("false"), &candidate, false)
+    else {
+        panic!("determined");
+    };
+    assert_eq!(unknown.len(), 1);
+    assert_eq!(unknown[0].asked, AskedFact::Attribute("boss".into()));
+    assert_eq!(unknown[0].to_string(), "attribute `boss` of User::\"ann\"");
+    // The live store answers one after the other.
+    let Reconsidered::Flipped(flip) = reconsidered(&permit("false"), &candidate, true) else {
+        panic!("not flipped");
+    };
+    assert_eq!(flip.filled_in.len(), 2, "{:?}", flip.filled_in);
+}
+
+/// A policy that asks for the unknown does not matter where the others decide.
+#[test]
+fn what_cannot_matter_is_not_waited_for() {
+    let open = "permit(principal, action, resource);";
+    let closed = "forbid(principal, action, resource);";
+    let unknown = permit("principal.dept == \"x\"");
+    let unknown_forbid = unknown.replacen("permit", "forbid", 1);
+    let decided = |candidate: String, expected: Option<Decision>| {
+        let outcome = reconsidered(&permit("false"), &candidate, false);
+        let decision = match &outcome {
+            Reconsidered::Same { same_reasons: None } => Some(Decision::Deny),
+            Reconsidered::Flipped(flip) => {
+                assert_eq!(flip.unsettled.len(), 1);
+                Some(flip.after.decision)
+            }
+            Reconsidered::Undetermined(_) => None,
+            other => panic!("{other:#?}"),
+        };
+        assert_eq!(decision, expected, "{candidate}");
+    };
+    decided(format!("{open}{unknown}"), Some(Decision::Allow));
+    decided(format!("{closed}{unknown}"), Some(Decision::Deny));
+    decided(format!("{closed}{unknown_forbid}"), Some(Decision::Deny));
+    decided(unknown_forbid.clone(), Some(Decision::Deny));
+    decided(format!("{open}{unknown_forbid}"), None);
+    decided(unknown, None);
+}
+
+/// Records that there is nothing to decide of are counted by their reasons, and shadows' are left out.
+#[test]
+fn nothing_is_skipped_without_a_word() {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource); forbid(principal, action, resource) when { principal.nope };")
+        .error_mode(ErrorMode::DenyOnForbidError)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow("permit(principal, action, resource);")
+        .unwrap();
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    assert!(!authorizer.is_allowed(&request));
+    assert!(!authorizer.is_allowed(&request.context_json("{")));
+    let mut records = sink.records();
+    assert_eq!(records.len(), 3);
+    let mut without = records[0].clone();
+    without.inputs = None;
+    without.outcome = duramen::Outcome::NoPermit;
+    let mut odd = without.clone();
+    odd.inputs = records[0].inputs.clone();
+    odd.inputs.as_mut().unwrap().entities[0]["attrs"] = 1.into();
+    records.extend([without, odd]);
+    let candidate = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    let report = WhatIf::new(&candidate).unwrap().samples(2).run(&records);
+    assert_eq!(
+        (report.records, report.shadow, report.not_replayable),
+        (5, 1, 4)
+    );
+    assert_eq!(report.not_replayable_records.len(), 2);
+    let reasons: Vec<_> = report.reasons.into_iter().collect();
+    assert_eq!(
+        reasons,
+        [
+            (NotReplayable::RequestRefused, 1),
+            (NotReplayable::NoInputs, 1),
+            (NotReplayable::StrictMode, 1),
+            (NotReplayable::Unreadable, 1),
+        ]
+    );
+}
+
+/// The report adds up, its lists are bounded, and what is newly allowed comes first.
+#[test]
+fn the_report_is_sorted_and_bounded() {
+    let sink = Arc::new(MemorySink::new(100));
+    let authorizer = Authorizer::builder()
+        .policies(r#"@id("odd") permit(principal, action, resource) when { context.n < 5 };"#)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    for n in 0..12 {
+        let context = format!(r#"{{ "n": {n} }}"#);
+        let user = if n % 2 == 0 { "ann" } else { "bob" };
+        let request = Request::new(("User", user), ("Action", "view"), ("Doc", "plan"));
+        let _ = authorizer.is_allowed(&request.context_json(&context));
+    }
+    let candidate = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action, resource) when { context.n >= 3 && context.n < 10 };
+               forbid(principal == User::"bob", action, resource) when { context.n == 4 };"#,
+        )
+        .build()
+        .unwrap();
+    let report = WhatIf::new(&candidate)
+        .unwrap()
+        .samples(2)
+        .run(sink.records());
+    assert_eq!(report.policies, candidate.version().policies());
+    assert_eq!(
+        (report.newly_allowed, report.newly_denied, report.same),
+        (5, 3, 4)
+    );
+    // 3 and 4 are allowed as before, by another policy; 10 and 11 are denied as before.
+    assert_eq!(report.other_reasons, 0, "both are called policy0");
+    let decisions: Vec<_> = report
+        .flips
+        .iter()
+        .map(|flip| flip.after.decision)
+        .collect();
+    assert_eq!(
+        decisions,
+        [
+            Decision::Allow,
+            Decision::Allow,
+            Decision::Deny,
+            Decision::Deny
+        ]
+    );
+    let by = &report.by_principal;
+    assert_eq!(by.len(), 2);
+    assert_eq!(by[0].name.as_deref(), Some("User::\"bob\""));
+    assert_eq!((by[0].newly_allowed, by[0].newly_denied), (3, 1));
+    assert_eq!(report.by_policy_after[0].newly_allowed, 5);
+    assert_eq!(report.by_policy_before[0].newly_denied, 3);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["flips"][0]["before"]["decision"], "deny");
+    assert_eq!(json["filled_in"], serde_json::Value::Null);
+}
+
+/// A shadow's difference is a record like any other: kept with its policies, and decided again.
+#[test]
+fn shadow_records_are_decided_again() {
+    let directory = Scratch::new();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) when { principal.level > 2 };")
+        .entities(ENTITIES)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow("permit(principal, action, resource) when { principal.boss.level > 2 };")
+        .unwrap();
+    archive.keep(&authorizer).unwrap();
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    assert!(authorizer.is_allowed(&request));
+    let records = sink.records();
+    assert_eq!(records.len(), 2);
+    assert_ne!(records[0].version.policies(), records[1].version.policies());
+    for record in records {
+        let policies = archive.load(record.version.policies()).unwrap();
+        assert!(policies.replay(&record).is_same(), "{record:#?}");
+    }
+}
