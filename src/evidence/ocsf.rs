@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use crate::decision::{Decision, Effect, Outcome};
+use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::epoch::{Version, VersionDigest};
 use crate::id::EntityUidRef;
 use crate::request::RequestError;
@@ -208,7 +208,8 @@ pub struct OcsfSink<W> {
 }
 
 impl<W: Write + Send> OcsfSink<W> {
-    /// Writes events to `writer`, without context and inputs: those may hold what must not leave the service.
+    /// Writes events to `writer`, without context and inputs: those may hold what must not leave the service. Decisions of
+    /// a shadow are left out: they are no activity.
     pub fn new(events: ApiActivity, writer: W) -> Self {
         Self {
             events,
@@ -236,6 +237,10 @@ impl<W: Write + Send> DecisionSink for OcsfSink<W> {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        // What a shadow would have decided has not happened.
+        if record.mode() == EnforcementMode::Shadow {
+            return Ok(());
+        }
         self.lines
             .write(|line| Ok(json::write(&self.events.event(record), line)?))
     }
