@@ -1,4 +1,4 @@
-//! `demo`: the whole way, from decisions to what verifying a log finds.
+//! `demo`: the whole way, from decisions to what their records show.
 
 use std::error::Error;
 use std::fs;
@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duramen::evidence::log::{DurableLog, Verification, verify};
+use duramen::replay::{WhatIf, WhatIfReport};
+use duramen::{Authorizer, EnforcementMode, Outcome};
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
-use crate::{records, verify as verifying, world};
+use crate::records::Versions;
+use crate::replay::{self, Replays};
+use crate::report::{Hours, Page};
+use crate::{records, usage, verify as verifying, whatif, world};
 
 pub(crate) const COMMAND: Command = Command {
     name: "demo",
@@ -20,22 +25,28 @@ pub(crate) const COMMAND: Command = Command {
     run,
 };
 
-/// Every combination of principal, action, document and circumstances, once.
-const DECISIONS: usize = 180;
+/// A day of decisions: every combination of principal, action, document and circumstances, four times.
+const DECISIONS: usize = 720;
 
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let directory = arguments.directory();
     let log = Arc::new(
         DurableLog::options(directory)
-            .segment_bytes(64 << 10)
+            .segment_bytes(256 << 10)
             .open()?,
     );
-    let authorizer = world::authorizer(Arc::clone(&log))?;
+    let day = world::Day::default();
+    let authorizer = world::authorizer(Arc::clone(&log), day.clock())?;
+    // A change of the policies, tried out beside them.
+    let changed = directory.join("changed.cedar");
+    fs::write(&changed, world::changed_policies()?)?;
+    authorizer.set_shadow(whatif::read(&changed))?;
     records::archive(directory)?.keep(&authorizer)?;
     let mut allowed = 0;
     world::ask(&authorizer, DECISIONS, |is_allowed| {
         allowed += usize::from(is_allowed)
     });
+    let shadow = authorizer.shadow().ok_or("there is no shadow")?;
     let checkpoint = log.checkpoint()?;
     drop((authorizer, log));
 
@@ -46,6 +57,21 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     fs::remove_dir_all(&copy)?;
     altered?;
     let tampered = tampered?;
+    let replays = replay::of(directory)?;
+    let what_if = reconsidered(directory, &changed)?;
+    let usage = usage::of(directory)?;
+    let mut hours = Hours::default();
+    let explanation = explained(directory, &mut hours)?;
+    let file = directory.join("report.html");
+    let page = Page {
+        hours,
+        verification: &untouched,
+        replays: &replays,
+        what_if: &what_if,
+        usage: &usage,
+        explanation: explanation.clone(),
+    };
+    fs::write(&file, page.to_html())?;
     if arguments.json {
         let report = json!({
             "directory": directory,
@@ -54,6 +80,16 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             "checkpoint": checkpoint,
             "verification": verifying::as_json(&untouched, true),
             "verification_of_altered_copy": verifying::as_json(&tampered, false),
+            "replay": replays.as_json(),
+            "explanation": { "id": explanation.0, "text": explanation.1 },
+            "whatif": what_if,
+            "shadow": {
+                "agreed": shadow.agreed,
+                "newly_allowed": shadow.newly_allowed,
+                "newly_denied": shadow.newly_denied,
+            },
+            "usage": usage,
+            "report": file,
         });
         println!("{report:#}");
     } else {
@@ -66,17 +102,71 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         verifying::print(&untouched, true);
         println!("\nA copy of it in which a deny was made an allow:");
         verifying::print(&tampered, false);
+        println!("\nDecided again:");
+        replays.print();
+        println!("\nWhy {} was denied:\n{}", explanation.0, explanation.1);
+        println!("With the policies in {}:", changed.display());
+        whatif::print(&what_if);
+        println!(
+            "\nThose were the shadow meanwhile, and saw {} newly allowed and {} newly denied",
+            shadow.newly_allowed, shadow.newly_denied
+        );
+        println!("\nWhat the policies did:");
+        usage::print(&usage);
+        println!("\nAll of that, to look at: {}", file.display());
     }
-    Ok(verdict(&untouched, &tampered))
+    let agree = shadow.newly_allowed == what_if.newly_allowed
+        && shadow.newly_denied == what_if.newly_denied;
+    Ok(verdict(&untouched, &tampered, &replays, agree))
 }
 
-/// The demonstration is as it should be when the log is fine and the copy is not.
-fn verdict(untouched: &Verification, tampered: &Verification) -> Verdict {
-    if untouched.is_fine() && !tampered.is_fine() {
+/// The demonstration is as it should be when the log is fine and the copy is not, when all of it is decided again as it was,
+/// and when what the shadow saw is what the records say of its policies. That the changed policies flip decisions, and that
+/// there are policies that nobody uses, is part of it.
+fn verdict(
+    untouched: &Verification,
+    tampered: &Verification,
+    replays: &Replays,
+    agree: bool,
+) -> Verdict {
+    let is_same = replays.verdict() == Verdict::Fine && replays.not_replayable == 0;
+    if untouched.is_fine() && !tampered.is_fine() && is_same && agree {
         Verdict::Fine
     } else {
         Verdict::Finding
     }
+}
+
+/// What the changed policies would have decided, from the records alone.
+fn reconsidered(directory: &Path, policies: &Path) -> Result<WhatIfReport, Box<dyn Error>> {
+    let candidate = Authorizer::builder()
+        .policies(whatif::read(policies))
+        .build()?;
+    let mut what_if = WhatIf::new(&candidate)?.samples(12);
+    records::each(directory, |record| {
+        what_if.add(&record);
+        Ok(())
+    })?;
+    Ok(what_if.report())
+}
+
+/// The id of the first decision that no policy permitted, and why none did. Counts all decisions by the hour.
+fn explained(directory: &Path, hours: &mut Hours) -> Result<(String, String), Box<dyn Error>> {
+    let mut versions = Versions::of(directory)?;
+    let mut found = None;
+    records::each(directory, |record| {
+        if record.mode == EnforcementMode::Shadow {
+            return Ok(());
+        }
+        hours.count(&record);
+        if found.is_none() && record.outcome == Outcome::NoPermit {
+            let policies = versions.get(record.version.policies())?;
+            let explanation = policies.explain(&record)?;
+            found = Some((records::id(&record), explanation.to_string()));
+        }
+        Ok(())
+    })?;
+    Ok(found.ok_or("nothing was denied for want of a permit")?)
 }
 
 /// Copies the log and makes an allow of the first deny.

@@ -6,11 +6,13 @@
 //! cargo run --release --example evidence -- checkpoint DIR > FILE
 //! cargo run --release --example evidence -- replay DIR
 //! cargo run --release --example evidence -- explain DIR ID
+//! cargo run --release --example evidence -- whatif DIR POLICIES [--schema FILE] [--entities FILE]
 //! cargo run --release --example evidence -- usage DIR
 //! cargo run --release --example evidence -- export DIR ID OUT
 //! ```
 //!
-//! * `demo` decides what the quickstart's world asks, keeps the records in a log in DIR, and shows what verifying it finds.
+//! * `demo` decides what the quickstart's world asks, beside a shadow with changed policies, keeps the records in a log in
+//!   DIR, does with it what the other commands do, and writes `DIR/report.html`, for people.
 //! * `verify` names the first line of a log that is altered, missing, reordered or duplicated; with a checkpoint, also
 //!   whether lines are missing at the end or the log was written anew.
 //! * `checkpoint` prints where the log stands, as JSON. Keep it where the log's writer cannot reach.
@@ -18,7 +20,10 @@
 //! * `replay` decides each record again, with Duramen and with `cedar-policy`, from what it says was read and the policies
 //!   in `DIR/policies`.
 //! * `explain` tells why a decision was what it was: which clauses of which policies decided, and on which values.
-//! * `usage` tells which policies ever decided, when last, and which never did.
+//! * `whatif` tells what the policies in a file or a directory would have decided otherwise, first what they would have
+//!   allowed. What the records do not tell is undetermined, unless the entities in a file do. A finding is a decision that
+//!   is another one, or that is undetermined.
+//! * `usage` tells which policies ever decided, when last, and which never did: those are findings.
 //! * `export` writes a record as the files that Cedar's own command line takes.
 //!
 //! Each takes `--json`. The exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
@@ -31,20 +36,23 @@ mod explain;
 mod export;
 mod records;
 mod replay;
+mod report;
 mod usage;
 mod verify;
+mod whatif;
 mod world;
 
 use std::process::ExitCode;
 
 use command::{Arguments, Command};
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     demo::COMMAND,
     verify::COMMAND,
     checkpoint::COMMAND,
     replay::COMMAND,
     explain::COMMAND,
+    whatif::COMMAND,
     usage::COMMAND,
     export::COMMAND,
 ];

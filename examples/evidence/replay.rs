@@ -1,9 +1,11 @@
 //! `replay`: does each record say what its policies come to?
 
 use std::error::Error;
+use std::path::Path;
 
+use duramen::evidence::OwnedRecord;
 use duramen::replay::Replayed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records::{self, Versions};
@@ -19,57 +21,96 @@ pub(crate) const COMMAND: Command = Command {
 /// How many records that are not the same are named.
 const NAMED: usize = 20;
 
+/// What replaying a log came to.
+#[derive(Default)]
+pub(crate) struct Replays {
+    pub(crate) same: u64,
+    pub(crate) different: u64,
+    pub(crate) not_replayable: u64,
+    /// Records whose policies the archive does not have, or not as they were; among those that are not replayable.
+    pub(crate) without_policies: u64,
+    /// Some of those that are not the same.
+    named: Vec<(String, String)>,
+}
+
+/// A finding is a record that says something else than its policies come to, or whose policies are not there.
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
-    let mut versions = Versions::of(arguments.directory())?;
-    let (mut same, mut different, mut not_replayable) = (0_u64, 0_u64, 0_u64);
-    let mut named = Vec::new();
-    records::each(arguments.directory(), |record| {
+    let replays = of(arguments.directory())?;
+    if arguments.json {
+        println!("{:#}", replays.as_json());
+    } else {
+        replays.print();
+    }
+    Ok(replays.verdict())
+}
+
+/// Replays a log.
+pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
+    let mut versions = Versions::of(directory)?;
+    let mut replays = Replays::default();
+    records::each(directory, |record| {
         let replayed = match versions.get(record.version.policies()) {
             Ok(policies) => policies.replay(&record),
-            Err(reason) => Replayed::NotReplayable(reason),
+            Err(reason) => {
+                replays.without_policies += 1;
+                Replayed::NotReplayable(reason)
+            }
         };
-        let what = match &replayed {
+        replays.count(&record, &replayed);
+        Ok(())
+    })?;
+    Ok(replays)
+}
+
+impl Replays {
+    fn count(&mut self, record: &OwnedRecord, replayed: &Replayed) {
+        let what = match replayed {
             replayed if replayed.is_same() => {
-                same += 1;
-                return Ok(());
+                self.same += 1;
+                return;
             }
             Replayed::NotReplayable(reason) => {
-                not_replayable += 1;
+                self.not_replayable += 1;
                 format!("not replayable: {reason}")
             }
             Replayed::Decided { duramen, cedar } => {
-                different += 1;
+                self.different += 1;
                 format!("different: Duramen {duramen:?}, cedar-policy {cedar:?}")
             }
         };
-        if named.len() < NAMED {
-            named.push((records::id(&record), what));
+        if self.named.len() < NAMED {
+            self.named.push((records::id(record), what));
         }
-        Ok(())
-    })?;
-    if arguments.json {
+    }
+
+    pub(crate) fn as_json(&self) -> Value {
+        let named = self.named.iter();
         let named: Vec<_> = named
-            .iter()
             .map(|(id, what)| json!({ "id": id, "what": what }))
             .collect();
-        let report = json!({
-            "same": same,
-            "different": different,
-            "not_replayable": not_replayable,
+        json!({
+            "same": self.same,
+            "different": self.different,
+            "not_replayable": self.not_replayable,
+            "without_policies": self.without_policies,
             "named": named,
-        });
-        println!("{report:#}");
-    } else {
-        for (id, what) in &named {
+        })
+    }
+
+    pub(crate) fn print(&self) {
+        for (id, what) in &self.named {
             println!("{id}: {what}");
         }
         println!(
-            "{same} same with Duramen and with cedar-policy, {different} different, {not_replayable} not replayable"
+            "{} same with Duramen and with cedar-policy, {} different, {} not replayable",
+            self.same, self.different, self.not_replayable
         );
     }
-    Ok(if different == 0 {
-        Verdict::Fine
-    } else {
-        Verdict::Finding
-    })
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.different + self.without_policies {
+            0 => Verdict::Fine,
+            _ => Verdict::Finding,
+        }
+    }
 }

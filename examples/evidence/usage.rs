@@ -1,9 +1,9 @@
 //! `usage`: which policies ever decided, when last, and which never did.
 
-use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 
-use serde_json::json;
+use duramen::replay::{Usage, UsageReport};
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records::{self, Versions};
@@ -16,69 +16,63 @@ pub(crate) const COMMAND: Command = Command {
     run,
 };
 
-/// What a policy came to.
-#[derive(Default)]
-struct Use {
-    decided: u64,
-    failed: u64,
-    last: String,
-    owner: String,
+/// A finding is a policy or link in force at the last record that never decided.
+fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
+    let report = of(arguments.directory())?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(match report.unused().next() {
+        None => Verdict::Fine,
+        Some(_) => Verdict::Finding,
+    })
 }
 
-fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
-    let mut uses: BTreeMap<String, Use> = BTreeMap::new();
-    let mut version = None;
-    records::each(arguments.directory(), |record| {
-        version = Some(record.version.policies());
-        for policy in &record.determining {
-            let known = uses.entry(policy.id.to_string()).or_default();
-            known.decided += 1;
-            known.last.clone_from(&record.time);
-        }
-        for error in &record.errors {
-            uses.entry(error.id.to_string()).or_default().failed += 1;
+/// What the policies in force at the last record have done.
+pub(crate) fn of(directory: &Path) -> Result<UsageReport, Box<dyn Error>> {
+    let mut usage = Usage::new();
+    let mut last = None;
+    records::each(directory, |record| {
+        usage.add(&record);
+        if record.enforced.is_none() {
+            last = Some(record.version.policies());
         }
         Ok(())
     })?;
-    // Those in force at the last record are all that could have decided since.
-    let mut versions = Versions::of(arguments.directory())?;
-    let set = versions
-        .get(version.ok_or("the log has no decisions")?)?
-        .policy_set();
-    for policy in set.policies() {
-        let known = uses.entry(policy.id().to_string()).or_default();
-        known.owner = policy.annotation("owner").unwrap_or_default().to_owned();
-    }
-    if arguments.json {
-        let policies: Vec<_> = uses
-            .iter()
-            .map(|(id, known)| {
-                json!({
-                    "id": id,
-                    "decided": known.decided,
-                    "failed": known.failed,
-                    "last": (known.decided > 0).then_some(&known.last),
-                    "owner": (!known.owner.is_empty()).then_some(&known.owner),
-                })
-            })
-            .collect();
-        println!("{:#}", json!({ "policies": policies }));
-    } else {
+    let mut versions = Versions::of(directory)?;
+    let policies = versions.get(last.ok_or("the log has no decisions")?)?;
+    Ok(usage.report(policies.authorizer()))
+}
+
+/// Prints the report, for people.
+pub(crate) fn print(report: &UsageReport) {
+    println!(
+        "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} change",
+        "policy", "effect", "decided", "failed", "last decided", "owner"
+    );
+    for policy in report.policies.iter().chain(&report.gone) {
         println!(
-            "{:<28} {:>8} {:>8}  {:<26} owner",
-            "policy", "decided", "failed", "last decided"
+            "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} {}",
+            policy.id.as_str(),
+            policy
+                .effect
+                .map_or("gone".into(), |effect| effect.to_string()),
+            policy.decided,
+            policy.failed,
+            policy.last.as_deref().unwrap_or("never"),
+            policy.owner().unwrap_or("-"),
+            policy.change().unwrap_or("-"),
         );
-        for (id, known) in &uses {
-            let last = if known.decided > 0 {
-                &*known.last
-            } else {
-                "never"
-            };
-            println!(
-                "{id:<28} {:>8} {:>8}  {last:<26} {}",
-                known.decided, known.failed, known.owner
-            );
-        }
     }
-    Ok(Verdict::Fine)
+    println!(
+        "{} of {} policies never decided, in {} decisions",
+        report.unused().count(),
+        report.policies.len(),
+        report.decisions
+    );
+    if report.lost > 0 {
+        println!("{} more decisions have no record", report.lost);
+    }
 }
