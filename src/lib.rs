@@ -89,6 +89,8 @@
 //! | keep evidence of decisions | [`evidence`] |
 //! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
+//! | see what other policies would have decided | [`replay::WhatIf`] from a log, [`Authorizer::set_shadow`] live |
+//! | find policies that nobody uses | [`replay::Usage`], [`replay::UsageSink`] |
 //! | put decisions into logs, metrics, a SIEM | features `tracing`, `metrics`, `ocsf`: the table in [`evidence`] |
 //! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |
 //! | make evaluation errors deny | [`ErrorMode`] |

@@ -142,7 +142,7 @@ fn reconsidered(directory: &Path, policies: &Path) -> Result<WhatIfReport, Box<d
     let candidate = Authorizer::builder()
         .policies(whatif::read(policies))
         .build()?;
-    let mut what_if = WhatIf::new(&candidate)?.samples(12);
+    let mut what_if = WhatIf::new(&candidate)?.samples(6);
     records::each(directory, |record| {
         what_if.add(&record);
         Ok(())

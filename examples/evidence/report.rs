@@ -120,8 +120,8 @@ impl Page<'_> {
         card(
             mark(replays.different == 0),
             format!("{} / {}", replays.same, replays.same + replays.different),
-            "Decided again, the same",
-            "by Duramen and by cedar-policy".to_owned(),
+            "Replayed, the same",
+            "records, those of the shadow too, by Duramen and by cedar-policy".to_owned(),
         );
         let what_if = self.what_if;
         card(

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -342,17 +342,18 @@ fn lock(shard: &Mutex<Usage>) -> MutexGuard<'_, Usage> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Threads are dealt out to shards in turn.
+/// By the thread's id, which is not asked for again.
 fn shard_of_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
     }
     SHARD.with(|shard| {
         shard.get().unwrap_or_else(|| {
-            let next = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            shard.set(Some(next));
-            next
+            let hash = BuildHasherDefault::<DefaultHasher>::new();
+            let hash = hash.hash_one(std::thread::current().id());
+            let number = (hash % SHARDS as u64) as usize;
+            shard.set(Some(number));
+            number
         })
     })
 }

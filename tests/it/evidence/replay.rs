@@ -6,6 +6,8 @@ use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::replay::{ArchiveError, PolicyArchive, Replayed, Verdict};
 use duramen::{Authorizer, ErrorMode, Outcome, PolicyUpdate, Request};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::Scratch;
 use crate::generate::{Tape, config, tape};
@@ -53,6 +55,60 @@ proptest! {
             prop_assert!(replayed.is_same(), "{}", reproduction(&world, None, &format!("{record:#?}\n{replayed:#?}")));
         }
     }
+}
+
+/// As many decisions as an audit may have to look at, on worlds with everything that the language has.
+#[test]
+#[ignore = "takes minutes: cargo test --release --test it -- --ignored --nocapture a_hundred_thousand"]
+fn a_hundred_thousand_decisions_are_decided_again() {
+    const DECISIONS: usize = 100_000;
+    let mut runner = TestRunner::deterministic();
+    let mut numbers = || tape().new_tree(&mut runner).unwrap().current();
+    let (mut worlds, mut decided, mut refused) = (0, 0, 0);
+    let (mut allowed, mut failed, mut policies) = (0, 0, 0);
+    while decided < DECISIONS {
+        let of_world = numbers();
+        let (world, mut asks) = Tape::new(&of_world).world();
+        for _ in 0..10 {
+            let of_asks = numbers();
+            let mut tape = Tape::new(&of_asks);
+            asks.extend((0..4).map(|_| tape.ask()));
+        }
+        let sink = Arc::new(MemorySink::new(100));
+        let Ok(authorizer) = world.builder().sink(Arc::clone(&sink)).build() else {
+            continue;
+        };
+        worlds += 1;
+        let directory = Scratch::new();
+        let archive = PolicyArchive::open(directory.path()).unwrap();
+        let kept = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+        for ask in &asks {
+            ask.with_request(|request| {
+                let _ = authorizer.is_allowed(request);
+            });
+        }
+        for record in sink.records() {
+            // What is replayed is the line that a log has, and not what is still in memory.
+            let line = serde_json::to_string(&record).unwrap();
+            let record: OwnedRecord = serde_json::from_str(&line).unwrap();
+            let replayed = kept.replay(&record);
+            if record.request_error.is_some() {
+                assert!(matches!(replayed, Replayed::NotReplayable(_)));
+                refused += 1;
+                continue;
+            }
+            let what = || reproduction(&world, None, &format!("{record:#?}\n{replayed:#?}"));
+            assert!(replayed.is_same(), "{}", what());
+            decided += 1;
+            allowed += usize::from(record.outcome == Outcome::Allowed);
+            failed += usize::from(!record.errors.is_empty());
+            policies += record.determining.len();
+        }
+    }
+    println!(
+        "{decided} decisions of {worlds} worlds are the same with both engines: {allowed} allowed, {failed} with errors, \
+         {policies} determining policies; {refused} requests were refused"
+    );
 }
 
 const ENTITIES: &str = r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "level": 3 },
