@@ -321,7 +321,13 @@ fn nothing_is_skipped_without_a_word() {
     let mut odd = without.clone();
     odd.inputs = records[0].inputs.clone();
     odd.inputs.as_mut().unwrap().entities[0]["attrs"] = 1.into();
-    records.extend([without, odd]);
+    let mut masked = without.clone();
+    masked.inputs = records[0].inputs.clone();
+    masked.masked.push("context.token".into());
+    masked.replayable = Some(true);
+    let mut stale = without.clone();
+    stale.outcome = duramen::Outcome::StaleEntities;
+    records.extend([without, odd, masked, stale]);
     let candidate = Authorizer::builder()
         .policies("permit(principal, action, resource);")
         .build()
@@ -329,7 +335,7 @@ fn nothing_is_skipped_without_a_word() {
     let report = WhatIf::new(&candidate).unwrap().samples(2).run(&records);
     assert_eq!(
         (report.records, report.shadow, report.not_replayable),
-        (5, 1, 4)
+        (7, 1, 6)
     );
     assert_eq!(report.not_replayable_records.len(), 2);
     let reasons: Vec<_> = report.reasons.into_iter().collect();
@@ -339,6 +345,8 @@ fn nothing_is_skipped_without_a_word() {
             (NotReplayable::RequestRefused, 1),
             (NotReplayable::NoInputs, 1),
             (NotReplayable::StrictMode, 1),
+            (NotReplayable::Stale, 1),
+            (NotReplayable::Masked, 1),
             (NotReplayable::Unreadable, 1),
         ]
     );
