@@ -55,6 +55,7 @@ impl Authorizer {
             locals,
             findings,
             hops,
+            ..
         } = scratch;
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);
@@ -139,6 +140,7 @@ impl Authorizer {
             locals,
             findings,
             hops,
+            ..
         } = scratch;
         let arena = arena.bump();
         let asked =
