@@ -96,6 +96,7 @@
 //! | make evaluation errors deny | [`ErrorMode`] |
 //! | deny on data that has not been heard of for too long | [`Freshness`], [`Authorizer::confirm_fresh`] |
 //! | let security events (CAEP, RISC) change entities | [`signals`] |
+//! | authorize HTTP requests | `tower`, with the feature of that name |
 //! | let policies know what time it is | [`Builder::context_time`] |
 //! | bound what is accepted | [`Limits`] |
 //!
@@ -139,6 +140,8 @@ mod schema;
 mod search;
 pub mod signals;
 pub mod spiffe;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod value;
 
 pub use authorizer::{

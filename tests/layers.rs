@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["id", "limits", "decision"],
     &["ext", "spiffe"],
     &["value", "freshness"],
@@ -29,6 +29,7 @@ const LAYERS: [&[&str]; 13] = [
     &["authorizer"],
     &["explain"],
     &["replay", "signals", "grant"],
+    &["tower"],
 ];
 
 /// A rule that a file breaks.

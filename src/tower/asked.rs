@@ -1,0 +1,176 @@
+//! From the head of an HTTP request to what is asked of the authorizer.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use http::request::Parts;
+use serde::Serialize;
+
+use crate::id::EntityUid;
+use crate::request::Request;
+use crate::request::context::WriteRecord;
+
+/// Tells what an HTTP request asks for. Closures do.
+pub trait Extract: Send + Sync + 'static {
+    /// What is asked, or why that cannot be told. A `HEAD` request comes as `GET`.
+    ///
+    /// # Errors
+    /// [`Rejection`], which becomes the answer.
+    fn extract(&self, head: &Parts) -> Result<Asked, Rejection>;
+}
+
+impl<F> Extract for F
+where
+    F: Fn(&Parts) -> Result<Asked, Rejection> + Send + Sync + 'static,
+{
+    fn extract(&self, head: &Parts) -> Result<Asked, Rejection> {
+        self(head)
+    }
+}
+
+/// What is asked of the authorizer: a [`Request`] that owns what it says.
+pub struct Asked {
+    principal: EntityUid,
+    action: EntityUid,
+    resource: EntityUid,
+    context: Context,
+    entities: Option<String>,
+    request_id: Option<String>,
+    trace: Option<(String, String)>,
+}
+
+enum Context {
+    Empty,
+    Typed(Box<dyn WriteRecord + Send>),
+    Json(String),
+}
+
+impl Asked {
+    /// With an empty context.
+    pub fn new(principal: EntityUid, action: EntityUid, resource: EntityUid) -> Self {
+        Self {
+            principal,
+            action,
+            resource,
+            context: Context::Empty,
+            entities: None,
+            request_id: None,
+            trace: None,
+        }
+    }
+
+    /// The context; as [`Request::context`].
+    #[must_use]
+    pub fn context<T: Serialize + Send + 'static>(mut self, context: T) -> Self {
+        self.context = Context::Typed(Box::new(context));
+        self
+    }
+
+    /// The context as Cedar's JSON; as [`Request::context_json`]. It must not be what the client sent: that could say what
+    /// only the service may say.
+    #[must_use]
+    pub fn context_json(mut self, context: impl Into<String>) -> Self {
+        self.context = Context::Json(context.into());
+        self
+    }
+
+    /// Entities for this request alone; as [`Request::entities_json`].
+    #[must_use]
+    pub fn entities_json(mut self, entities: impl Into<String>) -> Self {
+        self.entities = Some(entities.into());
+        self
+    }
+
+    /// The id of the request, for the decision's record.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
+    /// The ids of the trace, for the decision's record.
+    #[must_use]
+    pub fn trace(mut self, trace_id: impl Into<String>, span_id: impl Into<String>) -> Self {
+        self.trace = Some((trace_id.into(), span_id.into()));
+        self
+    }
+
+    pub(super) fn request(&self) -> Request<'_> {
+        let mut request = Request::new(&self.principal, &self.action, &self.resource);
+        match &self.context {
+            Context::Empty => {}
+            Context::Typed(context) => {
+                request.context = crate::request::ContextSource::Typed(&**context);
+            }
+            Context::Json(context) => request = request.context_json(context),
+        }
+        if let Some(entities) = &self.entities {
+            request = request.entities_json(entities);
+        }
+        if let Some(id) = &self.request_id {
+            request = request.request_id(id);
+        }
+        if let Some((trace, span)) = &self.trace {
+            request = request.trace(trace, span);
+        }
+        request
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("principal", &self.principal)
+            .field("action", &self.action)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an extractor cannot tell what is asked.
+#[derive(Debug)]
+pub struct Rejection(pub(super) Why);
+
+#[derive(Debug)]
+pub(super) enum Why {
+    Unauthenticated(Cow<'static, str>),
+    BadRequest(Cow<'static, str>),
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl Rejection {
+    /// Nobody is known to ask: 401, with this `WWW-Authenticate` (`Bearer`, say), as RFC 9110, section 15.5.2 demands one.
+    pub fn unauthenticated(challenge: impl Into<Cow<'static, str>>) -> Self {
+        Self(Why::Unauthenticated(challenge.into()))
+    }
+
+    /// The request makes no sense: 400, with this text for the client.
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Why::BadRequest(detail.into()))
+    }
+
+    /// It could not be told, and the client has no part in that: 500. The client is not told why.
+    pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Why::Failed(error.into()))
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Why::Unauthenticated(_) => f.write_str("nobody is known to ask"),
+            Why::BadRequest(detail) => f.write_str(detail),
+            Why::Failed(error) => write!(f, "what is asked could not be told: {error}"),
+        }
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Why::Failed(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}

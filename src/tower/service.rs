@@ -1,0 +1,348 @@
+//! The layer and its service.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::authorizer::Authorizer;
+use crate::decision::Outcome;
+use crate::epoch::Version;
+use crate::id::PolicyId;
+
+use super::asked::Extract;
+use super::problem::Problem;
+
+/// Authorizes requests before a service gets them.
+///
+/// ```
+/// use duramen::tower::{Asked, AuthorizationLayer, Rejection};
+/// use duramen::{Authorizer, EntityUid};
+/// use http::request::Parts;
+///
+/// let authorizer = Authorizer::builder()
+///     .policies(r#"permit(principal == User::"ann", action == Action::"GET", resource);"#)
+///     .build()?;
+/// let layer = AuthorizationLayer::new(authorizer, |head: &Parts| {
+///     // Whoever terminates the connection has verified who it is.
+///     let user = head.headers.get("x-user").and_then(|user| user.to_str().ok());
+///     let user = user.ok_or_else(|| Rejection::unauthenticated("Bearer"))?;
+///     Ok(Asked::new(
+///         EntityUid::new("User", user),
+///         EntityUid::new("Action", head.method.as_str()),
+///         EntityUid::new("Path", head.uri.path()),
+///     ))
+/// });
+/// # let _ = layer;
+/// # Ok::<(), duramen::BuildError>(())
+/// ```
+pub struct AuthorizationLayer<E> {
+    authorizer: Authorizer,
+    extract: Arc<E>,
+    options: Options,
+}
+
+/// What the clones of a service have in common.
+struct Shared<E> {
+    authorizer: Authorizer,
+    extract: Arc<E>,
+    options: Options,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Options {
+    pass_preflights: bool,
+    tell_outcome: bool,
+    tell_annotation: Option<String>,
+    epoch_header: Option<HeaderName>,
+}
+
+impl<E: Extract> AuthorizationLayer<E> {
+    /// A layer that asks `authorizer` what `extract` tells.
+    pub fn new(authorizer: Authorizer, extract: E) -> Self {
+        Self {
+            authorizer,
+            extract: Arc::new(extract),
+            options: Options::default(),
+        }
+    }
+
+    /// Whether CORS preflights go to the service undecided: `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
+    /// Browsers send them without credentials. The default is no; say yes where the service answers them itself and
+    /// nothing else by them.
+    #[must_use]
+    pub fn pass_preflights(self, pass: bool) -> Self {
+        self.with(|options| options.pass_preflights = pass)
+    }
+
+    /// Whether a client is told the outcome of a deny (`no_permit`, `forbidden`, …), as the member `outcome`. The default is
+    /// no: it tells how policies are written.
+    #[must_use]
+    pub fn tell_outcome(self, tell: bool) -> Self {
+        self.with(|options| options.tell_outcome = tell)
+    }
+
+    /// Tells a client what forbids, as the policies put it: the values of this annotation, as the member `reasons`. Nothing
+    /// else of the policies is told.
+    #[must_use]
+    pub fn tell_annotation(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.with(|options| options.tell_annotation = Some(name))
+    }
+
+    /// Puts the number of the epoch that was decided on into each answer, allowed or denied, under this header: for tests,
+    /// and for clients that are to read their own writes.
+    #[must_use]
+    pub fn epoch_header(self, name: HeaderName) -> Self {
+        self.with(|options| options.epoch_header = Some(name))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+}
+
+/// What was decided of a request, among its extensions when the service gets it.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    version: Version,
+    policies: Arc<[PolicyId]>,
+}
+
+impl Authorized {
+    /// The policies, schema and entities that were decided on.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The permits that apply.
+    pub fn policies(&self) -> &[PolicyId] {
+        &self.policies
+    }
+}
+
+impl<E: Extract> Shared<E> {
+    /// What was decided, or what to answer. Extracting is foreign code, and so is writing the context: a panic there is a
+    /// failure, and allows nothing.
+    fn decide(&self, head: &mut Parts) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
+        if self.options.pass_preflights && is_preflight(head) {
+            return (None, Ok(None));
+        }
+        let is_head = head.method == Method::HEAD;
+        if is_head {
+            head.method = Method::GET;
+        }
+        let decided = catch_unwind(AssertUnwindSafe(|| match self.extract.extract(head) {
+            Ok(asked) => self.ask(&asked.request()),
+            Err(rejection) => (None, Err(Problem::of(rejection))),
+        }));
+        if is_head {
+            head.method = Method::HEAD;
+        }
+        decided.unwrap_or_else(|_| (None, Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR))))
+    }
+
+    fn ask(
+        &self,
+        request: &crate::request::Request<'_>,
+    ) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
+        let response = self.authorizer.is_authorized(request);
+        let version = response.version();
+        let outcome = response.outcome();
+        let decided = match outcome {
+            Outcome::Allowed => Ok(Some(Authorized {
+                version,
+                policies: response
+                    .determining()
+                    .map(|policy| policy.id().clone())
+                    .collect(),
+            })),
+            _ => {
+                let mut problem = Problem::new(status(outcome));
+                if self.options.tell_outcome {
+                    problem.outcome = Some(outcome.as_str());
+                }
+                if let Some(name) = &self.options.tell_annotation
+                    && outcome == Outcome::Forbidden
+                {
+                    let reasons = response
+                        .determining()
+                        .filter_map(|policy| policy.annotation(name));
+                    problem.reasons = reasons.map(str::to_owned).collect();
+                }
+                Err(problem)
+            }
+        };
+        (Some(version.epoch()), decided)
+    }
+}
+
+/// The status for what is no allow.
+fn status(outcome: Outcome) -> StatusCode {
+    match outcome {
+        // Neither the client nor a policy is to blame, and it may pass.
+        Outcome::StalePolicies | Outcome::StaleEntities | Outcome::EvidenceNotKept => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl<E> Clone for AuthorizationLayer<E> {
+    fn clone(&self) -> Self {
+        Self {
+            authorizer: self.authorizer.clone(),
+            extract: Arc::clone(&self.extract),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl<E> fmt::Debug for AuthorizationLayer<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationLayer")
+            .field("authorizer", &self.authorizer)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, E> Layer<S> for AuthorizationLayer<E> {
+    type Service = Authorization<S, E>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Self {
+            authorizer,
+            extract,
+            options,
+        } = self.clone();
+        Authorization {
+            inner,
+            shared: Arc::new(Shared {
+                authorizer,
+                extract,
+                options,
+            }),
+        }
+    }
+}
+
+/// A service behind an [`AuthorizationLayer`].
+pub struct Authorization<S, E> {
+    inner: S,
+    shared: Arc<Shared<E>>,
+}
+
+impl<S: Clone, E> Clone for Authorization<S, E> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<S: fmt::Debug, E> fmt::Debug for Authorization<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorization")
+            .field("inner", &self.inner)
+            .field("authorizer", &self.shared.authorizer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, E, B, R> Service<Request<B>> for Authorization<S, E>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    E: Extract,
+    R: From<String>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = AuthorizationFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    /// Decides at once, so that the service that was found ready is the one that is called.
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let with_body = head.method != Method::HEAD;
+        let (epoch, decided) = self.shared.decide(&mut head);
+        let header = self.shared.options.epoch_header.clone();
+        let header = header.zip(epoch.map(HeaderValue::from));
+        let state = match decided {
+            Ok(authorized) => {
+                if let Some(authorized) = authorized {
+                    head.extensions.insert(authorized);
+                }
+                State::Allowed {
+                    future: self.inner.call(Request::from_parts(head, body)),
+                }
+            }
+            Err(problem) => State::Denied {
+                response: Some(problem.response(with_body)),
+            },
+        };
+        AuthorizationFuture { state, header }
+    }
+}
+
+pin_project! {
+    /// The answer of an [`Authorization`].
+    #[derive(Debug)]
+    pub struct AuthorizationFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+        header: Option<(HeaderName, HeaderValue)>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[derive(Debug)]
+    enum State<F, R> {
+        Allowed { #[pin] future: F },
+        Denied { response: Option<Response<R>> },
+    }
+}
+
+impl<F, R, Error> Future for AuthorizationFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, Error>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut response = match this.state.project() {
+            StateProjection::Allowed { future } => ready!(future.poll(cx))?,
+            StateProjection::Denied { response } => match response.take() {
+                Some(response) => response,
+                // Polled again after it was ready, which the caller must not do.
+                None => return Poll::Pending,
+            },
+        };
+        if let Some((name, value)) = this.header.take() {
+            response.headers_mut().insert(name, value);
+        }
+        Poll::Ready(Ok(response))
+    }
+}

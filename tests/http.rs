@@ -1,0 +1,402 @@
+//! The layer for HTTP services: over real HTTP with the example's service, and by itself with services that complain.
+//!
+//! ```text
+//! cargo test --features tower --test http
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed assumption must fail the test"
+)]
+
+#[path = "../examples/axum_service/client.rs"]
+mod client;
+#[path = "../examples/axum_service/load.rs"]
+mod load;
+#[path = "../examples/axum_service/service.rs"]
+mod service;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, UNIX_EPOCH};
+
+use duramen::tower::{Asked, AuthorizationLayer, Authorized, Rejection};
+use duramen::{Authorizer, EntityUid, Freshness, Policies};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use tower::{Layer, Service, ServiceExt};
+
+use client::{Answer, Client};
+
+/// The example's service, on a port of its own.
+fn server() -> SocketAddr {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            send.send(listener.local_addr().unwrap()).unwrap();
+            let router = service::router(service::authorizer().unwrap());
+            axum::serve(listener, router).await.unwrap();
+        });
+    });
+    receive.recv().unwrap()
+}
+
+#[track_caller]
+fn problem(answer: &Answer, status: u16) -> serde_json::Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["status"], status);
+    problem
+}
+
+#[test]
+fn the_service_is_authorized() {
+    let mut client = Client::connect(server()).unwrap();
+    let mut ask = |user: Option<&str>, method: &str, path: &str, body: &str| {
+        let headers: Vec<_> = user.map(|user| ("x-user", user)).into_iter().collect();
+        client.ask(method, path, &headers, body).unwrap()
+    };
+    let owner = ask(Some("u1"), "GET", "/documents/d1", "");
+    assert_eq!(
+        (owner.status, &*owner.body),
+        (200, "document d1, by policy0")
+    );
+    assert_eq!(owner.header("x-epoch"), Some("1"));
+    assert_eq!(
+        ask(Some("u2"), "GET", "/documents/d1", "").body,
+        "document d1, by policy1"
+    );
+
+    // Nobody; somebody who may not; and nothing of the policies is told.
+    let nobody = ask(None, "GET", "/documents/d1", "");
+    assert_eq!(problem(&nobody, 401)["title"], "Unauthorized");
+    assert_eq!(nobody.header("www-authenticate"), Some("Session"));
+    let other = ask(Some("u3"), "GET", "/documents/d1", "");
+    assert_eq!(other.body, r#"{"title":"Forbidden","status":403}"#);
+    assert_eq!(other.header("x-epoch"), Some("1"));
+    problem(&other, 403);
+    problem(&ask(Some("u2"), "PUT", "/documents/d1", "x"), 403);
+    assert_eq!(ask(Some("u1"), "PUT", "/documents/d1", "x").status, 200);
+    // Whom nobody knows, and what the schema does not know.
+    problem(&ask(Some("stranger"), "GET", "/documents/d1", ""), 403);
+    problem(&ask(Some("u1"), "GET", "/documents/d9", ""), 403);
+    problem(
+        &ask(
+            Some("u1"),
+            "PUT",
+            "/admin/policies",
+            "permit(principal, action, resource);",
+        ),
+        403,
+    );
+
+    // A HEAD is the GET that it stands for, and has no body, allowed or not. An OPTIONS is nobody's.
+    let head = ask(Some("u1"), "HEAD", "/documents/d1", "");
+    assert_eq!((head.status, &*head.body), (200, ""));
+    let head = ask(Some("u3"), "HEAD", "/documents/d1", "");
+    assert_eq!((head.status, &*head.body), (403, ""));
+    problem(&ask(Some("u1"), "OPTIONS", "/documents/d1", ""), 400);
+    problem(&ask(Some("u1"), "DELETE", "/documents/d1", ""), 400);
+    problem(&ask(Some("u3"), "GET", "/documents/%64%33", ""), 400);
+    problem(&ask(Some("u3"), "GET", "/nowhere", ""), 400);
+
+    // Things change between one request and the next.
+    let suspended = ask(Some("admin"), "PUT", "/admin/users/u2", "true");
+    assert_eq!((suspended.status, &*suspended.body), (200, "2"));
+    let told = ask(Some("u2"), "GET", "/documents/d1", "");
+    assert_eq!(
+        problem(&told, 403)["reasons"][0],
+        "The account is suspended."
+    );
+    assert_eq!(told.header("x-epoch"), Some("2"));
+    assert_eq!(
+        ask(Some("admin"), "PUT", "/admin/users/u2", "false").body,
+        "3"
+    );
+    assert_eq!(ask(Some("u2"), "GET", "/documents/d1", "").status, 200);
+    assert_eq!(
+        ask(Some("admin"), "PUT", "/admin/policies", service::CLOSED).body,
+        "4"
+    );
+    problem(&ask(Some("u2"), "GET", "/documents/d1", ""), 403);
+    // What is refused changes nothing.
+    assert_eq!(
+        ask(Some("admin"), "PUT", "/admin/policies", "permit(").status,
+        422
+    );
+    assert_eq!(
+        ask(Some("admin"), "PUT", "/admin/users/nobody", "true").status,
+        422
+    );
+    assert_eq!(
+        ask(Some("u1"), "GET", "/documents/d1", "").header("x-epoch"),
+        Some("4")
+    );
+}
+
+#[test]
+fn no_answer_is_wrong_while_everything_changes() {
+    let report = load::run(server(), Duration::from_millis(1_500)).unwrap();
+    assert_eq!(report.wrong, 0, "{report:?}");
+    assert!(report.changes > 10 && report.seconds > 1.0);
+    assert!(report.allowed > 0 && report.allowed < report.requests);
+}
+
+/// A service that insists on being asked whether it is ready, and whose clones are not.
+struct Careful {
+    ready: bool,
+    called: Arc<AtomicUsize>,
+}
+
+impl Clone for Careful {
+    fn clone(&self) -> Self {
+        Self {
+            ready: false,
+            called: Arc::clone(&self.called),
+        }
+    }
+}
+
+impl Service<Request<String>> for Careful {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<String>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without being ready"
+        );
+        self.called.fetch_add(1, Ordering::Relaxed);
+        let policies = request
+            .extensions()
+            .get::<Authorized>()
+            .map_or(0, |by| by.policies().len());
+        std::future::ready(Ok(Response::new(format!(
+            "{} {} {policies}",
+            request.method(),
+            request.body()
+        ))))
+    }
+}
+
+/// What becomes of a request, and how often the service was called.
+fn ask<E: duramen::tower::Extract>(
+    layer: &AuthorizationLayer<E>,
+    request: Request<String>,
+) -> (Response<String>, usize) {
+    let called = Arc::new(AtomicUsize::new(0));
+    let mut service = layer.layer(Careful {
+        ready: false,
+        called: Arc::clone(&called),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let answer = runtime
+        .block_on(async { service.ready().await.unwrap().call(request).await })
+        .unwrap();
+    (answer, called.load(Ordering::Relaxed))
+}
+
+fn get(method: &str) -> Request<String> {
+    Request::builder()
+        .method(method)
+        .uri("/x")
+        .body("body".to_owned())
+        .unwrap()
+}
+
+fn by_method(head: &Parts) -> Result<Asked, Rejection> {
+    let uid = EntityUid::new;
+    Ok(Asked::new(
+        uid("User", "ann"),
+        uid("Action", head.method.as_str()),
+        uid("Path", head.uri.path()),
+    ))
+}
+
+fn permits_get() -> Authorizer {
+    let policies = r#"@reason("get") permit(principal, action == Action::"GET", resource);
+                      @reason("no") @secret("x") forbid(principal, action == Action::"PUT", resource);"#;
+    Authorizer::builder().policies(policies).build().unwrap()
+}
+
+#[test]
+fn the_service_that_was_ready_is_called() {
+    let layer = AuthorizationLayer::new(permits_get(), by_method);
+    let (answer, called) = ask(&layer, get("GET"));
+    assert_eq!(
+        (answer.status(), &**answer.body(), called),
+        (StatusCode::OK, "GET body 1", 1)
+    );
+    let (answer, called) = ask(&layer, get("HEAD"));
+    assert_eq!(
+        (&**answer.body(), called),
+        ("HEAD body 1", 1),
+        "it is a GET for policies alone"
+    );
+    let (answer, called) = ask(&layer, get("POST"));
+    assert_eq!((answer.status(), called), (StatusCode::FORBIDDEN, 0));
+    // A clone is made ready by itself.
+    let called = Arc::new(AtomicUsize::new(0));
+    let service = layer.layer(Careful {
+        ready: true,
+        called: Arc::clone(&called),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        runtime
+            .block_on(service.clone().oneshot(get("GET")))
+            .unwrap();
+    }
+    assert_eq!(called.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn what_goes_wrong_allows_nothing() {
+    let permits = || {
+        Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .build()
+            .unwrap()
+    };
+    let rejects = |rejection: fn() -> Rejection| {
+        let layer = AuthorizationLayer::new(permits(), move |_: &Parts| Err(rejection()));
+        ask(&layer, get("GET"))
+    };
+    let (answer, called) = rejects(|| Rejection::failed("the database at 10.0.0.1 is down"));
+    assert_eq!(
+        (answer.status(), called),
+        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+    );
+    assert_eq!(
+        answer.body(),
+        r#"{"title":"Internal Server Error","status":500}"#
+    );
+    let (answer, called) = rejects(|| Rejection::bad_request("no such path"));
+    assert_eq!((answer.status(), called), (StatusCode::BAD_REQUEST, 0));
+    assert!(answer.body().contains("no such path"));
+    // A challenge that cannot stand in a header is replaced, as a 401 must have one.
+    let (answer, called) = rejects(|| Rejection::unauthenticated("Bearer\r\nx: y"));
+    assert_eq!((answer.status(), called), (StatusCode::UNAUTHORIZED, 0));
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+
+    // Panics while extracting, and while the context is written.
+    struct Panics;
+    impl serde::Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("on purpose")
+        }
+    }
+    let layer = AuthorizationLayer::new(permits(), |_: &Parts| panic!("on purpose"));
+    let (answer, called) = ask(&layer, get("GET"));
+    assert_eq!(
+        (answer.status(), called),
+        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+    );
+    let layer = AuthorizationLayer::new(permits(), |head: &Parts| {
+        Ok(by_method(head)?.context(Panics))
+    });
+    let (answer, called) = ask(&layer, get("HEAD"));
+    assert_eq!(
+        (answer.status(), called),
+        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+    );
+    // What cannot be understood.
+    let layer = AuthorizationLayer::new(permits(), |head: &Parts| {
+        Ok(by_method(head)?.context_json("{"))
+    });
+    let (answer, called) = ask(&layer, get("GET"));
+    assert_eq!((answer.status(), called), (StatusCode::FORBIDDEN, 0));
+    // What is too old.
+    let old = Policies::new()
+        .text("permit(principal, action, resource);")
+        .as_of(UNIX_EPOCH);
+    let fresh = Freshness::new().max_policy_age(Duration::from_secs(1));
+    let stale = Authorizer::builder()
+        .policies(old)
+        .freshness(fresh)
+        .build()
+        .unwrap();
+    let (answer, called) = ask(&AuthorizationLayer::new(stale, by_method), get("GET"));
+    assert_eq!(
+        (answer.status(), called),
+        (StatusCode::SERVICE_UNAVAILABLE, 0)
+    );
+}
+
+#[test]
+fn clients_are_told_what_the_host_lets_them() {
+    let layer = || AuthorizationLayer::new(permits_get(), by_method);
+    let told = |layer, method| ask(&layer, get(method)).0.into_body();
+    assert_eq!(
+        told(layer(), "PUT"),
+        r#"{"title":"Forbidden","status":403}"#
+    );
+    assert_eq!(
+        told(layer().tell_outcome(true), "PUT"),
+        r#"{"title":"Forbidden","status":403,"outcome":"forbidden"}"#
+    );
+    assert_eq!(
+        told(layer().tell_outcome(true), "POST"),
+        r#"{"title":"Forbidden","status":403,"outcome":"no_permit"}"#
+    );
+    let reasons = told(layer().tell_annotation("reason"), "PUT");
+    assert_eq!(
+        reasons,
+        r#"{"title":"Forbidden","status":403,"reasons":["no"]}"#
+    );
+    assert_eq!(
+        told(layer().tell_annotation("reason"), "POST"),
+        r#"{"title":"Forbidden","status":403}"#
+    );
+}
+
+#[test]
+fn preflights_pass_where_that_is_declared() {
+    let preflight = |headers: &[&str]| {
+        let mut request = get("OPTIONS");
+        for name in headers {
+            request.headers_mut().insert(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                http::HeaderValue::from_static("x"),
+            );
+        }
+        request
+    };
+    let whole = ["origin", "access-control-request-method"];
+    let layer = AuthorizationLayer::new(permits_get(), by_method);
+    assert_eq!(ask(&layer, preflight(&whole)).1, 0);
+    let layer = layer.pass_preflights(true);
+    let (answer, called) = ask(&layer, preflight(&whole));
+    assert_eq!(
+        (&**answer.body(), called),
+        ("OPTIONS body 0", 1),
+        "and nothing says that it was authorized"
+    );
+    assert_eq!(ask(&layer, preflight(&["origin"])).1, 0);
+    let mut other = preflight(&whole);
+    *other.method_mut() = http::Method::POST;
+    assert_eq!(ask(&layer, other).1, 0);
+}
