@@ -179,7 +179,15 @@ pub(super) fn link(
     let index = indexing.scopes.then(|| {
         let flat = if before.is_some() { FLAT_BEHIND } else { FLAT };
         let grouping = Grouping::new(program, &rows, &action_lists, &constants, indexing.values);
-        Index::new(&rows, &action_lists, snapshot, &members, flat, grouping)
+        Index::new(
+            program,
+            &rows,
+            &action_lists,
+            snapshot,
+            &members,
+            flat,
+            grouping,
+        )
     });
     Ok(Linked {
         syms: translation.syms,

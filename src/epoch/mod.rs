@@ -32,7 +32,7 @@ use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::{NameText, TableFull};
 
 use changes::Latest;
-pub(crate) use index::{ActionBits, Entry, Filed, Index, Side as IndexSide, UNKNOWN};
+pub(crate) use index::{Class, Entry, Filed, Index, Left, Side as IndexSide, What};
 pub(crate) use keys::{Facet, Key, Marks, Watched};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;

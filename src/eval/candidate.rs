@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
                 None => places.iter().for_each(|place| place.set(None)),
             }
         }
-        // Each candidate may add to it, and it is searched from end to end.
+        // Each candidate may add to it.
         self.computed.get_mut().clear();
     }
 

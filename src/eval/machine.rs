@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec;
 
 use crate::entity::{Ancestors, EntityData, Snapshot};
 use crate::epoch::{Epoch, Linked, Segment};
@@ -13,6 +12,8 @@ use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
 use crate::request::overlay::Overlay;
 use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value};
+
+use super::computed::Computed;
 
 /// A request in the epoch's numbers.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct Machine<'a> {
     pub(super) overlay: Overlay<'a>,
     pub(super) arena: &'a Bump,
     /// Ancestors that were put together: of groups that have moved, or because the overlay changes them.
-    pub(super) computed: RefCell<Vec<'a, (Uid, Ancestors<'a>)>>,
+    pub(super) computed: RefCell<Computed<'a>>,
     /// The error that was raised last: results carry only the fact (`condition::Raised`).
     pub(super) raised: Cell<Raise>,
     /// Values of shared expressions, once one was met.
@@ -113,7 +114,7 @@ impl<'a> Machine<'a> {
             variables: [None; 4],
             overlay: request.overlay,
             arena,
-            computed: RefCell::new(Vec::new_in(arena)),
+            computed: RefCell::new(Computed::new_in(arena)),
             raised: Cell::new(Raise::NONE),
             shared: Cell::new(None),
         };
@@ -142,7 +143,7 @@ impl<'a> Machine<'a> {
             syms: &segment.linked.syms,
             first: segment.first,
             dead: &segment.dead,
-            computed: RefCell::new(Vec::new_in(self.arena)),
+            computed: RefCell::new(Computed::new_in(self.arena)),
             raised: Cell::new(Raise::NONE),
             // Places are numbered by program.
             shared: Cell::new(None),
@@ -211,11 +212,9 @@ impl<'a> Machine<'a> {
                 Some(_) => {}
             }
         }
-        let known = self.computed.borrow();
-        if let Some((_, ancestors)) = known.iter().find(|(known, _)| *known == uid) {
-            return *ancestors;
+        if let Some(ancestors) = self.computed.borrow().get(uid) {
+            return ancestors;
         }
-        drop(known);
         let ancestors = match stored {
             Some(data) if overlay.is_empty() => self.snapshot.ancestors(self.arena, data),
             _ => Ancestors::of(overlay.ancestors(
@@ -225,7 +224,7 @@ impl<'a> Machine<'a> {
                 |uid| self.snapshot.closure(uid),
             )),
         };
-        self.computed.borrow_mut().push((uid, ancestors));
+        self.computed.borrow_mut().insert(uid, ancestors);
         ancestors
     }
 

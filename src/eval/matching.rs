@@ -1,22 +1,47 @@
 //! Which policies of a segment can apply to the request.
 
 use crate::epoch::{
-    ActionBits, ActionTest, Beginning, Branch, Entry, Failed, Filed, Index, IndexSide, Row,
-    ScopeTest, Table, Test, UNKNOWN, ValueIndex,
+    ActionTest, Beginning, Branch, Class, Entry, Failed, Filed, Index, IndexSide, Left, Row,
+    ScopeTest, Table, Test, ValueIndex, What,
 };
 use crate::id::NodeId;
 use crate::program::Span;
+use crate::value::Raise;
 
 use super::condition::Raised;
 use super::machine::{Machine, Side};
+use super::scratch::Known;
+
+/// A policy that can apply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) row: u32,
+    pub(crate) what: What,
+}
 
 /// What can apply: lists, and not a call for each, so that the loops stay small enough for everything in them to be
 /// inlined.
 pub(super) struct Candidates<'f> {
-    /// Numbers of policies, in no order.
-    pub(super) found: &'f mut Vec<u32>,
+    /// In no order.
+    pub(super) found: &'f mut Vec<Candidate>,
     /// What could not be evaluated for several policies at once; `None` to find policies by their scopes alone.
     pub(super) failed: Option<&'f mut Vec<Failed>>,
+}
+
+impl Candidates<'_> {
+    /// Rows that are alike but for their conditions, which are their own.
+    fn push_all(&mut self, rows: &[u32], what: What) {
+        let rows = rows.iter();
+        self.found
+            .extend(rows.map(|row| Candidate { row: *row, what }));
+    }
+}
+
+/// What the entries of an index are asked for.
+struct Asked {
+    class: Class,
+    principal_type: Left,
+    resource_type: Left,
 }
 
 impl<'a> Machine<'a> {
@@ -31,8 +56,61 @@ impl<'a> Machine<'a> {
         Some((self.first + number, row))
     }
 
+    /// A candidate's number in answers, unless it is no more in force.
+    #[inline]
+    pub(super) fn number_in_force(&self, candidate: &Candidate) -> Option<u32> {
+        match !self.dead.is_empty() && self.dead.contains(candidate.row) {
+            true => None,
+            false => Some(self.first + candidate.row),
+        }
+    }
+
+    /// Begins to evaluate candidates of the segment.
+    #[inline]
+    pub(super) fn begin(&self, known: &mut Known) {
+        let index = self.linked.index.as_ref();
+        known.begin(index.map_or(0, |index| index.shared.len()));
+    }
+
+    /// Whether the conditions of a candidate hold. Those that it shares with others are evaluated once; where they fail,
+    /// by each.
+    #[inline(always)]
+    pub(super) fn candidate_holds(
+        &self,
+        candidate: &Candidate,
+        known: &mut Known,
+    ) -> Result<bool, Raise> {
+        let Candidate { row, what } = *candidate;
+        if what.holds() {
+            return Ok(true);
+        }
+        match what.shared_body() {
+            None => self.row_holds(row),
+            Some(body) => match known.get(body) {
+                Some(holds) => Ok(holds),
+                None => self.shared_body_holds(row, body, known),
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn row_holds(&self, row: u32) -> Result<bool, Raise> {
+        self.holds(&self.linked.rows[row as usize])
+    }
+
+    #[inline(never)]
+    fn shared_body_holds(&self, row: u32, body: u32, known: &mut Known) -> Result<bool, Raise> {
+        // The row that stands for the body: it is in a cache rather than the candidate's own.
+        let index = self.linked.index.as_ref();
+        let shared = index.and_then(|index| index.shared.get(body as usize));
+        let row = shared.copied().unwrap_or(row);
+        let holds = self.holds(&self.linked.rows[row as usize])?;
+        known.set(body, holds);
+        Ok(holds)
+    }
+
     /// Collects the segment's policies whose scopes match, also those that the value index knows to be false.
-    pub(super) fn matching_in_scope(&self, found: &mut Vec<u32>) {
+    pub(super) fn matching_in_scope(&self, found: &mut Vec<Candidate>) {
         self.matching(&mut Candidates {
             found,
             failed: None,
@@ -47,7 +125,7 @@ impl<'a> Machine<'a> {
             _ => {
                 for (row, number) in self.linked.rows.iter().zip(0..) {
                     if self.row_matches(row) {
-                        to.found.push(number);
+                        to.push_all(&[number], What::new(row, None));
                     }
                 }
             }
@@ -71,20 +149,27 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn matching_indexed(&self, index: &'a Index, to: &mut Candidates<'_>) {
+        let type_of = |side: &Side<'_>| match self.names.type_of(side.uid) {
+            Some(ty) => Left::of_type(ty),
+            None => Left::NOTHING,
+        };
+        let asked = Asked {
+            class: index.actions.of(self.action.uid),
+            principal_type: type_of(&self.principal),
+            resource_type: type_of(&self.resource),
+        };
         // What is filed under the action is for it.
-        let filed = index.action.filed(self.action.uid);
-        for run in filed.runs {
-            self.matching_entries(filed.policies(run), to.found);
+        if let Some(filed) = index.action.filed(self.action.uid, &asked.class) {
+            self.matching_filed(index, filed, &asked, to);
         }
-        self.matching_groups(&index.values, filed.groups, to);
-        self.matching_entries(&index.rest, to.found);
+        self.matching_entries(&index.rest, &asked, to.found);
         self.matching_groups(&index.values, &index.rest_groups, to);
         for (filed, side) in [
             (&index.principal, &self.principal),
             (&index.resource, &self.resource),
         ] {
             if !filed.is_empty() {
-                self.matching_side(index, filed, side, to);
+                self.matching_side(index, filed, side, &asked, to);
             }
         }
     }
@@ -96,67 +181,78 @@ impl<'a> Machine<'a> {
         index: &'a Index,
         filed: &'a IndexSide,
         side: &Side<'a>,
+        asked: &Asked,
         to: &mut Candidates<'_>,
     ) {
-        let actions = index.actions.of(self.action.uid);
-        if !filed.exact.is_empty() {
-            self.matching_filed(index, filed.exact.filed(side.uid), actions, to);
+        let IndexSide { exact, within } = filed;
+        if let Some(filed) = exact.filed(side.uid, &asked.class) {
+            self.matching_filed(index, filed, asked, to);
         }
-        let within = &filed.within;
         if within.is_empty() {
             return;
         }
-        self.matching_filed(index, within.filed(side.uid), actions, to);
+        if let Some(filed) = within.filed(side.uid, &asked.class) {
+            self.matching_filed(index, filed, asked, to);
+        }
         // Most ancestors have nothing filed under them: the walk over them is kept to a load and a test each.
-        let visit = |above| self.matching_filed(index, within.filed(above), actions, to);
         match within.flat() {
-            Some(flat) => side.ancestors.each(|above| flat.has_bucket(above), visit),
-            None => side.ancestors.each(|above| within.has_bucket(above), visit),
+            Some(flat) => side.ancestors.each(
+                |above| flat.number(above) != 0,
+                |above| {
+                    if let Some(filed) = within.filed_in(flat.number(above), &asked.class) {
+                        self.matching_filed(index, filed, asked, to);
+                    }
+                },
+            ),
+            None => side.ancestors.each(
+                |_| true,
+                |above| {
+                    if let Some(filed) = within.filed(above, &asked.class) {
+                        self.matching_filed(index, filed, asked, to);
+                    }
+                },
+            ),
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn matching_filed(
         &self,
         index: &'a Index,
         filed: Filed<'a>,
-        actions: ActionBits<'a>,
+        asked: &Asked,
         to: &mut Candidates<'_>,
     ) {
-        for run in filed.runs {
-            if actions.has(run.actions) {
-                self.matching_entries(filed.policies(run), to.found);
-            } else if run.actions == UNKNOWN {
-                self.matching_rows(filed.policies(run), to.found);
-            }
-        }
+        self.matching_entries(filed.for_any, asked, to.found);
+        self.matching_entries(filed.for_action, asked, to.found);
         self.matching_groups(&index.values, filed.groups, to);
     }
 
-    /// Tests all of the scopes.
-    #[cold]
-    fn matching_rows(&self, entries: &[Entry], found: &mut Vec<u32>) {
+    #[inline(always)]
+    fn matching_entries(&self, entries: &[Entry], asked: &Asked, found: &mut Vec<Candidate>) {
         for entry in entries {
-            let row = &self.linked.rows[entry.row as usize];
-            if self.action_matches(row.action) && self.entry_matches(entry) {
-                found.push(entry.row);
+            if self.entry_matches(entry, asked) {
+                let Entry { row, what, .. } = *entry;
+                found.push(Candidate { row, what });
             }
         }
     }
 
-    #[inline]
-    fn matching_entries(&self, entries: &[Entry], found: &mut Vec<u32>) {
-        for entry in entries {
-            if self.entry_matches(entry) {
-                found.push(entry.row);
-            }
-        }
+    #[inline(always)]
+    fn entry_matches(&self, entry: &Entry, asked: &Asked) -> bool {
+        let Entry { what, .. } = *entry;
+        let fits = |left: Left, ty: Left| left == Left::NOTHING || left == ty;
+        let principal = fits(entry.principal, asked.principal_type)
+            || is_left(&self.principal, entry.principal, what.is_exact_principal());
+        let resource = principal
+            && (fits(entry.resource, asked.resource_type)
+                || is_left(&self.resource, entry.resource, what.is_exact_resource()));
+        resource && (!what.is_in_full() || self.entry_matches_in_full(entry))
     }
 
-    #[inline]
-    fn entry_matches(&self, entry: &Entry) -> bool {
-        self.side_matches(&self.principal, entry.principal)
-            && self.side_matches(&self.resource, entry.resource)
+    #[inline(never)]
+    fn entry_matches_in_full(&self, entry: &Entry) -> bool {
+        self.row_matches(&self.linked.rows[entry.row as usize])
     }
 
     #[inline]
@@ -172,27 +268,35 @@ impl<'a> Machine<'a> {
             let Some((group, branches)) = values.group(*number) else {
                 continue;
             };
-            if !self.row_matches(&self.linked.rows[group.row as usize]) {
+            let row = &self.linked.rows[group.row as usize];
+            if !self.row_matches(row) {
                 continue;
             }
+            let what = What::new(row, None);
             match to.failed {
-                Some(_) => self.search(values, branches, to),
-                None => values.all_policies(branches, to.found),
+                Some(_) => self.search(values, branches, what, to),
+                None => values.all_policies(branches, |policies| to.push_all(policies, what)),
             }
         }
     }
 
     /// Recursion is as deep as leading conjuncts are looked at.
-    fn search(&self, values: &'a ValueIndex, branches: &[u32], to: &mut Candidates<'_>) {
+    fn search(
+        &self,
+        values: &'a ValueIndex,
+        branches: &[u32],
+        what: What,
+        to: &mut Candidates<'_>,
+    ) {
         for number in branches {
             match values.branch(*number) {
                 Some(Branch::Policies(policies)) => {
-                    to.found.extend_from_slice(values.run(*policies));
+                    to.push_all(values.run(*policies), what);
                 }
                 Some(Branch::Common { shared, then }) => match self.boolean(shared.node) {
-                    Ok(true) => self.search(values, values.run(*then), to),
+                    Ok(true) => self.search(values, values.run(*then), what, to),
                     Ok(false) => {}
-                    Err(Raised) => self.fail(values, *shared, to),
+                    Err(Raised) => self.fail(values, *shared, what, to),
                 },
                 Some(Branch::Compare {
                     shared,
@@ -200,23 +304,30 @@ impl<'a> Machine<'a> {
                     table,
                 }) => match self.operand(shared.node) {
                     Ok(value) => {
-                        self.search_found(values, table.find(&self.linked.constants, value), to)
+                        let found = table.find(&self.linked.constants, value);
+                        self.search_found(values, found, what, to);
                     }
-                    Err(Raised) => self.fail(values, *shared, to),
+                    Err(Raised) => self.fail(values, *shared, what, to),
                 },
                 Some(Branch::Compare {
                     shared,
                     test: Test::Contains,
                     table,
-                }) => self.search_set(values, *shared, table, to),
+                }) => self.search_set(values, *shared, table, what, to),
                 None => {}
             }
         }
     }
 
-    fn search_found(&self, values: &'a ValueIndex, found: Option<Span>, to: &mut Candidates<'_>) {
+    fn search_found(
+        &self,
+        values: &'a ValueIndex,
+        found: Option<Span>,
+        what: What,
+        to: &mut Candidates<'_>,
+    ) {
         if let Some(branches) = found {
-            self.search(values, values.run(branches), to);
+            self.search(values, values.run(branches), what, to);
         }
     }
 
@@ -225,32 +336,34 @@ impl<'a> Machine<'a> {
         values: &'a ValueIndex,
         shared: Beginning,
         table: &'a Table,
+        what: What,
         to: &mut Candidates<'_>,
     ) {
         let Ok(value) = self.operand(shared.node) else {
-            return self.fail(values, shared, to);
+            return self.fail(values, shared, what, to);
         };
         let Ok(set) = value.as_set() else {
             // `contains` itself fails, not its operand: the policies tell.
-            to.found.extend_from_slice(values.run(shared.policies));
+            to.push_all(values.run(shared.policies), what);
             return;
         };
         let constants = &*self.linked.constants;
         // Whichever is smaller is walked, the other is searched.
         if set.len() <= table.len() {
             for item in set.iter() {
-                self.search_found(values, table.find(constants, item), to);
+                self.search_found(values, table.find(constants, item), what, to);
             }
         } else {
             for (literal, branches) in table.iter(constants) {
-                self.search_found(values, set.contains(literal).then_some(branches), to);
+                let found = set.contains(literal).then_some(branches);
+                self.search_found(values, found, what, to);
             }
         }
     }
 
     /// What several policies begin with has failed, and they fail with it.
     #[cold]
-    fn fail(&self, values: &'a ValueIndex, shared: Beginning, to: &mut Candidates<'_>) {
+    fn fail(&self, values: &'a ValueIndex, shared: Beginning, what: What, to: &mut Candidates<'_>) {
         let policies = values.run(shared.policies);
         let conjunct = policies
             .first()
@@ -265,7 +378,7 @@ impl<'a> Machine<'a> {
             )
         });
         let Some(failed) = failed else {
-            to.found.extend_from_slice(policies);
+            to.push_all(policies, what);
             return;
         };
         let in_force = match self.dead.is_empty() {
@@ -318,5 +431,18 @@ impl<'a> Machine<'a> {
                 .iter()
                 .any(|uid| self.action.is_in(*uid)),
         }
+    }
+}
+
+/// Whether a side is the entity that is left to test, or below it.
+#[inline]
+fn is_left(side: &Side<'_>, left: Left, exact: bool) -> bool {
+    let Some(uid) = left.entity() else {
+        // A type that the side is not of.
+        return false;
+    };
+    match exact {
+        true => side.uid == uid,
+        false => side.is_in(uid),
     }
 }

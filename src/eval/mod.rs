@@ -2,6 +2,7 @@
 
 mod candidate;
 pub(crate) mod chain;
+mod computed;
 mod condition;
 mod machine;
 mod matching;
@@ -43,18 +44,8 @@ pub(crate) fn evaluate<'a>(
         findings.candidates.clear();
         collect(&machine.on(segment), findings);
     }
-    let Findings {
-        permits,
-        forbids,
-        errors,
-        ..
-    } = findings;
     // The index finds policies bucket by bucket; answers come in the order of the policies.
-    for list in [permits, forbids] {
-        if list.len() > 1 && !list.is_sorted() {
-            list.sort_unstable();
-        }
-    }
+    let errors = &mut findings.errors;
     if errors.len() > 1 && !errors.is_sorted_by_key(|(policy, _)| *policy) {
         errors.sort_unstable_by_key(|(policy, _)| *policy);
     }
@@ -66,25 +57,26 @@ pub(crate) fn evaluate<'a>(
 fn collect(machine: &Machine<'_>, findings: &mut Findings) {
     let Findings {
         candidates,
+        known,
         permits,
         forbids,
         errors,
         failed,
+        ..
     } = findings;
     machine.matching(&mut Candidates {
         found: candidates,
         failed: Some(failed),
     });
-    for policy in &*candidates {
-        let Some((policy, row)) = machine.in_force(*policy) else {
+    machine.begin(known);
+    for candidate in &*candidates {
+        let Some(policy) = machine.number_in_force(candidate) else {
             continue;
         };
-        match machine.holds(row) {
+        match machine.candidate_holds(candidate, known) {
             Ok(false) => {}
-            Ok(true) => match row.effect {
-                Effect::Permit => permits.push(policy),
-                Effect::Forbid => forbids.push(policy),
-            },
+            Ok(true) if candidate.what.forbids() => forbids.push(policy),
+            Ok(true) => permits.push(policy),
             Err(raise) => errors.push((policy, raise)),
         }
     }
@@ -148,12 +140,16 @@ fn decide(
     permitted: &mut bool,
 ) -> bool {
     let Findings {
-        candidates, failed, ..
+        candidates,
+        known,
+        failed,
+        ..
     } = findings;
     machine.matching(&mut Candidates {
         found: candidates,
         failed: Some(failed),
     });
+    machine.begin(known);
     let spoils = |effect| match mode {
         ErrorMode::Cedar => false,
         ErrorMode::DenyOnForbidError => effect == Effect::Forbid,
@@ -163,19 +159,22 @@ fn decide(
         .iter()
         .map(|failed| epoch.effect(failed.any_policy(epoch)));
     let mut denied = failed.any(spoils);
-    for policy in &*candidates {
+    for candidate in &*candidates {
         if denied {
             break;
         }
-        let Some((_, row)) = machine.in_force(*policy) else {
+        if machine.number_in_force(candidate).is_none() {
             continue;
+        }
+        let effect = match candidate.what.forbids() {
+            true => Effect::Forbid,
+            false => Effect::Permit,
         };
-        let effect = row.effect;
         // In the strictest mode a permit that errors spoils an allow, so every permit has to be asked.
         if *permitted && effect == Effect::Permit && mode != ErrorMode::DenyOnAnyError {
             continue;
         }
-        match (machine.holds(row), effect) {
+        match (machine.candidate_holds(candidate, known), effect) {
             (Ok(false), _) => {}
             (Ok(true), Effect::Permit) => *permitted = true,
             (Ok(true), Effect::Forbid) => denied = true,

@@ -16,6 +16,7 @@ use crate::value::{Record, Value};
 use super::condition::Raised;
 use super::later_segments;
 use super::machine::Machine;
+use super::matching::Candidate;
 
 /// Something that was read of an entity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,7 +47,7 @@ type Reads<'a> = Vec<'a, Read<'a>>;
 pub(crate) fn reads<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
-    candidates: &mut std::vec::Vec<u32>,
+    candidates: &mut std::vec::Vec<Candidate>,
 ) -> &'a [Read<'a>] {
     // Room for what most decisions read: to grow took as long as all the rest.
     let mut reads = Vec::with_capacity_in(24, machine.arena);
@@ -66,7 +67,7 @@ pub(crate) fn reads<'a>(
 pub(crate) fn inputs<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
-    candidates: &mut std::vec::Vec<u32>,
+    candidates: &mut std::vec::Vec<Candidate>,
 ) -> &'a [EntityInputs<'a>] {
     let reads = reads(epoch, machine, candidates);
     let entities = reads.chunk_by(|a, b| a.entity == b.entity);
@@ -80,7 +81,7 @@ pub(crate) fn inputs<'a>(
 pub(crate) fn rests_on<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
-    candidates: &mut std::vec::Vec<u32>,
+    candidates: &mut std::vec::Vec<Candidate>,
     is: impl Fn(Uid) -> bool,
 ) -> bool {
     let is = |uid: Uid| machine.overlay.get(uid).is_none() && is(uid);
@@ -94,7 +95,7 @@ pub(crate) fn rests_on<'a>(
 pub(crate) fn reads_by_policy<'a>(
     epoch: &'a Epoch,
     machine: &Machine<'a>,
-    candidates: &mut std::vec::Vec<u32>,
+    candidates: &mut std::vec::Vec<Candidate>,
     each: &mut dyn FnMut(u32, &[Read<'a>]),
 ) {
     let mut reads = Vec::new_in(machine.arena);
@@ -102,7 +103,7 @@ pub(crate) fn reads_by_policy<'a>(
         candidates.clear();
         machine.matching_in_scope(candidates);
         for policy in &*candidates {
-            if let Some((number, row)) = machine.in_force(*policy) {
+            if let Some((number, row)) = machine.in_force(policy.row) {
                 reads.clear();
                 machine.read_by_policy(row, &mut reads);
                 each(number, &reads);
@@ -172,11 +173,11 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn read_by_policies(&self, candidates: &mut std::vec::Vec<u32>, reads: &mut Reads<'a>) {
+    fn read_by_policies(&self, candidates: &mut std::vec::Vec<Candidate>, reads: &mut Reads<'a>) {
         candidates.clear();
         self.matching_in_scope(candidates);
-        for policy in &*candidates {
-            let Some((_, row)) = self.in_force(*policy) else {
+        for candidate in &*candidates {
+            let Some((_, row)) = self.in_force(candidate.row) else {
                 continue;
             };
             self.read_by_policy(row, reads);

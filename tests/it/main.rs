@@ -14,6 +14,7 @@ mod agree;
 mod alike;
 mod bulk;
 mod claims;
+mod classes;
 mod delegation;
 mod documents;
 mod entities;

@@ -1,7 +1,6 @@
-//! Actions: what is below groups of them, and which scopes of policies they match.
+//! Actions: what is below groups of them, and which of them no policy tells apart.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bumpalo::Bump;
 
@@ -9,7 +8,8 @@ use crate::entity::Snapshot;
 use crate::id::Uid;
 
 use super::super::link::{ActionTest, Row};
-use super::buckets::BucketOf;
+use super::as_u32;
+use super::buckets::{BucketOf, Class};
 
 /// What is below each action group, from the stored hierarchy. Found by a walk over all entities, and so once for
 /// all programs that are linked to them.
@@ -43,30 +43,40 @@ impl ActionMembers {
     }
 }
 
-/// Which of the different action tests of the policies an action passes, as a set of bits: how many actions a policy
-/// lists, and how deep in groups they are, is no matter for a decision.
+/// Actions by what policies ask of them: actions that are in the same scopes are of one class. What is filed under an
+/// entity is filed by class, so that policies for other actions are not met at all.
 #[derive(Debug, Default)]
-pub(crate) struct ActionSets {
-    /// By action: the number of its bits plus one; 0 for actions that no policy names and that are in no group.
-    bits_of: BucketOf,
-    bits: Vec<u64>,
-    /// How many words each action has.
-    words: usize,
+pub(crate) struct ActionClasses {
+    /// By action: its number among those that are in some scope plus one.
+    number_of: BucketOf,
+    /// By that number; the first is [`ANY`].
+    classes: Vec<u32>,
 }
 
-/// The sets of actions that one action is in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ActionBits<'i>(&'i [u64]);
-
-/// Any action. No test has another number that is 0.
+/// The class of actions that no scope names. What is filed under it is for any action; every decision looks at it.
 pub(super) const ANY: u32 = 0;
 
-/// A set that has no bit: its policies are asked one by one.
-pub(crate) const UNKNOWN: u32 = u32::MAX;
+/// Where to file the policies of an action scope.
+pub(super) enum Places<'c> {
+    /// Under each of these classes. Nothing of the action is left to test.
+    Classes(&'c [u32]),
+    /// Under [`ANY`], with the action left to test: it is for too many classes.
+    Untold,
+}
 
-/// How many bits there may be for all actions together: 4 MiB, where 100,000 policies that each list other ones of 20
-/// actions need 250 kB. If that is not enough, the sets that fewest policies use have none.
-const BITS: usize = 1 << 25;
+/// Classes by action scope, while an index is made.
+pub(super) struct ByScope<'r> {
+    action_lists: &'r [Uid],
+    /// No classes for those that are too many.
+    places: BTreeMap<ActionScope<'r>, Vec<u32>>,
+}
+
+/// How many actions all scopes may be for together, each scope counted once: 32 MiB while the index is made.
+const MEMBERS: usize = 1 << 22;
+
+/// How often policies may be filed, on average: a policy for one of twenty actions once, one for each of twenty that
+/// others tell apart twenty times, at 16 bytes.
+const COPIES: usize = 16;
 
 /// What an action has to be: one of these, or (unless exact) in one of these.
 type ActionScope<'r> = (bool, &'r [Uid]);
@@ -79,86 +89,106 @@ fn scope_of<'r>(row: &'r Row, action_lists: &'r [Uid]) -> Option<ActionScope<'r>
     }
 }
 
-impl ActionSets {
-    /// And by row the number of its set.
-    pub(super) fn new(
-        rows: &[Row],
-        action_lists: &[Uid],
+impl ActionClasses {
+    /// `flat`: see [`BucketOf::new`].
+    pub(super) fn new<'r>(
+        rows: &'r [Row],
+        action_lists: &'r [Uid],
         members: &ActionMembers,
         flat: usize,
-    ) -> (Self, Vec<u32>) {
-        let mut uses: BTreeMap<ActionScope<'_>, usize> = BTreeMap::new();
+    ) -> (Self, ByScope<'r>) {
+        let mut uses: BTreeMap<ActionScope<'r>, usize> = BTreeMap::new();
         for scope in rows.iter().filter_map(|row| scope_of(row, action_lists)) {
             *uses.entry(scope).or_default() += 1;
         }
-        let mut by_use: Vec<_> = uses.into_iter().collect();
-        by_use.sort_by_key(|(_, uses)| Reverse(*uses));
-        let named: BTreeSet<Uid> = by_use
-            .iter()
-            .flat_map(|((_, uids), _)| *uids)
-            .flat_map(|uid| std::iter::once(*uid).chain(members.below(*uid)))
-            .collect();
-        by_use.truncate(BITS / (named.len() + 1));
-        let numbers: BTreeMap<ActionScope<'_>, u32> = by_use
-            .iter()
-            .map(|(scope, _)| *scope)
-            .zip(ANY + 1..)
-            .collect();
-
-        let mut pairs = Vec::new();
-        for ((exact, uids), set) in &numbers {
+        let told = with_few_members(&uses, members);
+        // Which scopes each action is in. Two actions with the same scopes are of one class.
+        let mut pairs: Vec<(Uid, u32)> = Vec::new();
+        for ((exact, uids), scope) in told.iter().zip(0..) {
             for uid in *uids {
-                pairs.push((*uid, *set));
+                pairs.push((*uid, scope));
                 if !exact {
-                    pairs.extend(members.below(*uid).map(|member| (member, *set)));
+                    pairs.extend(members.below(*uid).map(|member| (member, scope)));
                 }
             }
         }
         pairs.sort_unstable();
-        let words = numbers.len() / 64 + 1;
-        // The first are those of actions that are in no set: for them there are policies for any action.
-        let mut bits = vec![0; words];
-        let mut actions = Vec::new();
-        for sets in pairs.chunk_by(|(a, _), (b, _)| a == b) {
-            actions.extend(sets.first().map(|(uid, _)| *uid));
-            let start = bits.len();
-            bits.resize(start + words, 0);
-            for (_, set) in sets {
-                bits[start + *set as usize / 64] |= 1 << (set % 64);
+        pairs.dedup();
+        let mut numbers: BTreeMap<Vec<u32>, u32> = BTreeMap::new();
+        let (mut actions, mut classes) = (Vec::new(), vec![ANY]);
+        let mut of_scope: Vec<Vec<u32>> = vec![Vec::new(); told.len()];
+        for scopes in pairs.chunk_by(|(a, _), (b, _)| a == b) {
+            let next = as_u32(numbers.len()) + ANY + 1;
+            let scopes_of: Vec<u32> = scopes.iter().map(|(_, scope)| *scope).collect();
+            let class = *numbers.entry(scopes_of).or_insert(next);
+            actions.extend(scopes.first().map(|(uid, _)| *uid));
+            classes.push(class);
+            if class == next {
+                for (_, scope) in scopes {
+                    of_scope[*scope as usize].push(class);
+                }
             }
         }
-        for first in bits.iter_mut().step_by(words) {
-            *first |= 1 << ANY;
-        }
-        let sets = Self {
-            bits_of: BucketOf::new(&actions, flat),
-            bits,
-            words,
+        let classes = Self {
+            number_of: BucketOf::new(&actions, flat),
+            classes,
         };
-        let set_of = |row| match scope_of(row, action_lists) {
-            None => ANY,
-            Some(scope) => numbers.get(&scope).copied().unwrap_or(UNKNOWN),
-        };
-        (sets, rows.iter().map(set_of).collect())
+        let mut places: Vec<_> = told.into_iter().zip(of_scope).collect();
+        places.sort_by_key(|(_, classes)| classes.len());
+        let mut left = rows.len().saturating_mul(COPIES);
+        places.retain(|(scope, classes)| {
+            let copies = classes.len() * uses.get(scope).copied().unwrap_or_default();
+            left = left.saturating_sub(copies);
+            left > 0
+        });
+        let places = places.into_iter().collect();
+        (
+            classes,
+            ByScope {
+                action_lists,
+                places,
+            },
+        )
     }
 
-    /// The sets that an action is in.
+    /// The class of an action.
     #[inline]
-    pub(crate) fn of(&self, action: Uid) -> ActionBits<'_> {
+    pub(crate) fn of(&self, action: Uid) -> Class {
         let number = match action.is_local() {
             true => 0,
-            false => self.bits_of.get(action) as usize,
+            false => self.number_of.get(action) as usize,
         };
-        let start = number * self.words;
-        ActionBits(self.bits.get(start..start + self.words).unwrap_or_default())
+        Class::new(self.classes.get(number).copied().unwrap_or(ANY))
     }
 }
 
-impl ActionBits<'_> {
-    /// Whether the action is in a set, [`UNKNOWN`] excepted.
-    #[inline]
-    pub(crate) fn has(self, set: u32) -> bool {
-        let word = self.0.get(set as usize / 64);
-        word.is_some_and(|word| word & (1 << (set % 64)) != 0)
+/// The scopes that are for few actions, as many as [`MEMBERS`] allows.
+fn with_few_members<'r>(
+    uses: &BTreeMap<ActionScope<'r>, usize>,
+    members: &ActionMembers,
+) -> Vec<ActionScope<'r>> {
+    let count = |(exact, uids): &ActionScope<'r>| match exact {
+        true => uids.len(),
+        false => uids.iter().map(|uid| 1 + members.below(*uid).count()).sum(),
+    };
+    let mut scopes: Vec<_> = uses.keys().map(|scope| (count(scope), *scope)).collect();
+    scopes.sort_unstable();
+    let mut left = MEMBERS;
+    scopes.retain(|(count, _)| {
+        left = left.saturating_sub(*count);
+        left > 0
+    });
+    scopes.into_iter().map(|(_, scope)| scope).collect()
+}
+
+impl<'r> ByScope<'r> {
+    pub(super) fn places(&self, row: &'r Row) -> Places<'_> {
+        match scope_of(row, self.action_lists) {
+            None => Places::Classes(&[ANY]),
+            Some(scope) => match self.places.get(&scope) {
+                Some(classes) => Places::Classes(classes),
+                None => Places::Untold,
+            },
+        }
     }
 }

@@ -1,62 +1,204 @@
 //! Policies by entity.
 
-use std::num::NonZero;
+use crate::decision::Effect;
+use crate::id::{TypeId, Uid};
 
-use crate::id::Uid;
-
-use super::super::link::ScopeTest;
+use super::super::link::Row;
 use super::super::values::Grouping;
+use super::actions::ANY;
 use super::as_u32;
 
-/// Policies by uid, and under each uid by the actions that they are for.
+/// Policies by uid, and under each uid by the class of actions that they are for.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
     bucket_of: BucketOf,
-    /// Where each bucket's runs begin; one entry more than there are buckets.
-    starts: Vec<u32>,
+    /// One more than there are buckets, for where the last one ends.
+    buckets: Vec<Bucket>,
+    /// One more than there are runs, likewise. Empty if there is none.
     runs: Vec<Run>,
     entries: Vec<Entry>,
-    /// Where each bucket's groups begin, one entry more than there are buckets; none if no bucket has any.
-    group_starts: Vec<u32>,
+    /// Numbers of groups.
     groups: Vec<u32>,
-}
-
-/// Policies of a bucket that are for the same actions: one look at the action decides for all of them, and the others'
-/// rows are not read at all.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    /// Which actions: see [`super::ActionSets`].
-    pub(crate) actions: u32,
-    start: u32,
-    end: u32,
-}
-
-/// A policy in a bucket, with what is left to test of its scope. Here, and not in the table of rows, because a bucket's
-/// policies stand anywhere in that.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
-    pub(crate) row: u32,
-    pub(crate) principal: ScopeTest,
-    pub(crate) resource: ScopeTest,
+    /// Whether there are more classes than bits.
+    crowded: bool,
 }
 
 /// What is filed under a uid.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Filed<'i> {
-    pub(crate) runs: &'i [Run],
-    /// Those of all runs of the index.
-    entries: &'i [Entry],
-    /// Groups of policies that are told apart by their conditions, by their numbers in [`super::Index::values`].
-    pub(crate) groups: &'i [u32],
+struct Bucket {
+    /// The bits of its runs' classes, see [`bit`], and [`GROUPS`].
+    classes: u64,
+    /// Where its runs begin, in the order of the bits: how many lower ones are set is the number of a run.
+    runs: u32,
+    /// Where its groups begin.
+    groups: u32,
 }
 
-impl<'i> Filed<'i> {
-    /// A run's policies.
-    #[inline]
-    pub(crate) fn policies(&self, run: &Run) -> &'i [Entry] {
-        let policies = self.entries.get(run.start as usize..run.end as usize);
-        policies.unwrap_or_default()
+/// Policies of a bucket that are for the same class of actions; up to where the next run starts.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    class: u32,
+    start: u32,
+}
+
+/// A policy in a bucket, with what is left to test of its scope and what follows if it matches. Here, and not in the
+/// tables of rows and bodies, because a bucket's policies stand anywhere in those, and most that match in a large set have
+/// no condition: for them nothing else is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) row: u32,
+    pub(crate) principal: Left,
+    pub(crate) resource: Left,
+    pub(crate) what: What,
+}
+
+/// What is left to test of a side, in four bytes: nothing, a type, or an entity that the side is or is below
+/// ([`What::is_exact`]: is). Kinds stand one behind the other when sorted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Left(u32);
+
+impl Left {
+    pub(crate) const NOTHING: Self = Self(u32::MAX);
+    /// Numbers of types and of uids are below it.
+    const TYPE: u32 = 1 << 31;
+
+    pub(crate) fn of_type(ty: TypeId) -> Self {
+        Self(Self::TYPE | as_u32(ty.index()))
     }
+
+    pub(super) fn of_entity(uid: Uid) -> Option<Self> {
+        (!uid.is_local()).then(|| Self(as_u32(uid.index())))
+    }
+
+    #[inline]
+    pub(crate) fn entity(self) -> Option<Uid> {
+        match self.0 < Self::TYPE {
+            true => Uid::known(self.0 as usize),
+            false => None,
+        }
+    }
+}
+
+/// What follows from a match, and how it is tested.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct What(u32);
+
+impl What {
+    const EXACT_PRINCIPAL: u32 = 1 << 31;
+    const EXACT_RESOURCE: u32 = 1 << 30;
+    const IN_FULL: u32 = 1 << 29;
+    const HOLDS: u32 = 1 << 28;
+    const FORBIDS: u32 = 1 << 27;
+    const BODY: u32 = Self::FORBIDS - 1;
+    /// For policies whose body nobody else has, or whose number does not fit.
+    const OWN: u32 = Self::BODY;
+
+    /// `shared` is the number of a body that several policies have.
+    pub(crate) fn new(row: &Row, shared: Option<u32>) -> Self {
+        let flag = |on: bool, bit| if on { bit } else { 0 };
+        let body = shared.filter(|body| *body < Self::OWN).unwrap_or(Self::OWN);
+        Self(
+            body | flag(row.conjuncts.len == 0, Self::HOLDS)
+                | flag(row.effect == Effect::Forbid, Self::FORBIDS),
+        )
+    }
+
+    pub(super) fn with_exact_principal(self) -> Self {
+        Self(self.0 | Self::EXACT_PRINCIPAL)
+    }
+
+    pub(super) fn with_exact_resource(self) -> Self {
+        Self(self.0 | Self::EXACT_RESOURCE)
+    }
+
+    /// With nothing left out of the row's tests: there is something that the entry cannot say.
+    pub(super) fn in_full(self) -> Self {
+        Self(self.0 | Self::IN_FULL)
+    }
+
+    #[inline]
+    pub(crate) fn is_exact_principal(self) -> bool {
+        self.0 & Self::EXACT_PRINCIPAL != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_exact_resource(self) -> bool {
+        self.0 & Self::EXACT_RESOURCE != 0
+    }
+
+    /// Whether the whole row has to be tested.
+    #[inline]
+    pub(crate) fn is_in_full(self) -> bool {
+        self.0 & Self::IN_FULL != 0
+    }
+
+    /// Whether there is no condition.
+    #[inline]
+    pub(crate) fn holds(self) -> bool {
+        self.0 & Self::HOLDS != 0
+    }
+
+    #[inline]
+    pub(crate) fn forbids(self) -> bool {
+        self.0 & Self::FORBIDS != 0
+    }
+
+    /// The body, if other policies have it too.
+    #[inline]
+    pub(crate) fn shared_body(self) -> Option<u32> {
+        let body = self.0 & Self::BODY;
+        (body != Self::OWN).then_some(body)
+    }
+}
+
+/// The bit in a bucket's set that tells of what is for any action.
+const FOR_ANY: u64 = 1;
+
+/// The bit that tells of groups.
+const GROUPS: u64 = 1 << 63;
+
+/// How many classes have a bit of their own.
+const BITS: u32 = 62;
+
+/// The bit of a class in a bucket's set.
+fn bit(class: u32) -> u64 {
+    match class {
+        ANY => FOR_ANY,
+        class => 2 << ((class - 1) % BITS),
+    }
+}
+
+/// A class of actions as buckets are asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Class {
+    number: u32,
+    /// None for [`ANY`], as what is filed under that is found for every class.
+    bit: u64,
+    /// What a bucket must have one of.
+    wanted: u64,
+}
+
+impl Class {
+    #[inline]
+    pub(crate) fn new(number: u32) -> Self {
+        let bit = if number == ANY { 0 } else { bit(number) };
+        Self {
+            number,
+            bit,
+            wanted: bit | FOR_ANY | GROUPS,
+        }
+    }
+}
+
+/// What a decision finds of a bucket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filed<'i> {
+    /// What is for any action.
+    pub(crate) for_any: &'i [Entry],
+    /// What is for the action.
+    pub(crate) for_action: &'i [Entry],
+    /// Groups of policies that are told apart by their conditions, by their numbers in [`super::Index::values`].
+    pub(crate) groups: &'i [u32],
 }
 
 /// By uid: the bucket's number plus one; 0 for none.
@@ -75,10 +217,13 @@ pub(super) enum BucketOf {
 pub(crate) struct FlatBuckets<'i>(&'i [u32]);
 
 impl FlatBuckets<'_> {
-    /// See [`Buckets::has_bucket`].
+    /// The number of a uid's bucket plus one, for walks over many; 0 for none.
     #[inline]
-    pub(crate) fn has_bucket(self, uid: Uid) -> bool {
-        !uid.is_local() && self.0.get(uid.index()).is_some_and(|bucket| *bucket != 0)
+    pub(crate) fn number(self, uid: Uid) -> u32 {
+        match uid.is_local() {
+            true => 0,
+            false => self.0.get(uid.index()).copied().unwrap_or(0),
+        }
     }
 }
 
@@ -140,13 +285,17 @@ fn place(uid: u32, shift: u32) -> usize {
 }
 
 impl Buckets {
-    /// From entries by uid and set of actions. `flat`: see [`BucketOf::new`].
+    /// From entries by uid and class of actions. `flat`: see [`BucketOf::new`].
     pub(super) fn new(
         mut entries: Vec<(Uid, u32, Entry)>,
         flat: usize,
         grouping: &mut Grouping<'_>,
     ) -> Self {
-        entries.sort_unstable_by_key(|(uid, actions, entry)| (*uid, *actions, entry.row));
+        // Within a run by what is left to test, so that the branches there go one way for a while.
+        entries.sort_unstable_by_key(|(uid, class, entry)| {
+            let left = (entry.principal, entry.resource, entry.row);
+            (*uid, bit(*class), *class, left)
+        });
         entries.dedup();
         let mut buckets = Self::default();
         let mut uids = Vec::new();
@@ -154,34 +303,46 @@ impl Buckets {
             uids.extend(bucket.first().map(|(uid, ..)| *uid));
             let mut rows: Vec<u32> = bucket.iter().map(|(.., entry)| entry.row).collect();
             rows.sort_unstable();
-            buckets.group_starts.push(as_u32(buckets.groups.len()));
+            rows.dedup();
+            let mut head = buckets.end();
             buckets.groups.extend(grouping.group(&mut rows));
-            buckets.starts.push(as_u32(buckets.runs.len()));
+            if buckets.groups.len() > head.groups as usize {
+                head.classes |= GROUPS;
+            }
             for run in bucket.chunk_by(|(_, a, _), (_, b, _)| a == b) {
                 let single = run.iter().map(|(.., entry)| *entry);
                 let single = single.filter(|entry| rows.binary_search(&entry.row).is_ok());
-                let actions = run.first().map_or(0, |(_, actions, _)| *actions);
-                buckets.push_run(actions, single);
+                let class = run.first().map_or(ANY, |(_, class, _)| *class);
+                let start = buckets.entries.len();
+                buckets.entries.extend(single);
+                if buckets.entries.len() > start {
+                    buckets.crowded |= class > BITS;
+                    head.classes |= bit(class);
+                    buckets.runs.push(Run {
+                        class,
+                        start: as_u32(start),
+                    });
+                }
             }
+            buckets.buckets.push(head);
         }
-        buckets.starts.push(as_u32(buckets.runs.len()));
-        buckets.group_starts.push(as_u32(buckets.groups.len()));
-        if buckets.groups.is_empty() {
-            buckets.group_starts = Vec::new();
+        buckets.buckets.push(buckets.end());
+        if !buckets.runs.is_empty() {
+            buckets.runs.push(Run {
+                class: u32::MAX,
+                start: as_u32(buckets.entries.len()),
+            });
         }
         buckets.bucket_of = BucketOf::new(&uids, flat);
         buckets
     }
 
-    fn push_run(&mut self, actions: u32, entries: impl Iterator<Item = Entry>) {
-        let start = self.entries.len();
-        self.entries.extend(entries);
-        if self.entries.len() > start {
-            self.runs.push(Run {
-                actions,
-                start: as_u32(start),
-                end: as_u32(self.entries.len()),
-            });
+    /// An empty bucket behind all others.
+    fn end(&self) -> Bucket {
+        Bucket {
+            classes: 0,
+            runs: as_u32(self.runs.len()),
+            groups: as_u32(self.groups.len()),
         }
     }
 
@@ -189,20 +350,13 @@ impl Buckets {
         self.runs.is_empty() && self.groups.is_empty()
     }
 
-    /// The policies filed under `uid`.
+    /// What is filed under `uid` for a class of actions.
     #[inline]
-    pub(crate) fn filed(&self, uid: Uid) -> Filed<'_> {
+    pub(crate) fn filed(&self, uid: Uid, class: &Class) -> Option<Filed<'_>> {
         if uid.is_local() {
-            return Filed::default();
+            return None;
         }
-        self.bucket(uid)
-            .map_or_else(Filed::default, |bucket| self.filed_in(bucket))
-    }
-
-    /// Whether something is filed under a uid, for walks over many.
-    #[inline]
-    pub(crate) fn has_bucket(&self, uid: Uid) -> bool {
-        !uid.is_local() && self.bucket(uid).is_some()
+        self.filed_in(self.bucket_of.get(uid), class)
     }
 
     /// The array of buckets, if it is one.
@@ -214,29 +368,71 @@ impl Buckets {
         }
     }
 
-    /// The bucket of a uid of the shared tables.
+    /// The same for the number of a bucket plus one.
     #[inline]
-    fn bucket(&self, uid: Uid) -> Option<NonZero<u32>> {
-        NonZero::new(self.bucket_of.get(uid))
-    }
-
-    #[inline]
-    fn filed_in(&self, bucket: NonZero<u32>) -> Filed<'_> {
-        let bucket = bucket.get() as usize - 1;
-        Filed {
-            runs: between(&self.starts, bucket, &self.runs),
-            entries: &self.entries,
-            groups: between(&self.group_starts, bucket, &self.groups),
+    pub(crate) fn filed_in(&self, number: u32, class: &Class) -> Option<Filed<'_>> {
+        let bucket = self.buckets.get((number as usize).checked_sub(1)?)?;
+        let found = bucket.classes & class.wanted;
+        if found == 0 {
+            return None;
         }
+        let mut filed = Filed::default();
+        if found & FOR_ANY != 0 {
+            filed.for_any = self.entries_of(bucket.runs as usize);
+        }
+        if found & class.bit != 0 {
+            filed.for_action = match self.crowded {
+                false => {
+                    let before = (bucket.classes & (class.bit - 1)).count_ones();
+                    self.entries_of((bucket.runs + before) as usize)
+                }
+                true => self.search_run(number, class.number),
+            };
+        }
+        if found & GROUPS != 0 {
+            filed.groups = self.groups_in(number);
+        }
+        Some(filed)
     }
-}
 
-/// What of `items` is a bucket's.
-#[inline]
-fn between<'i, T>(starts: &[u32], bucket: usize, items: &'i [T]) -> &'i [T] {
-    let (Some(start), Some(end)) = (starts.get(bucket), starts.get(bucket + 1)) else {
-        return &[];
-    };
-    let items = items.get(*start as usize..*end as usize);
-    items.unwrap_or_default()
+    /// The run of a class where there are more classes than bits.
+    #[inline(never)]
+    fn search_run(&self, number: u32, class: u32) -> &[Entry] {
+        let Some((bucket, next)) = self.with_next(number) else {
+            return &[];
+        };
+        let start = bucket.runs as usize;
+        let runs = self.runs.get(start..next.runs as usize);
+        let key = |class| (bit(class), class);
+        let found = runs
+            .unwrap_or_default()
+            .binary_search_by_key(&key(class), |run| key(run.class));
+        found.map_or(&[], |found| self.entries_of(start + found))
+    }
+
+    #[inline(never)]
+    fn groups_in(&self, number: u32) -> &[u32] {
+        let groups = self.with_next(number).and_then(|(bucket, next)| {
+            let groups = bucket.groups as usize..next.groups as usize;
+            self.groups.get(groups)
+        });
+        groups.unwrap_or_default()
+    }
+
+    fn with_next(&self, number: u32) -> Option<(Bucket, Bucket)> {
+        let number = number as usize;
+        Some((
+            *self.buckets.get(number.checked_sub(1)?)?,
+            *self.buckets.get(number)?,
+        ))
+    }
+
+    #[inline]
+    fn entries_of(&self, run: usize) -> &[Entry] {
+        let (Some(run), Some(next)) = (self.runs.get(run), self.runs.get(run + 1)) else {
+            return &[];
+        };
+        let entries = self.entries.get(run.start as usize..next.start as usize);
+        entries.unwrap_or_default()
+    }
 }

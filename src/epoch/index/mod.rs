@@ -4,8 +4,7 @@
 //! the determining policies or the errors. Each policy is filed once, under the part of its scope that is
 //! rarest: an entity that the principal or the resource must be or be below, or the actions it is for. A
 //! decision asks for its principal and all of the principal's ancestors, likewise for the resource, and for its
-//! action; what it gets is tested for the rest of the scope: the action by the bit of a set of actions, the other side
-//! entity by entity.
+//! action; what it gets is for the class of actions that the action is of, and is tested for the other side.
 
 mod actions;
 mod buckets;
@@ -14,15 +13,16 @@ use std::collections::HashMap;
 
 use crate::entity::Snapshot;
 use crate::id::{TypeId, Uid};
+use crate::program::Program;
 use crate::schema::is_action_type;
 
 use super::link::{ActionTest, Row, ScopeTest};
 use super::values::{Grouping, ValueIndex};
 
-use actions::ANY;
+use actions::{ANY, ByScope, Places};
 
-pub(crate) use actions::{ActionBits, ActionMembers, ActionSets, UNKNOWN};
-pub(crate) use buckets::{Buckets, Entry, Filed};
+pub(crate) use actions::{ActionClasses, ActionMembers};
+pub(crate) use buckets::{Buckets, Class, Entry, Filed, Left, What};
 
 /// The index over the rows of a linked program.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Index {
     pub(crate) resource: Side,
     /// What is for anybody and anything, or for those of a type.
     pub(crate) action: Buckets,
-    pub(crate) actions: ActionSets,
+    pub(crate) actions: ActionClasses,
     /// By type: whether it is one of actions. What is above the entities of these types only is known here.
     action_types: Vec<bool>,
     /// Policies that are filed nowhere: every decision tests them.
@@ -40,6 +40,8 @@ pub(crate) struct Index {
     pub(crate) rest_groups: Vec<u32>,
     /// What is told apart by its conditions.
     pub(crate) values: ValueIndex,
+    /// By the number of a body that several policies share ([`What::shared_body`]): the row of one of them.
+    pub(crate) shared: Vec<u32>,
 }
 
 /// Policies by the entity that a principal or resource must be, and by the one that it must be or be below.
@@ -64,15 +66,15 @@ struct Sorting {
 }
 
 impl Sorting {
-    /// Files a policy under an entity of its scope. Gives what is left of that side's test.
-    fn file(&mut self, test: ScopeTest, actions: u32, entry: impl FnOnce(ScopeTest) -> Entry) {
-        match test {
-            ScopeTest::Eq(uid) => self.exact.push((uid, actions, entry(ScopeTest::Any))),
-            ScopeTest::In(uid) => self.within.push((uid, actions, entry(ScopeTest::Any))),
-            ScopeTest::IsIn(ty, uid) => self.within.push((uid, actions, entry(ScopeTest::Is(ty)))),
+    /// Files a policy under an entity of its scope, for each class of actions that it is for.
+    fn file(&mut self, test: ScopeTest, classes: &[u32], entry: Entry) {
+        let (list, uid) = match test {
+            ScopeTest::Eq(uid) => (&mut self.exact, uid),
+            ScopeTest::In(uid) | ScopeTest::IsIn(_, uid) => (&mut self.within, uid),
             // Has no entity; whoever files it under one has asked for that before.
-            ScopeTest::Any | ScopeTest::Is(_) => {}
-        }
+            ScopeTest::Any | ScopeTest::Is(_) => return,
+        };
+        list.extend(classes.iter().map(|class| (uid, *class, entry)));
     }
 
     fn finish(self, flat: usize, grouping: &mut Grouping<'_>) -> Side {
@@ -83,9 +85,56 @@ impl Sorting {
     }
 }
 
+/// What is left of a side's test for what is filed under the side's entity.
+fn left_of(test: ScopeTest) -> ScopeTest {
+    match test {
+        ScopeTest::IsIn(ty, _) => ScopeTest::Is(ty),
+        _ => ScopeTest::Any,
+    }
+}
+
+/// Bodies that several policies share, numbered.
+struct Shared<'p> {
+    program: &'p Program,
+    /// By body.
+    number_of: Vec<Option<u32>>,
+    /// By number: one of the policies.
+    policies: Vec<u32>,
+}
+
+impl<'p> Shared<'p> {
+    fn new(program: &'p Program) -> Self {
+        let mut policies_of = vec![(0_u32, 0_u32); program.bodies.len()];
+        for (policy, number) in program.policies.iter().zip(0..) {
+            if let Some(found) = policies_of.get_mut(policy.body as usize) {
+                *found = (found.0 + 1, number);
+            }
+        }
+        let mut policies = Vec::new();
+        let number_of = policies_of.into_iter().map(|(count, policy)| {
+            (count > 1).then(|| {
+                policies.push(policy);
+                as_u32(policies.len() - 1)
+            })
+        });
+        Self {
+            program,
+            number_of: number_of.collect(),
+            policies,
+        }
+    }
+
+    /// The number of a policy's body, unless it is the policy's own.
+    fn of(&self, policy: u32) -> Option<u32> {
+        let body = self.program.policies.get(policy as usize)?.body;
+        *self.number_of.get(body as usize)?
+    }
+}
+
 impl Index {
     /// `flat` is how many uids an array by uid may have however few of them are filed.
     pub(super) fn new(
+        program: &Program,
         rows: &[Row],
         action_lists: &[Uid],
         snapshot: &Snapshot,
@@ -103,21 +152,18 @@ impl Index {
                 resource_use.count(uid);
             }
         }
-        let (actions, set_of) = ActionSets::new(rows, action_lists, members, flat);
+        let (actions, by_scope) = ActionClasses::new(rows, action_lists, members, flat);
+        let shared = Shared::new(program);
         let (mut principal, mut resource) = (Sorting::default(), Sorting::default());
         let (mut action, mut rest) = (Vec::new(), Vec::new());
-        for ((number, row), set) in (0..).zip(rows).zip(set_of) {
-            let entry = |principal, resource| Entry {
-                row: number,
-                principal,
-                resource,
-            };
+        for (number, row) in (0..).zip(rows) {
+            let what = What::new(row, shared.of(number));
             let by_principal = match (row.principal.entity(), row.resource.entity()) {
                 (Some(p), Some(r)) => principal_use.of(p) <= resource_use.of(r),
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (None, None) => {
-                    let entry = entry(row.principal, row.resource);
+                    let entry = Entry::new(number, what, row.principal, row.resource);
                     // Filed under the action itself, so that nothing of it is left to test.
                     match row.action {
                         ActionTest::Any => rest.push(entry),
@@ -132,9 +178,15 @@ impl Index {
                     continue;
                 }
             };
+            let (left_of_principal, left_of_resource) = match by_principal {
+                true => (left_of(row.principal), row.resource),
+                false => (row.principal, left_of(row.resource)),
+            };
+            let entry = |what| Entry::new(number, what, left_of_principal, left_of_resource);
+            let (classes, entry) = classes_of(&by_scope, row, what, entry);
             match by_principal {
-                true => principal.file(row.principal, set, |left| entry(left, row.resource)),
-                false => resource.file(row.resource, set, |left| entry(row.principal, left)),
+                true => principal.file(row.principal, classes, entry),
+                false => resource.file(row.resource, classes, entry),
             }
         }
         let principal = principal.finish(flat, &mut grouping);
@@ -156,6 +208,7 @@ impl Index {
             rest,
             rest_groups,
             values: grouping.finish(),
+            shared: shared.policies,
         }
     }
 
@@ -175,6 +228,55 @@ impl ScopeTest {
             Self::Eq(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
             Self::Any | Self::Is(_) => None,
         }
+    }
+}
+
+impl Entry {
+    /// With what is left to test of the two sides.
+    fn new(row: u32, what: What, principal: ScopeTest, resource: ScopeTest) -> Self {
+        let (sides, what) = match (Left::of(principal), Left::of(resource)) {
+            (Some(principal), Some(resource)) => ((principal, resource), what),
+            _ => ((Left::NOTHING, Left::NOTHING), what.in_full()),
+        };
+        let what = match principal {
+            ScopeTest::Eq(_) => what.with_exact_principal(),
+            _ => what,
+        };
+        let what = match resource {
+            ScopeTest::Eq(_) => what.with_exact_resource(),
+            _ => what,
+        };
+        Self {
+            row,
+            principal: sides.0,
+            resource: sides.1,
+            what,
+        }
+    }
+}
+
+impl Left {
+    /// `None` if it does not fit: one of fifty policies of the sets that this was made for.
+    fn of(test: ScopeTest) -> Option<Self> {
+        match test {
+            ScopeTest::Any => Some(Self::NOTHING),
+            ScopeTest::Is(ty) => Some(Self::of_type(ty)),
+            ScopeTest::Eq(uid) | ScopeTest::In(uid) => Self::of_entity(uid),
+            ScopeTest::IsIn(..) => None,
+        }
+    }
+}
+
+/// The classes to file a policy under, and the entry to file.
+fn classes_of<'c>(
+    by_scope: &'c ByScope<'c>,
+    row: &'c Row,
+    what: What,
+    entry: impl FnOnce(What) -> Entry,
+) -> (&'c [u32], Entry) {
+    match by_scope.places(row) {
+        Places::Classes(classes) => (classes, entry(what)),
+        Places::Untold => (&[ANY], entry(what.in_full())),
     }
 }
 

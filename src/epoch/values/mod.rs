@@ -122,7 +122,7 @@ impl ValueIndex {
     }
 
     /// The policies of branches, whatever is asked on the way to them.
-    pub(crate) fn all_policies(&self, branches: &[u32], found: &mut Vec<u32>) {
+    pub(crate) fn all_policies(&self, branches: &[u32], mut visit: impl FnMut(&[u32])) {
         for number in branches {
             let policies = match self.branch(*number) {
                 Some(Branch::Policies(policies)) => *policies,
@@ -131,7 +131,7 @@ impl ValueIndex {
                 }
                 None => continue,
             };
-            found.extend_from_slice(self.run(policies));
+            visit(self.run(policies));
         }
     }
 

@@ -493,7 +493,10 @@ fn settle(
         let settled = policies.iter().filter(|policy| !unsettled.contains(policy));
         settled.copied().collect()
     };
-    let (permits, forbids) = (settled(&findings.permits), settled(&findings.forbids));
+    let (permits, forbids) = (
+        settled(findings.permits.in_order()),
+        settled(findings.forbids.in_order()),
+    );
     let errors = findings.errors(epoch).map(|(policy, _)| policy);
     let errors: Vec<u32> = errors
         .filter(|policy| !unsettled.contains(policy))
