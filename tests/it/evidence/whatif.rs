@@ -108,8 +108,9 @@ fn a_candidate_is_decided_as_on_all_there_is_or_not_at_all() {
             }
         }
     });
-    let found = FOUND.get();
-    assert!(found.iter().all(|count| *count > 0), "{found:?}");
+    // A few worlds may have nothing that is undetermined; `what_was_not_read_is_not_absent` has all kinds of that.
+    let [same, flipped, _, filled] = FOUND.get();
+    assert!(same > 0 && flipped > 0 && filled > 0);
 }
 
 /// Whether the policies that determine the answer are those of the record.
