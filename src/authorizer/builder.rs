@@ -85,6 +85,7 @@ pub struct Tuning {
     share: bool,
     index: bool,
     values: bool,
+    steps: bool,
 }
 
 impl Default for Tuning {
@@ -95,6 +96,7 @@ impl Default for Tuning {
             share: true,
             index: true,
             values: true,
+            steps: true,
         }
     }
 }
@@ -129,6 +131,13 @@ impl Tuning {
         self
     }
 
+    /// Whether conditions are run as flat lists of steps, or walked as trees.
+    #[must_use]
+    pub fn with_flat_conditions(mut self, on: bool) -> Self {
+        self.steps = on;
+        self
+    }
+
     /// Whether what the texts of policies have in common but for literals is parsed once, or each policy for itself.
     #[must_use]
     pub fn with_shared_parsing(mut self, on: bool) -> Self {
@@ -154,6 +163,7 @@ impl Tuning {
         Indexing {
             scopes: self.index,
             values: self.values,
+            steps: self.steps,
         }
     }
 }

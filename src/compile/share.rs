@@ -21,10 +21,10 @@ const PLACES: usize = 64;
 
 /// From how many evaluations on an expression is shared, if every policy were evaluated to its end. About half of them
 /// are, so that with fewer a place is mostly filled and never read.
-const ENOUGH: u32 = 4;
+const ENOUGH: u32 = 3;
 
 /// The same for an expression that is a single node, such as `principal.level`.
-const ENOUGH_FOR_ONE: u32 = 6;
+const ENOUGH_FOR_ONE: u32 = 3;
 
 /// Replaces the expressions that are worth it by shared ones.
 pub(crate) fn share(program: &mut Program) {
@@ -60,7 +60,7 @@ fn worth_sharing(program: &Program, classes: &Classes) -> HashMap<NodeId, u16, R
         let node = program.nodes[id];
         let weight = weights[id];
         let enough = if weight > 1 { ENOUGH } else { ENOUGH_FOR_ONE };
-        let shared = count >= enough && !is_free(&node);
+        let shared = count >= enough && !is_free(program, &node);
         if shared {
             candidates.push((Reverse(u64::from(count - 1) * u64::from(weight)), class));
         }
@@ -87,14 +87,31 @@ fn weights(program: &Program) -> Vec<u32> {
         let below = below.fold(0_u32, |sum, weight| {
             sum.saturating_add(weight.unwrap_or_default())
         });
-        weights.push(below.saturating_add(u32::from(!is_free(node))));
+        weights.push(below.saturating_add(u32::from(!is_free(program, node))));
     }
     weights
 }
 
-/// Whether a node costs no more than the look at a place.
-fn is_free(node: &Node) -> bool {
-    matches!(node, Node::Constant(_) | Node::Var(_) | Node::Bool(_))
+/// Whether a node by itself costs no more than the look at a place. Comparisons are steps, and what joins them are jumps
+/// (`epoch::steps`).
+fn is_free(program: &Program, node: &Node) -> bool {
+    match node {
+        Node::Constant(_)
+        | Node::Var(_)
+        | Node::Bool(_)
+        | Node::Not(_)
+        | Node::And(..)
+        | Node::Or(..)
+        | Node::Equal(..)
+        | Node::NotEqual(..)
+        | Node::Less(..)
+        | Node::LessEq(..)
+        | Node::Greater(..)
+        | Node::GreaterEq(..) => true,
+        Node::Call2(function, ..) => function.is_comparison(),
+        Node::If(_, a, b) => program.is_test(*a) && program.is_test(*b),
+        _ => false,
+    }
 }
 
 /// What the evaluator begins with, once for each policy. Of a template's links three count, of policies with one body

@@ -13,6 +13,7 @@ use crate::value::stored::Rename;
 
 use super::index::{ActionMembers, Index};
 use super::sides::Sides;
+use super::steps::{Step, Writer};
 use super::values::Grouping;
 
 /// What a program's numbers mean in one table of names, and the index over its policies.
@@ -24,6 +25,8 @@ pub(crate) struct Linked {
     /// The policies' scopes, by the same number as the program's policies.
     pub(crate) rows: Vec<Row>,
     pub(crate) action_lists: Vec<Uid>,
+    /// The policies' conditions; `None` where they are walked as trees.
+    pub(crate) steps: Option<Vec<Step>>,
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
     /// What the index was made with, for the next program.
@@ -40,6 +43,8 @@ pub(crate) struct Row {
     pub(crate) action: ActionTest,
     /// A run of the program's children.
     pub(crate) conjuncts: Span,
+    /// The same as a run of steps, if they are written out.
+    pub(crate) steps: Span,
     pub(crate) effect: Effect,
 }
 
@@ -60,13 +65,15 @@ pub(crate) enum ActionTest {
     In(Span),
 }
 
-/// Which indexes a link makes: switches for tests.
+/// What a link makes besides tables: switches for tests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Indexing {
     /// One over scopes.
     pub(crate) scopes: bool,
     /// With one over conditions within it.
     pub(crate) values: bool,
+    /// Conditions as lists of steps.
+    pub(crate) steps: bool,
 }
 
 /// A program's ids by number, in another table.
@@ -157,11 +164,24 @@ pub(super) fn link(
         .iter()
         .map(|uid| translation.to_uid(*uid))
         .collect::<Result<Vec<_>, _>>()?;
+    let (steps, of_bodies) = match indexing.steps {
+        true => {
+            let mut writer = Writer::new(program, &constants, &translation.syms);
+            let bodies = program.bodies.iter();
+            let spans = bodies
+                .map(|body| writer.conjuncts(body.conjuncts))
+                .collect::<Result<Vec<_>, _>>()?;
+            (Some(writer.finish()), spans)
+        }
+        false => (None, Vec::new()),
+    };
     let mut rows = Vec::with_capacity(program.policies.len());
     for policy in &program.policies {
         let body = program.body(policy).ok_or(TableFull)?;
+        let steps = of_bodies.get(policy.body as usize).copied();
         rows.push(Row {
             conjuncts: body.conjuncts,
+            steps: steps.unwrap_or_default(),
             effect: body.effect,
             principal: translation.scope(policy.principal)?,
             resource: translation.scope(policy.resource)?,
@@ -195,6 +215,7 @@ pub(super) fn link(
         constants,
         rows,
         action_lists,
+        steps,
         index,
         members,
         sides: Sides::default(),

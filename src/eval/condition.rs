@@ -27,17 +27,23 @@ use super::machine::{Machine, is_in_set};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raised;
 
-type Result<T> = std::result::Result<T, Raised>;
+pub(super) type Result<T> = std::result::Result<T, Raised>;
 
 impl<'a> Machine<'a> {
     /// Whether the conditions of a policy hold.
     #[inline]
     pub(crate) fn holds(&self, row: &Row) -> std::result::Result<bool, Raise> {
-        for condition in self.program.children(row.conjuncts) {
-            match self.boolean(*condition) {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
-                Err(Raised) => return Err(self.raised.get()),
+        let holds = match self.steps {
+            Some(steps) => self.run(row.steps.of(steps)),
+            None => self.walk(self.program.children(row.conjuncts)),
+        };
+        holds.map_err(|Raised| self.raised.get())
+    }
+
+    fn walk(&self, conjuncts: &[NodeId]) -> Result<bool> {
+        for conjunct in conjuncts {
+            if !self.boolean(*conjunct)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -201,7 +207,10 @@ impl<'a> Machine<'a> {
         if let Some(value) = place.get() {
             return Ok(value);
         }
-        let value = self.eval(inner)?;
+        let value = match self.nodes[inner.index()] {
+            Node::VarAttr(var, key) => self.variable_attr(inner, var, key)?,
+            _ => self.eval(inner)?,
+        };
         place.set(Some(value));
         Ok(value)
     }
@@ -219,11 +228,15 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn place(&self, place: u16) -> &'a Cell<Option<Value<'a>>> {
-        let places = match self.shared.get() {
+        &self.places()[usize::from(place)]
+    }
+
+    #[inline]
+    pub(super) fn places(&self) -> &'a [Cell<Option<Value<'a>>>] {
+        match self.shared.get() {
             Some(places) => places,
             None => self.make_places(),
-        };
-        &places[usize::from(place)]
+        }
     }
 
     #[cold]

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use bumpalo::Bump;
 
 use crate::entity::{Ancestors, EntityData, Snapshot};
-use crate::epoch::{Epoch, Linked, Segment};
+use crate::epoch::{Epoch, Linked, Segment, Step};
 use crate::id::{Sym, Uid};
 use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
@@ -33,6 +33,7 @@ pub(crate) struct Machine<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) constants: &'a [Stored],
     pub(super) syms: &'a [Sym],
+    pub(super) steps: Option<&'a [Step]>,
     /// The number of the program's first policy, and which of its policies are not in force.
     pub(super) first: u32,
     pub(super) dead: &'a Dead,
@@ -103,6 +104,7 @@ impl<'a> Machine<'a> {
             nodes: &segment.program.nodes,
             constants: &segment.linked.constants,
             syms: &segment.linked.syms,
+            steps: segment.linked.steps.as_deref(),
             first: segment.first,
             dead: &segment.dead,
             snapshot,
@@ -141,6 +143,7 @@ impl<'a> Machine<'a> {
             nodes: &segment.program.nodes,
             constants: &segment.linked.constants,
             syms: &segment.linked.syms,
+            steps: segment.linked.steps.as_deref(),
             first: segment.first,
             dead: &segment.dead,
             computed: RefCell::new(Computed::new_in(self.arena)),

@@ -10,6 +10,7 @@ mod reads;
 mod resolve;
 mod response;
 mod scratch;
+mod steps;
 mod weigh;
 
 use bumpalo::Bump;

@@ -204,6 +204,39 @@ impl Program {
         }
     }
 
+    /// Whether a node's value, if it has one, is a truth value.
+    pub(crate) fn is_test(&self, id: NodeId) -> bool {
+        let Some(node) = self.nodes.get(id.index()) else {
+            return false;
+        };
+        match node {
+            Node::If(_, a, b) => self.is_test(*a) && self.is_test(*b),
+            Node::Bool(_)
+            | Node::Not(_)
+            | Node::And(..)
+            | Node::Or(..)
+            | Node::Equal(..)
+            | Node::NotEqual(..)
+            | Node::Less(..)
+            | Node::LessEq(..)
+            | Node::Greater(..)
+            | Node::GreaterEq(..)
+            | Node::In(..)
+            | Node::Is(..)
+            | Node::IsIn(..)
+            | Node::IsEmpty(_)
+            | Node::Contains(..)
+            | Node::ContainsAll(..)
+            | Node::ContainsAny(..)
+            | Node::HasAttr(..)
+            | Node::HasPath(..)
+            | Node::HasTag(..)
+            | Node::HasNamedTag(..)
+            | Node::Like(..) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn children(&self, span: Span) -> &[NodeId] {
         span.of(&self.children)
     }

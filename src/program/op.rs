@@ -13,7 +13,7 @@ pub(crate) enum Var {
 }
 
 /// A run of entries in [`super::Program`]'s `children` or `keys`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Span {
     pub(crate) start: u32,
     pub(crate) len: u32,

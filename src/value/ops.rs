@@ -176,6 +176,15 @@ impl Extension {
         }
     }
 
+    /// Whether it compares two numbers.
+    pub(crate) fn is_comparison(self) -> bool {
+        use Extension::{GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual};
+        matches!(
+            self,
+            LessThan | LessThanOrEqual | GreaterThan | GreaterThanOrEqual
+        )
+    }
+
     /// Calls the function. Arguments are all evaluated by now; their number is checked here, as in Cedar.
     pub(crate) fn call<'a>(self, args: &[Value<'a>], arena: &'a Bump) -> Outcome<'a> {
         match *args {

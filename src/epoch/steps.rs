@@ -1,0 +1,338 @@
+//! Conditions as flat lists of steps.
+//!
+//! Most of a condition are tests of attributes against constants, and a walk over its tree spends more on getting from
+//! node to node than on the tests. So each body's conjuncts are written out as a list of [`Step`]s when a program is
+//! linked: `&&`, `||`, `!` and `if` become jumps, constants stand in the step, and operands are read from the places
+//! of shared expressions where they have one.
+//!
+//! A step stands for one node of the tree, comes where the walk would come to it, and asks for the same operands in the
+//! same order. It has to answer only where the answer is plain. Whatever else it meets (a type that it does not expect,
+//! say) it leaves to the walk over that node, so errors, their positions, and all that is rare are said in one place.
+
+use crate::id::{NodeId, Sym, Uid};
+use crate::program::{Node, Program, Span, Var};
+use crate::value::arena::TableFull;
+use crate::value::ops::Extension;
+use crate::value::{Stored, Value};
+
+/// A test, and where to go on after it: at the next step, or at `to` where the result is `on`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) test: Test,
+    /// The node that the test stands for.
+    pub(crate) node: NodeId,
+    /// By its place in the body's list; the list's length for "holds", [`FAILS`] for "does not".
+    pub(crate) to: u16,
+    pub(crate) on: bool,
+}
+
+/// No step goes back to the first: as a target it says that the condition does not hold.
+pub(crate) const FAILS: u16 = 0;
+
+const _: () = assert!(size_of::<Step>() == 32, "two in a cache line");
+
+/// What most conditions are made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Test {
+    /// Anything: the walk over the node tells.
+    Node,
+    /// Always true: a jump.
+    Always,
+    /// The operand itself.
+    Truth(Operand),
+    /// Less than a constant. All orderings by constants are this or its negation.
+    LongBelow(Operand, i64),
+    DecimalBelow(Operand, i64),
+    DatetimeBelow(Operand, i64),
+    DurationBelow(Operand, i64),
+    LongIs(Operand, i64),
+    EntityIs(Operand, Uid),
+    /// By the text's place in the constants.
+    TextIs(Operand, u32),
+    Same(Operand, Operand),
+    Less(Operand, Operand),
+    LessEq(Operand, Operand),
+    DecimalLess(Operand, Operand),
+    DecimalLessEq(Operand, Operand),
+    /// By the pattern's place in the program's.
+    Like(Operand, u32),
+    Contains(Operand, Operand),
+    ContainsAll(Operand, Operand),
+    ContainsAny(Operand, Operand),
+    InRange(Operand, Operand),
+    In(Var, Operand),
+    Has(Var, Sym),
+}
+
+/// An expression whose value is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand {
+    pub(crate) node: NodeId,
+    /// Where its value is kept; [`NOWHERE`] if it is not shared.
+    pub(crate) place: u16,
+}
+
+/// No program has as many places.
+const NOWHERE: u16 = u16::MAX;
+
+/// Writes out the conditions of a program's bodies. `constants` and `syms` are the program's in the numbering of the
+/// epoch.
+pub(super) struct Writer<'p> {
+    program: &'p Program,
+    constants: &'p [Stored],
+    syms: &'p [Sym],
+    steps: Vec<Step>,
+    /// Where the list of the body begins that is being written.
+    start: usize,
+    /// The steps that go to each label of that body.
+    labels: Vec<Vec<usize>>,
+}
+
+/// Where a jump goes.
+#[derive(Clone, Copy)]
+enum Target {
+    Fails,
+    Label(usize),
+}
+
+impl<'p> Writer<'p> {
+    pub(super) fn new(program: &'p Program, constants: &'p [Stored], syms: &'p [Sym]) -> Self {
+        Self {
+            program,
+            constants,
+            syms,
+            steps: Vec::with_capacity(program.bodies.len()),
+            start: 0,
+            labels: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Step> {
+        self.steps.shrink_to_fit();
+        self.steps
+    }
+
+    /// The steps for a run of conjuncts.
+    pub(super) fn conjuncts(&mut self, conjuncts: Span) -> Result<Span, TableFull> {
+        self.start = self.steps.len();
+        self.labels.clear();
+        let conjuncts = self.program.children(conjuncts);
+        for conjunct in conjuncts {
+            self.test(*conjunct, false, Target::Fails);
+        }
+        if self.steps.len() - self.start > usize::from(u16::MAX) {
+            // Longer than jumps reach: a walk over each conjunct.
+            self.steps.truncate(self.start);
+            for conjunct in conjuncts {
+                self.push(*conjunct, Test::Node, false, Target::Fails);
+            }
+        }
+        crate::program::span(self.start, self.steps.len() - self.start)
+    }
+
+    /// Steps that go to `to` if the node's value is `on`, and on behind themselves otherwise.
+    fn test(&mut self, node: NodeId, on: bool, to: Target) {
+        match self.node(node) {
+            Node::Not(a) => self.test(a, !on, to),
+            Node::And(a, b) => self.either(a, b, false, on, to),
+            Node::Or(a, b) => self.either(a, b, true, on, to),
+            // What is not a truth value fails as the `if`'s value, not as the branch's.
+            Node::If(condition, a, b) if self.program.is_test(a) && self.program.is_test(b) => {
+                let (otherwise, end) = (self.label(), self.label());
+                self.test(condition, false, Target::Label(otherwise));
+                self.test(a, on, to);
+                self.push(node, Test::Always, true, Target::Label(end));
+                self.bind(otherwise);
+                self.test(b, on, to);
+                self.bind(end);
+            }
+            other => {
+                let (test, is) = self.simple(node, other);
+                self.push(node, test, on == is, to);
+            }
+        }
+    }
+
+    /// `a || b` where `decides` is true, `a && b` where it is false: that value of the one decides.
+    fn either(&mut self, a: NodeId, b: NodeId, decides: bool, on: bool, to: Target) {
+        if on == decides {
+            self.test(a, on, to);
+            self.test(b, on, to);
+        } else {
+            let end = self.label();
+            self.test(a, decides, Target::Label(end));
+            self.test(b, on, to);
+            self.bind(end);
+        }
+    }
+
+    /// The test for a node without jumps in it, and what its result is when the node's value is true.
+    fn simple(&self, id: NodeId, node: Node) -> (Test, bool) {
+        match node {
+            Node::Equal(a, b) => (self.same(a, b), true),
+            Node::NotEqual(a, b) => (self.same(a, b), false),
+            Node::Less(a, b) => self.less(a, b),
+            Node::LessEq(a, b) => self.less_eq(a, b),
+            Node::Greater(a, b) => negated(self.less_eq(a, b)),
+            Node::GreaterEq(a, b) => negated(self.less(a, b)),
+            Node::Like(a, pattern) => (Test::Like(self.operand(a), pattern), true),
+            Node::Contains(a, b) => (Test::Contains(self.operand(a), self.operand(b)), true),
+            Node::ContainsAll(a, b) => (Test::ContainsAll(self.operand(a), self.operand(b)), true),
+            Node::ContainsAny(a, b) => (Test::ContainsAny(self.operand(a), self.operand(b)), true),
+            Node::Call2(function, a, b) => self.call(id, function, a, b),
+            Node::In(a, b) => match self.node(a) {
+                Node::Var(var) if var != Var::Context => (Test::In(var, self.operand(b)), true),
+                _ => (Test::Node, true),
+            },
+            Node::HasAttr(a, key) => match (self.node(a), self.syms.get(key.index())) {
+                (Node::Var(var), Some(key)) => (Test::Has(var, *key), true),
+                _ => (Test::Node, true),
+            },
+            Node::VarAttr(..)
+            | Node::Shared(..)
+            | Node::GetAttr(..)
+            | Node::GetTag(..)
+            | Node::GetNamedTag(..)
+            | Node::Call1(..) => (Test::Truth(self.operand(id)), true),
+            _ => (Test::Node, true),
+        }
+    }
+
+    fn call(&self, id: NodeId, function: Extension, a: NodeId, b: NodeId) -> (Test, bool) {
+        let (left, right) = (self.operand(a), self.operand(b));
+        let decimal = |id| match self.constant(id) {
+            Some(Value::Decimal(constant)) => Some(constant.ten_thousandths()),
+            _ => None,
+        };
+        let below = |bound: Option<i64>| Some(Test::DecimalBelow(left, bound?));
+        let above = |bound: Option<i64>| Some(Test::DecimalBelow(right, bound?));
+        let next = |bound: Option<i64>| bound?.checked_add(1);
+        match function {
+            Extension::IsInRange => (Test::InRange(left, right), true),
+            Extension::LessThan => match (below(decimal(b)), above(next(decimal(a)))) {
+                (Some(test), _) => (test, true),
+                (_, Some(test)) => (test, false),
+                _ => (Test::DecimalLess(left, right), true),
+            },
+            Extension::LessThanOrEqual => match (below(next(decimal(b))), above(decimal(a))) {
+                (Some(test), _) => (test, true),
+                (_, Some(test)) => (test, false),
+                _ => (Test::DecimalLessEq(left, right), true),
+            },
+            Extension::GreaterThan => negated(self.call(id, Extension::LessThanOrEqual, a, b)),
+            Extension::GreaterThanOrEqual => negated(self.call(id, Extension::LessThan, a, b)),
+            _ => (Test::Truth(self.operand(id)), true),
+        }
+    }
+
+    fn same(&self, a: NodeId, b: NodeId) -> Test {
+        let (operand, constant) = match self.node(b) {
+            Node::Constant(index) => (a, index),
+            _ => match self.node(a) {
+                Node::Constant(index) => (b, index),
+                _ => return Test::Same(self.operand(a), self.operand(b)),
+            },
+        };
+        let operand = self.operand(operand);
+        match self.constants.get(constant as usize) {
+            Some(Stored::Long(long)) => Test::LongIs(operand, *long),
+            Some(Stored::Entity(uid)) => Test::EntityIs(operand, *uid),
+            Some(Stored::String(_)) => Test::TextIs(operand, constant),
+            _ => Test::Same(self.operand(a), self.operand(b)),
+        }
+    }
+
+    fn less(&self, a: NodeId, b: NodeId) -> (Test, bool) {
+        let (left, right) = (self.operand(a), self.operand(b));
+        let below = self.constant(b).and_then(|b| below(left, b, 0));
+        // `c < x` where not `x < c + 1`.
+        let above = self.constant(a).and_then(|a| below_or_at(right, a));
+        match (below, above) {
+            (Some(test), _) => (test, true),
+            (_, Some(test)) => (test, false),
+            _ => (Test::Less(left, right), true),
+        }
+    }
+
+    fn less_eq(&self, a: NodeId, b: NodeId) -> (Test, bool) {
+        let (left, right) = (self.operand(a), self.operand(b));
+        let below_or_at = self.constant(b).and_then(|b| below_or_at(left, b));
+        // `c <= x` where not `x < c`.
+        let above = self.constant(a).and_then(|a| below(right, a, 0));
+        match (below_or_at, above) {
+            (Some(test), _) => (test, true),
+            (_, Some(test)) => (test, false),
+            _ => (Test::LessEq(left, right), true),
+        }
+    }
+
+    fn operand(&self, node: NodeId) -> Operand {
+        let place = match self.node(node) {
+            Node::Shared(place, _) => place,
+            _ => NOWHERE,
+        };
+        Operand { node, place }
+    }
+
+    fn constant(&self, id: NodeId) -> Option<Value<'p>> {
+        match self.node(id) {
+            Node::Constant(index) => self.constants.get(index as usize).map(Stored::value),
+            _ => None,
+        }
+    }
+
+    fn node(&self, id: NodeId) -> Node {
+        // Nodes are the program's own. Were one not, the step would be left to the walk.
+        let node = self.program.nodes.get(id.index());
+        node.copied().unwrap_or(Node::Bool(false))
+    }
+
+    fn push(&mut self, node: NodeId, test: Test, on: bool, to: Target) {
+        if let Target::Label(label) = to
+            && let Some(from) = self.labels.get_mut(label)
+        {
+            from.push(self.steps.len());
+        }
+        self.steps.push(Step {
+            test,
+            node,
+            to: FAILS,
+            on,
+        });
+    }
+
+    fn label(&mut self) -> usize {
+        self.labels.push(Vec::new());
+        self.labels.len() - 1
+    }
+
+    /// The label is here.
+    fn bind(&mut self, label: usize) {
+        // Too far: the list is thrown away.
+        let here = u16::try_from(self.steps.len() - self.start).unwrap_or(u16::MAX);
+        for from in self.labels.get(label).into_iter().flatten() {
+            if let Some(step) = self.steps.get_mut(*from) {
+                step.to = here;
+            }
+        }
+    }
+}
+
+fn negated((test, is): (Test, bool)) -> (Test, bool) {
+    (test, !is)
+}
+
+/// `operand < constant + more`, where `<` has these two and the sum is in range.
+fn below(operand: Operand, constant: Value<'_>, more: i64) -> Option<Test> {
+    let bound = |constant: i64| constant.checked_add(more);
+    Some(match constant {
+        Value::Long(long) => Test::LongBelow(operand, bound(long)?),
+        Value::Datetime(datetime) => Test::DatetimeBelow(operand, bound(datetime.millis())?),
+        Value::Duration(duration) => Test::DurationBelow(operand, bound(duration.millis())?),
+        _ => return None,
+    })
+}
+
+fn below_or_at(operand: Operand, constant: Value<'_>) -> Option<Test> {
+    below(operand, constant, 1)
+}

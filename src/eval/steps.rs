@@ -1,0 +1,124 @@
+//! Conditions as lists of steps: see `epoch::steps`.
+
+use std::cell::Cell;
+
+use crate::epoch::{FAILS, Operand, Step, StepTest as Test};
+use crate::program::Var;
+use crate::value::{Truth, Value, ops};
+
+use super::condition::Result;
+use super::machine::{Machine, is_in_set};
+
+type Places<'a> = &'a [Cell<Option<Value<'a>>>];
+
+impl<'a> Machine<'a> {
+    /// Whether the condition holds that is written out as `steps`.
+    pub(super) fn run(&self, steps: &[Step]) -> Result<bool> {
+        let places = self.places();
+        let mut at = 0;
+        while let Some(step) = steps.get(at) {
+            let holds = match self.test(places, &step.test)? {
+                Some(holds) => holds,
+                None => self.boolean(step.node)?,
+            };
+            if holds != step.on {
+                at += 1;
+            } else if step.to == FAILS {
+                return Ok(false);
+            } else {
+                at = usize::from(step.to);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The result of a test; `None` where the walk over the step's node has to tell.
+    #[inline(always)]
+    fn test(&self, places: Places<'a>, test: &Test) -> Result<Option<bool>> {
+        let read = |operand: Operand| self.value_of(places, operand);
+        Ok(match *test {
+            Test::Node => None,
+            Test::Always => Some(true),
+            Test::Truth(a) => match read(a)? {
+                Value::Bool(truth) => Some(truth == Truth::Yes),
+                _ => None,
+            },
+            Test::LongBelow(a, bound) => match read(a)? {
+                Value::Long(a) => Some(a < bound),
+                _ => None,
+            },
+            Test::DecimalBelow(a, bound) => match read(a)? {
+                Value::Decimal(a) => Some(a.ten_thousandths() < bound),
+                _ => None,
+            },
+            Test::DatetimeBelow(a, bound) => match read(a)? {
+                Value::Datetime(a) => Some(a.millis() < bound),
+                _ => None,
+            },
+            Test::DurationBelow(a, bound) => match read(a)? {
+                Value::Duration(a) => Some(a.millis() < bound),
+                _ => None,
+            },
+            Test::LongIs(a, long) => Some(matches!(read(a)?, Value::Long(a) if a == long)),
+            Test::EntityIs(a, uid) => Some(matches!(read(a)?, Value::Entity(a) if a.uid() == uid)),
+            Test::TextIs(a, text) => {
+                let text = self.constants[text as usize].value();
+                Some(read(a)?.same(text))
+            }
+            Test::Same(a, b) => Some(read(a)?.same(read(b)?)),
+            Test::Less(a, b) => ops::less(read(a)?, read(b)?).ok(),
+            Test::LessEq(a, b) => ops::less_eq(read(a)?, read(b)?).ok(),
+            Test::DecimalLess(a, b) => match (read(a)?, read(b)?) {
+                (Value::Decimal(a), Value::Decimal(b)) => Some(a < b),
+                _ => None,
+            },
+            Test::DecimalLessEq(a, b) => match (read(a)?, read(b)?) {
+                (Value::Decimal(a), Value::Decimal(b)) => Some(a <= b),
+                _ => None,
+            },
+            Test::Like(a, pattern) => match read(a)?.as_string() {
+                Ok(text) => Some(self.program.patterns[pattern as usize].matches(text)),
+                Err(_) => None,
+            },
+            Test::Contains(a, b) => ops::contains(read(a)?, read(b)?).ok(),
+            Test::ContainsAll(a, b) => ops::contains_all(read(a)?, read(b)?).ok(),
+            Test::ContainsAny(a, b) => ops::contains_any(read(a)?, read(b)?).ok(),
+            Test::InRange(a, b) => match (read(a)?, read(b)?) {
+                (Value::Ip(a), Value::Ip(b)) => Some(a.is_in_range(*b)),
+                _ => None,
+            },
+            Test::In(var, above) => {
+                let side = match var {
+                    Var::Principal => &self.principal,
+                    Var::Resource => &self.resource,
+                    Var::Action => &self.action,
+                    Var::Context => return Ok(None),
+                };
+                match read(above)? {
+                    Value::Entity(above) => Some(side.is_in(above.uid())),
+                    above => match above.as_set() {
+                        Ok(set) => is_in_set(side.uid, side.ancestors, set).ok(),
+                        Err(_) => None,
+                    },
+                }
+            }
+            Test::Has(var, key) => {
+                let record = self.variables[var as usize];
+                Some(record.is_some_and(|record| record.get(key).is_some()))
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn value_of(&self, places: Places<'a>, operand: Operand) -> Result<Value<'a>> {
+        match places.get(usize::from(operand.place)).map(Cell::get) {
+            Some(Some(value)) => Ok(value),
+            _ => self.value_anew(operand),
+        }
+    }
+
+    #[inline(never)]
+    fn value_anew(&self, operand: Operand) -> Result<Value<'a>> {
+        self.operand(operand.node)
+    }
+}
