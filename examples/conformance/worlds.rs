@@ -60,6 +60,7 @@ pub(crate) struct Setting {
     fold: bool,
     share: bool,
     index: bool,
+    flat: bool,
     validate: bool,
     record: bool,
 }
@@ -70,6 +71,7 @@ impl Default for Setting {
             fold: true,
             share: true,
             index: true,
+            flat: true,
             validate: false,
             record: false,
         }
@@ -92,16 +94,18 @@ impl Setting {
 
     fn tunings() -> impl Iterator<Item = Self> {
         let switches = [
-            (true, true, true),
-            (false, true, true),
-            (true, false, true),
-            (true, true, false),
-            (false, false, false),
+            (true, true, true, true),
+            (false, true, true, true),
+            (true, false, true, true),
+            (true, true, false, true),
+            (true, true, true, false),
+            (false, false, false, false),
         ];
-        switches.into_iter().map(|(fold, share, index)| Self {
+        switches.into_iter().map(|(fold, share, index, flat)| Self {
             fold,
             share,
             index,
+            flat,
             ..Self::default()
         })
     }
@@ -116,7 +120,10 @@ impl Setting {
     /// All optimisations and none.
     pub(crate) fn extremes() -> Vec<Self> {
         Self::tunings()
-            .filter(|setting| setting.fold == setting.share && setting.fold == setting.index)
+            .filter(|setting| {
+                let others = [setting.share, setting.index, setting.flat];
+                others.iter().all(|on| *on == setting.fold)
+            })
             .collect()
     }
 
@@ -132,7 +139,8 @@ impl Setting {
         let tuning = Tuning::default()
             .with_constant_folding(self.fold)
             .with_shared_expressions(self.share)
-            .with_scope_index(self.index);
+            .with_scope_index(self.index)
+            .with_flat_conditions(self.flat);
         let builder = builder.tuning(tuning).validate_requests(self.validate);
         if self.record {
             builder.sink(WantsInputs)

@@ -21,7 +21,7 @@ const PLACES: usize = 64;
 
 /// From how many evaluations on an expression is shared, if every policy were evaluated to its end. About half of them
 /// are, so that with fewer a place is mostly filled and never read.
-const ENOUGH: u32 = 3;
+const ENOUGH: u32 = 5;
 
 /// The same for an expression that is a single node, such as `principal.level`.
 const ENOUGH_FOR_ONE: u32 = 3;

@@ -13,7 +13,7 @@ use crate::value::stored::Rename;
 
 use super::index::{ActionMembers, Index};
 use super::sides::Sides;
-use super::steps::{Step, Writer};
+use super::steps::{self, Attributes, Step, Writer};
 use super::values::Grouping;
 
 /// What a program's numbers mean in one table of names, and the index over its policies.
@@ -27,6 +27,8 @@ pub(crate) struct Linked {
     pub(crate) action_lists: Vec<Uid>,
     /// The policies' conditions; `None` where they are walked as trees.
     pub(crate) steps: Option<Vec<Step>>,
+    /// The attributes of each variable that are shared.
+    pub(crate) attributes: [Attributes; 4],
     /// `None` with the index switched off.
     pub(crate) index: Option<Index>,
     /// What the index was made with, for the next program.
@@ -210,6 +212,7 @@ pub(super) fn link(
         )
     });
     Ok(Linked {
+        attributes: steps::attributes(program, &translation.syms),
         syms: translation.syms,
         types: translation.types,
         constants,

@@ -75,6 +75,27 @@ pub(crate) struct Operand {
 /// No program has as many places.
 const NOWHERE: u16 = u16::MAX;
 
+/// The attributes of a variable that have places, in the order of records.
+pub(crate) type Attributes = Vec<(Sym, u16)>;
+
+/// The shared attributes of each variable.
+pub(super) fn attributes(program: &Program, syms: &[Sym]) -> [Attributes; 4] {
+    let mut attributes: [Attributes; 4] = Default::default();
+    for node in &program.nodes {
+        if let Node::Shared(place, inner) = node
+            && let Some(Node::VarAttr(var, key)) = program.nodes.get(inner.index())
+            && let Some(key) = syms.get(key.index())
+        {
+            attributes[*var as usize].push((*key, *place));
+        }
+    }
+    for attributes in &mut attributes {
+        attributes.sort_unstable();
+        attributes.dedup();
+    }
+    attributes
+}
+
 /// Writes out the conditions of a program's bodies. `constants` and `syms` are the program's in the numbering of the
 /// epoch.
 pub(super) struct Writer<'p> {

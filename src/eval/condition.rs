@@ -31,7 +31,7 @@ pub(super) type Result<T> = std::result::Result<T, Raised>;
 
 impl<'a> Machine<'a> {
     /// Whether the conditions of a policy hold.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn holds(&self, row: &Row) -> std::result::Result<bool, Raise> {
         let holds = match self.steps {
             Some(steps) => self.run(row.steps.of(steps)),
@@ -40,6 +40,7 @@ impl<'a> Machine<'a> {
         holds.map_err(|Raised| self.raised.get())
     }
 
+    #[inline(never)]
     fn walk(&self, conjuncts: &[NodeId]) -> Result<bool> {
         for conjunct in conjuncts {
             if !self.boolean(*conjunct)? {
@@ -102,7 +103,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Evaluates any node.
-    fn eval(&self, id: NodeId) -> Result<Value<'a>> {
+    pub(super) fn eval(&self, id: NodeId) -> Result<Value<'a>> {
         match self.nodes[id.index()] {
             Node::GetAttr(a, key) => self.get_attr(id, a, key),
             Node::Call1(function, a) => self.call1(id, function, a),
@@ -207,10 +208,7 @@ impl<'a> Machine<'a> {
         if let Some(value) = place.get() {
             return Ok(value);
         }
-        let value = match self.nodes[inner.index()] {
-            Node::VarAttr(var, key) => self.variable_attr(inner, var, key)?,
-            _ => self.eval(inner)?,
-        };
+        let value = self.eval(inner)?;
         place.set(Some(value));
         Ok(value)
     }

@@ -3,16 +3,21 @@
 use std::cell::Cell;
 
 use crate::epoch::{FAILS, Operand, Step, StepTest as Test};
-use crate::program::Var;
-use crate::value::{Truth, Value, ops};
+use crate::id::Sym;
+use crate::program::{Node, Var};
+use crate::value::{Record, Stored, Truth, Value, ops, same_bytes};
 
 use super::condition::Result;
 use super::machine::{Machine, is_in_set};
+
+/// From so many policies on, attributes are read before they are asked for.
+const MANY: usize = 8;
 
 type Places<'a> = &'a [Cell<Option<Value<'a>>>];
 
 impl<'a> Machine<'a> {
     /// Whether the condition holds that is written out as `steps`.
+    #[inline(always)]
     pub(super) fn run(&self, steps: &[Step]) -> Result<bool> {
         let places = self.places();
         let mut at = 0;
@@ -62,8 +67,11 @@ impl<'a> Machine<'a> {
             Test::LongIs(a, long) => Some(matches!(read(a)?, Value::Long(a) if a == long)),
             Test::EntityIs(a, uid) => Some(matches!(read(a)?, Value::Entity(a) if a.uid() == uid)),
             Test::TextIs(a, text) => {
-                let text = self.constants[text as usize].value();
-                Some(read(a)?.same(text))
+                let value = read(a)?;
+                Some(match (value.as_string(), &self.constants[text as usize]) {
+                    (Ok(a), Stored::String(b)) => same_bytes(a.as_bytes(), b.as_bytes()),
+                    _ => false,
+                })
             }
             Test::Same(a, b) => Some(read(a)?.same(read(b)?)),
             Test::Less(a, b) => ops::less(read(a)?, read(b)?).ok(),
@@ -113,12 +121,73 @@ impl<'a> Machine<'a> {
     fn value_of(&self, places: Places<'a>, operand: Operand) -> Result<Value<'a>> {
         match places.get(usize::from(operand.place)).map(Cell::get) {
             Some(Some(value)) => Ok(value),
-            _ => self.value_anew(operand),
+            _ => self.value_anew(places, operand),
         }
     }
 
     #[inline(never)]
-    fn value_anew(&self, operand: Operand) -> Result<Value<'a>> {
-        self.operand(operand.node)
+    fn value_anew(&self, places: Places<'a>, operand: Operand) -> Result<Value<'a>> {
+        let Node::Shared(_, inner) = self.nodes[operand.node.index()] else {
+            return self.operand(operand.node);
+        };
+        let value = self.eval(inner)?;
+        if let Some(place) = places.get(usize::from(operand.place)) {
+            place.set(Some(value));
+        }
+        Ok(value)
+    }
+
+    /// Reads the attributes of variables that policies share, if there are enough `policies` to ask for most of them: in
+    /// one walk over each record, an attribute costs a fifth of what looking for it does.
+    #[inline]
+    pub(super) fn read_ahead(&self, policies: usize) {
+        if policies >= MANY && self.steps.is_some() {
+            self.read_attributes();
+        }
+    }
+
+    #[inline(never)]
+    fn read_attributes(&self) {
+        let places = self.places();
+        for (wanted, record) in self.linked.attributes.iter().zip(self.variables) {
+            match record {
+                Some(Record::Stored(record)) => {
+                    let fields = record.keys().iter().copied().zip(record.values());
+                    place_all(places, wanted, fields, Stored::value);
+                }
+                Some(Record::Built(fields)) => {
+                    let fields = fields.iter().map(|(key, value)| (*key, value));
+                    place_all(places, wanted, fields, |value| *value);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// Puts the fields that are wanted into their places; both are in the order of the keys.
+#[inline]
+fn place_all<'a, V: 'a>(
+    places: Places<'a>,
+    wanted: &[(Sym, u16)],
+    fields: impl Iterator<Item = (Sym, &'a V)>,
+    value: impl Fn(&'a V) -> Value<'a>,
+) {
+    let mut wanted = wanted.iter();
+    let Some(mut next) = wanted.next() else {
+        return;
+    };
+    for (key, field) in fields {
+        while next.0 < key {
+            match wanted.next() {
+                Some(after) => next = after,
+                None => return,
+            }
+        }
+        if next.0 == key
+            && let Some(place) = places.get(usize::from(next.1))
+        {
+            place.set(Some(value(field)));
+        }
     }
 }

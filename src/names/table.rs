@@ -1,6 +1,7 @@
 //! One flat table of texts by number.
 
 use crate::value::arena::TableFull;
+use crate::value::same_bytes;
 
 /// Distinct texts, each of two parts, numbered from 0 in the order in which they were added.
 ///
@@ -182,23 +183,5 @@ fn place(slots: &mut [Slot], slot: Slot) {
             return;
         }
         at = (at + 1) & mask;
-    }
-}
-
-/// Equality of short texts, which ids and type names are, without the call to `memcmp`: two loads that overlap in
-/// the middle. Six comparisons a request; a tenth of what its three look-ups cost.
-#[inline]
-pub(super) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    match a.len() {
-        4..=8 => {
-            a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk()
-        }
-        9..=16 => {
-            a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk()
-        }
-        _ => a == b,
     }
 }

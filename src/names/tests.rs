@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::table::same_bytes;
 use super::*;
+use crate::value::same_bytes;
 
 #[test]
 fn a_uid_is_its_type_and_its_id() {

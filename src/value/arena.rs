@@ -61,6 +61,9 @@ pub(crate) fn record<'a>(
     arena: &'a Bump,
     mut fields: Vec<'a, (Sym, Value<'a>)>,
 ) -> Result<Record<'a>, Sym> {
+    if fields.is_empty() {
+        return Ok(Record::Built(&(&[] as &[_])));
+    }
     fields.sort_unstable_by_key(|(key, _)| *key);
     let twice = fields.windows(2).find_map(|pair| match pair {
         [(a, _), (b, _)] if a == b => Some(*a),

@@ -2,6 +2,8 @@
 
 use memchr::memmem::Finder;
 
+use super::same_bytes;
+
 /// One part of a pattern's source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PatternPart {
@@ -72,19 +74,22 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
-            Self::Exact(exact) => **exact == *text,
+            Self::Exact(exact) => same_bytes(exact.as_bytes(), text.as_bytes()),
             Self::Pieces {
                 first,
                 middle,
                 last,
             } => {
-                let Some(mut rest) = text
-                    .strip_prefix(&**first)
-                    .and_then(|rest| rest.strip_suffix(&**last))
-                    .map(str::as_bytes)
-                else {
+                let Some((head, rest)) = text.as_bytes().split_at_checked(first.len()) else {
                     return false;
                 };
+                let Some(end) = rest.len().checked_sub(last.len()) else {
+                    return false;
+                };
+                let (mut rest, tail) = rest.split_at(end);
+                if !same_bytes(head, first.as_bytes()) || !same_bytes(tail, last.as_bytes()) {
+                    return false;
+                }
                 for piece in middle {
                     let Some(found) = piece.find(rest) else {
                         return false;

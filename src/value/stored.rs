@@ -213,6 +213,10 @@ impl StoredRecord {
         &self.keys
     }
 
+    pub(crate) fn values(&self) -> &[Stored] {
+        &self.values
+    }
+
     pub(crate) fn entry(&self, index: usize) -> Option<(Sym, &Stored)> {
         Some((*self.keys.get(index)?, self.values.get(index)?))
     }

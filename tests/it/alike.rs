@@ -168,7 +168,7 @@ fn ask(tape: &mut Tape<'_>) -> Ask {
 }
 
 /// Everything that is said about errors: policies in order, kinds and paths.
-fn errors(authorizer: &Authorizer, ask: &Ask) -> Vec<(String, String, Vec<u32>)> {
+pub(crate) fn errors(authorizer: &Authorizer, ask: &Ask) -> Vec<(String, String, Vec<u32>)> {
     let mut scratch = Scratch::new();
     ask.with_request(|request| {
         let response = authorizer.is_authorized_with(&mut scratch, request);
@@ -214,15 +214,26 @@ proptest! {
             .tuning(Tuning::default().with_value_index(false))
             .build()
             .unwrap();
+        let walked = world
+            .builder()
+            .tuning(Tuning::default().with_flat_conditions(false))
+            .build()
+            .unwrap();
         for ask in &asks {
             let expected = oracle.decide(ask);
-            for (way, authorizer) in [("with", &with), ("without", &without)] {
+            for (way, authorizer) in [("with", &with), ("without", &without), ("walked", &walked)] {
                 let found = ask.with_request(|request| ours(&authorizer.is_authorized(request)));
                 check(&world, ask, way, &found, &expected)?;
                 let allowed = ask.with_request(|request| authorizer.is_allowed(request));
                 prop_assert_eq!(allowed, matches!(expected, Answer::Decided { allowed: true, .. }));
             }
             // Our own order and paths, which Cedar does not have.
+            prop_assert_eq!(
+                errors(&with, ask),
+                errors(&walked, ask),
+                "{}",
+                reproduction(&world, Some(ask), "errors differ between steps and the walk")
+            );
             prop_assert_eq!(
                 errors(&with, ask),
                 errors(&without, ask),

@@ -38,6 +38,7 @@ mod shadow;
 mod signals;
 mod sinks;
 mod spiffe;
+mod steps;
 mod swap;
 mod updates;
 mod validation;

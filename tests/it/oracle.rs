@@ -110,7 +110,7 @@ impl World {
 }
 
 /// All optimisations, all but one, none.
-pub(crate) fn tunings() -> [Tuning; 7] {
+pub(crate) fn tunings() -> [Tuning; 8] {
     let all = Tuning::default();
     [
         all,
@@ -119,10 +119,12 @@ pub(crate) fn tunings() -> [Tuning; 7] {
         all.with_scope_index(false),
         all.with_value_index(false),
         all.with_shared_parsing(false),
+        all.with_flat_conditions(false),
         all.with_constant_folding(false)
             .with_shared_expressions(false)
             .with_scope_index(false)
-            .with_shared_parsing(false),
+            .with_shared_parsing(false)
+            .with_flat_conditions(false),
     ]
 }
 
