@@ -19,11 +19,12 @@ use crate::program::{Classes, Node, Program};
 /// expression.
 const PLACES: usize = 64;
 
-/// From how many evaluations on an expression is shared, if every policy were evaluated to its end. About half of them
-/// are, so that with fewer a place is mostly filled and never read.
+/// From how many evaluations on an expression is shared, if every policy were evaluated to its end. Of those whose scopes
+/// match about half are, so that with fewer a place is mostly filled and never read.
 const ENOUGH: u32 = 5;
 
-/// The same for an expression that is a single node, such as `principal.level`.
+/// The same for an expression that is a single node, such as `principal.level`: fewer, because these are read ahead where
+/// many policies are candidates (`eval::steps`).
 const ENOUGH_FOR_ONE: u32 = 3;
 
 /// Replaces the expressions that are worth it by shared ones.

@@ -1,4 +1,5 @@
-//! Conditions: the walk over a program's nodes.
+//! Conditions: the walk over a program's nodes. Decisions run steps instead (`steps`), which come here with what they
+//! leave open.
 //!
 //! Recursion is as deep as an expression, which `Limits` bounds at load.
 //!
