@@ -433,7 +433,8 @@ impl Authorizer {
         let now = self.now(started);
         let told = now.as_ref().ok().copied().flatten();
         let decided = match self.ask(epoch, request, reading, now, arena, locals) {
-            Ok(asked) => {
+            Ok((resolved, names)) => {
+                let asked = (Machine::new(epoch, names, resolved, arena), resolved, names);
                 let both = [&mut *findings, beside];
                 let decided = self.evaluate(epoch, &asked, request, started, ages, both);
                 let (machine, resolved, names) = &asked;
@@ -473,10 +474,10 @@ impl Authorizer {
         now: Result<Option<Now<'_>>, RequestError>,
         arena: &'a Bump,
         locals: &'a mut Locals,
-    ) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
+    ) -> Result<(Resolved<'a>, RequestNames<'a>), RequestError> {
         match now? {
-            None => eval::prepare(epoch, request, reading, arena, locals),
-            now => eval::prepare(epoch, &request.at(now), reading, arena, locals),
+            None => eval::read(epoch, request, reading, arena, locals),
+            now => eval::read(epoch, &request.at(now), reading, arena, locals),
         }
     }
 
@@ -522,16 +523,15 @@ impl Authorizer {
             return self.allows_chain(epoch, scratch, request, delegation);
         }
         let findings = &mut scratch.findings;
-        eval::prepare(
-            epoch,
-            request,
-            &settings.reading,
-            scratch.arena.bump(),
-            &mut scratch.locals,
-        )
-        .is_ok_and(|(machine, ..)| {
-            eval::evaluate_decision(epoch, &machine, settings.error_mode, findings)
-        })
+        let arena = scratch.arena.bump();
+        let locals = &mut scratch.locals;
+        match eval::read(epoch, request, &settings.reading, arena, locals) {
+            Ok((resolved, names)) => {
+                let machine = Machine::new(epoch, names, resolved, arena);
+                eval::evaluate_decision(epoch, &machine, settings.error_mode, findings)
+            }
+            Err(_) => false,
+        }
     }
 
     fn decide_prepared<'s>(
@@ -558,8 +558,7 @@ impl Authorizer {
             Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
                 let (resolved, names) = request.resolved(epoch);
-                let machine = eval::Machine::new(epoch, names, resolved, arena);
-                let asked = (machine, resolved, names);
+                let asked = (Machine::new(epoch, names, resolved, arena), resolved, names);
                 self.evaluate(epoch, &asked, &borrowed, started, ages, findings)
             }
         };

@@ -196,10 +196,24 @@ pub(crate) fn prepare<'a>(
     arena: &'a Bump,
     locals: &'a mut Locals,
 ) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
+    let (resolved, names) = read(epoch, request, reading, arena, locals)?;
+    Ok((Machine::new(epoch, names, resolved, arena), resolved, names))
+}
+
+/// Resolves a request. Whoever is in a hurry makes the machine where it is to stand: it is large, and a result that holds
+/// one is copied on its way.
+#[inline]
+pub(crate) fn read<'a>(
+    epoch: &'a Epoch,
+    request: &Request<'_>,
+    reading: &Reading,
+    arena: &'a Bump,
+    locals: &'a mut Locals,
+) -> Result<(Resolved<'a>, RequestNames<'a>), RequestError> {
     let resolved = resolve(epoch, request, reading, arena, locals)?;
     let names = RequestNames {
         shared: &epoch.snapshot.names,
         locals,
     };
-    Ok((Machine::new(epoch, names, resolved, arena), resolved, names))
+    Ok((resolved, names))
 }
