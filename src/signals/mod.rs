@@ -126,6 +126,8 @@ impl SignalReceiver {
     /// Applies the payload of a Security Event Token, a JSON object.
     ///
     /// Signals are applied one after the other. As an update of entities they are `out_of_band`: they make no data younger.
+    /// What hears of the update while it is made, such as the callback of a grant that ends by it, must not apply another
+    /// signal to the same receiver: it would wait for itself. Hand it to another thread.
     ///
     /// # Errors
     /// [`SignalError`] when the payload breaks a rule of the specifications or of the transmitter's declaration, when the
