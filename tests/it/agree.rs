@@ -1,5 +1,6 @@
 //! Both engines take the same input, or both refuse it, and they come to the same answers.
 
+use std::fmt::Debug;
 use std::str::FromStr;
 
 use cedar_policy as cedar;
@@ -105,18 +106,28 @@ pub(crate) fn view() -> Request<'static> {
     Request::new(("User", "u0"), ("Action", "view"), ("Doc", "d0"))
 }
 
-/// Both take it or both refuse it.
-pub(crate) fn policies_agree(text: &str) -> Result<(), TestCaseError> {
-    let cedars = cedar::PolicySet::from_str(text);
-    let ours = Authorizer::builder().policies(text).build();
+/// A failure shows the text, and what each says against it.
+fn both_or_neither<A, B>(
+    text: &str,
+    ours: &Result<A, impl Debug>,
+    cedars: &Result<B, impl Debug>,
+) -> Result<(), TestCaseError> {
     prop_assert_eq!(
         ours.is_ok(),
         cedars.is_ok(),
         "{}\n{:?}\n{:?}",
         text,
-        ours.err(),
-        cedars.err()
+        ours.as_ref().err(),
+        cedars.as_ref().err()
     );
+    Ok(())
+}
+
+/// Both take it or both refuse it.
+pub(crate) fn policies_agree(text: &str) -> Result<(), TestCaseError> {
+    let cedars = cedar::PolicySet::from_str(text);
+    let ours = Authorizer::builder().policies(text).build();
+    both_or_neither(text, &ours, &cedars)?;
     if let Ok(authorizer) = ours {
         let _ = authorizer.is_authorized(&view());
     }
@@ -129,40 +140,17 @@ pub(crate) fn policies_json_agree(text: &str) -> Result<(), TestCaseError> {
     let ours = Authorizer::builder()
         .policies(Policies::new().json(text))
         .build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err()
-    );
-    Ok(())
+    both_or_neither(text, &ours, &cedars)
 }
 
 /// Likewise.
 pub(crate) fn schemas_agree(text: &str) -> Result<(), TestCaseError> {
     let cedars = cedar::Schema::from_cedarschema_str(text);
     let ours = Authorizer::builder().schema_str(text).build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err().map(|e| e.to_string())
-    );
+    both_or_neither(text, &ours, &cedars)?;
     let cedars = cedar::Schema::from_json_str(text);
     let ours = Authorizer::builder().schema_json(text).build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err().map(|e| e.to_string())
-    );
-    Ok(())
+    both_or_neither(text, &ours, &cedars)
 }
 
 /// Likewise.
@@ -171,14 +159,7 @@ pub(crate) fn entities_agree(text: &str) -> Result<(), TestCaseError> {
     let ours = Authorizer::builder()
         .entities(Entities::new().json(text))
         .build();
-    prop_assert_eq!(
-        ours.is_ok(),
-        cedars.is_ok(),
-        "{}\n{:?}\n{:?}",
-        text,
-        ours.err(),
-        cedars.err()
-    );
+    both_or_neither(text, &ours, &cedars)?;
     let response = empty(|authorizer| {
         authorizer
             .is_authorized(&view().entities_json(text))
