@@ -140,6 +140,8 @@ impl Setting {
             .with_constant_folding(self.fold)
             .with_shared_expressions(self.share)
             .with_scope_index(self.index)
+            // Both ways of finding policies in a small set, without twice as many settings.
+            .with_short_lists(self.share)
             .with_flat_conditions(self.flat);
         let builder = builder.tuning(tuning).validate_requests(self.validate);
         if self.record {

@@ -84,6 +84,7 @@ pub struct Tuning {
     parse_once: bool,
     share: bool,
     index: bool,
+    lists: bool,
     values: bool,
     steps: bool,
 }
@@ -95,6 +96,7 @@ impl Default for Tuning {
             parse_once: true,
             share: true,
             index: true,
+            lists: true,
             values: true,
             steps: true,
         }
@@ -120,6 +122,14 @@ impl Tuning {
     #[must_use]
     pub fn with_scope_index(mut self, on: bool) -> Self {
         self.index = on;
+        self
+    }
+
+    /// Whether a set in which no action has more than eight policies is looked through by action alone, or like a larger
+    /// one by principal and resource too. Part of the scope index: without that one there is neither.
+    #[must_use]
+    pub fn with_short_lists(mut self, on: bool) -> Self {
+        self.lists = on;
         self
     }
 
@@ -162,6 +172,7 @@ impl Tuning {
     pub(super) fn indexing(self) -> Indexing {
         Indexing {
             scopes: self.index,
+            lists: self.lists,
             values: self.values,
             steps: self.steps,
         }

@@ -354,8 +354,51 @@ impl Authorizer {
     }
 
     /// Decides a request on a pinned epoch.
-    fn decide<'s>(&'s self, pin: Pin<'s>, lease: Lease<'s>, request: &Request<'_>) -> Response<'s> {
-        self.decide_with(pin, lease, request, &self.inner.settings.reading, |_| {})
+    fn decide<'s>(
+        &'s self,
+        pin: Pin<'s>,
+        mut lease: Lease<'s>,
+        request: &Request<'_>,
+    ) -> Response<'s> {
+        let settings = &self.inner.settings;
+        let epoch = pin.epoch();
+        if !self.is_plain(epoch) || request.delegation.is_some() {
+            return self.decide_with(pin, lease, request, &settings.reading, |_| {});
+        }
+        let scratch = lease.get_mut();
+        scratch.reset();
+        let findings = &mut scratch.findings;
+        let arena = scratch.arena.bump();
+        let read = eval::read(
+            epoch,
+            request,
+            &settings.reading,
+            arena,
+            &mut scratch.locals,
+        );
+        let (outcome, request_error) = match read {
+            Ok((resolved, names)) => {
+                let machine = Machine::new(epoch, names, resolved, arena);
+                let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
+                (outcome, None)
+            }
+            Err(error) => (Outcome::InvalidRequest, Some(error)),
+        };
+        Response {
+            outcome,
+            sequence: None,
+            pin,
+            lease,
+            request_error,
+            now: None,
+        }
+    }
+
+    /// Whether evaluating is all there is to a decision: nobody wants a record of it or to know the time, and nothing decides
+    /// beside it. Every decision would ask for each of these: together they cost as much as a small policy.
+    #[inline]
+    fn is_plain(&self, epoch: &Epoch) -> bool {
+        !self.inner.settings.asks_clock && epoch.shadow.is_none()
     }
 
     /// Decides a request, and lets `seen` look at what the decision was made of, the whole context included, if there is
@@ -394,7 +437,7 @@ impl Authorizer {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn decide_with<'s>(
         &'s self,
         pin: Pin<'s>,
@@ -434,15 +477,14 @@ impl Authorizer {
         let told = now.as_ref().ok().copied().flatten();
         let decided = match self.ask(epoch, request, reading, now, arena, locals) {
             Ok((resolved, names)) => {
-                let asked = (Machine::new(epoch, names, resolved, arena), resolved, names);
+                let machine = Machine::new(epoch, names, resolved, arena);
                 let both = [&mut *findings, beside];
-                let decided = self.evaluate(epoch, &asked, request, started, ages, both);
-                let (machine, resolved, names) = &asked;
+                let decided = self.evaluate(epoch, &machine, request, started, ages, both);
                 seen(Seen {
                     epoch,
-                    machine,
-                    resolved,
-                    names: *names,
+                    machine: &machine,
+                    resolved: &machine.request(),
+                    names: machine.names(),
                     findings,
                     context_time: reading.context_time.as_deref(),
                 });
@@ -512,11 +554,11 @@ impl Authorizer {
 
     fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
         let settings = &self.inner.settings;
-        // Where time plays a part, the short way would save too little to be worth a second way to get it wrong.
-        if settings.asks_clock || pin.epoch().shadow.is_some() {
+        let epoch = pin.epoch();
+        // Where more is wanted, the short way would save too little to be worth a second way to get it wrong.
+        if !self.is_plain(epoch) {
             return self.decide(pin, lease, request).is_allowed();
         }
-        let epoch = pin.epoch();
         let scratch = lease.get_mut();
         scratch.reset();
         if let Some(delegation) = request.delegation {
@@ -542,6 +584,38 @@ impl Authorizer {
     ) -> Response<'s> {
         let settings = &self.inner.settings;
         let epoch = pin.epoch();
+        let line = self.inner.published.line();
+        if !self.is_plain(epoch) || !request.is_fresh(epoch, line) {
+            return self.decide_prepared_with(pin, lease, request);
+        }
+        let outcome = {
+            let scratch = lease.get_mut();
+            scratch.reset();
+            let (resolved, names) = request.resolved(epoch);
+            let machine = Machine::new(epoch, names, resolved, scratch.arena.bump());
+            let findings = &mut scratch.findings;
+            eval::evaluate(epoch, &machine, settings.error_mode, findings)
+        };
+        Response {
+            outcome,
+            sequence: None,
+            pin,
+            lease,
+            request_error: None,
+            now: None,
+        }
+    }
+
+    /// The same where the request has to be looked up again, or there is more to a decision than evaluating.
+    #[inline(never)]
+    fn decide_prepared_with<'s>(
+        &'s self,
+        pin: Pin<'s>,
+        mut lease: Lease<'s>,
+        request: &'s mut PreparedRequest,
+    ) -> Response<'s> {
+        let settings = &self.inner.settings;
+        let epoch = pin.epoch();
         let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
@@ -558,8 +632,8 @@ impl Authorizer {
             Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
                 let (resolved, names) = request.resolved(epoch);
-                let asked = (Machine::new(epoch, names, resolved, arena), resolved, names);
-                self.evaluate(epoch, &asked, &borrowed, started, ages, findings)
+                let machine = Machine::new(epoch, names, resolved, arena);
+                self.evaluate(epoch, &machine, &borrowed, started, ages, findings)
             }
         };
         Response {
@@ -577,13 +651,12 @@ impl Authorizer {
     fn evaluate<'a>(
         &self,
         epoch: &'a Arc<Epoch>,
-        asked: &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        machine: &Machine<'a>,
         request: &Request<'_>,
         started: Option<Started>,
         ages: Option<Ages<'a>>,
         [findings, beside]: [&mut Findings; 2],
     ) -> Made {
-        let (machine, ..) = asked;
         let mode = self.inner.settings.error_mode;
         let mut outcome = eval::evaluate(epoch, machine, mode, findings);
         if let Some(stale) = self.stale(epoch, machine, ages, findings) {
@@ -593,13 +666,13 @@ impl Authorizer {
         let made = match started {
             None => Made::unrecorded(outcome),
             Some(started) => self.keep(started, outcome, |head| {
-                self.decided(head, epoch, asked, request, ages, findings)
+                self.decided(head, epoch, machine, request, ages, findings)
             }),
         };
         if let Some(shadow) = &epoch.shadow {
             self.decide_beside(
                 shadow,
-                asked,
+                machine,
                 request,
                 Beside {
                     outcome,
@@ -619,15 +692,14 @@ impl Authorizer {
         &self,
         head: Head<'r>,
         epoch: &'a Arc<Epoch>,
-        (machine, resolved, names): &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        machine: &Machine<'a>,
         request: &'r Request<'r>,
         ages: Option<Ages<'r>>,
         findings: &'r mut Findings,
     ) -> DecisionRecord<'r> {
-        let inputs = self.inputs(epoch, machine, resolved, *names, findings);
         DecisionRecord {
-            context: self.context(resolved, *names),
-            inputs,
+            context: self.context(machine),
+            inputs: self.inputs(epoch, machine, findings),
             ages,
             determining: findings.determining(),
             errors: findings.errors(epoch),
@@ -654,13 +726,9 @@ impl Authorizer {
         })
     }
 
-    fn context<'a>(
-        &self,
-        resolved: &Resolved<'a>,
-        names: RequestNames<'a>,
-    ) -> Option<ContextView<'a>> {
+    fn context<'a>(&self, machine: &Machine<'a>) -> Option<ContextView<'a>> {
         (self.inner.settings.wants == Wants::DecisionsWithInputs)
-            .then(|| ContextView::new(resolved.context, names))
+            .then(|| ContextView::new(machine.request().context, machine.names()))
     }
 
     /// What the decision read, if a sink wants that.
@@ -669,13 +737,11 @@ impl Authorizer {
         &self,
         epoch: &'a Epoch,
         machine: &Machine<'a>,
-        resolved: &Resolved<'a>,
-        names: RequestNames<'a>,
         findings: &mut Findings,
     ) -> Option<InputsView<'a>> {
         (self.inner.settings.wants == Wants::DecisionsWithInputs).then(|| {
             let entities = eval::inputs(epoch, machine, &mut findings.candidates);
-            InputsView::new(entities, resolved.context, names)
+            InputsView::new(entities, machine.request().context, machine.names())
         })
     }
 

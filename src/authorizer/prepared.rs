@@ -128,6 +128,12 @@ impl PreparedRequest {
         request
     }
 
+    /// Whether the request has been looked up in `epoch`.
+    #[inline]
+    pub(super) fn is_fresh(&self, epoch: &Epoch, line: Line) -> bool {
+        self.current.line == line && self.current.epoch == epoch.version.epoch()
+    }
+
     /// Looks everything up in `epoch`, unless that was done. An authorizer other than the one that prepared the request
     /// gives other numbers to its names.
     #[inline]
@@ -137,11 +143,11 @@ impl PreparedRequest {
         line: Line,
         reading: &Reading,
     ) -> Result<(), RequestError> {
+        if self.is_fresh(epoch, line) {
+            return Ok(());
+        }
         if self.current.line != line {
             return self.look_up(epoch, line, reading);
-        }
-        if self.current.epoch == epoch.version.epoch() {
-            return Ok(());
         }
         // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
         // was not may have got one if there are more names.
@@ -232,6 +238,7 @@ impl PreparedRequest {
     }
 
     /// The request in the numbers of `epoch`, for which it has been refreshed.
+    #[inline]
     pub(super) fn resolved<'a>(&'a self, epoch: &'a Epoch) -> (Resolved<'a>, RequestNames<'a>) {
         let [principal, action, resource] = self.current.uids;
         let resolved = Resolved {

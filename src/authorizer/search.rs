@@ -244,7 +244,7 @@ impl Found<'_> {
             let mut request = search.request(epoch.snapshot.names.uid_text(*action).into());
             request.now = now;
             match eval::prepare(epoch, &request, &settings.reading, arena.bump(), locals) {
-                Ok((machine, ..)) => {
+                Ok(machine) => {
                     valid = true;
                     let mode = settings.error_mode;
                     if eval::evaluate_decision(epoch, &machine, mode, findings) {

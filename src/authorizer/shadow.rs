@@ -7,11 +7,10 @@ use std::time::Instant;
 use crate::compile::{CompileError, Policies, Problem};
 use crate::decision::Outcome;
 use crate::epoch::{Compared, Epoch, Marks, Shadow, ShadowParts, Tally, Version};
-use crate::eval::{self, Findings, Machine, Resolved};
+use crate::eval::{self, Findings, Machine};
 use crate::evidence::{DecisionRecord, Enforced};
 use crate::program::ProgramSet;
 use crate::request::Request;
-use crate::request::locals::RequestNames;
 use crate::value::arena::TableFull;
 
 use super::{Authorizer, Beside, Started, builder};
@@ -134,14 +133,14 @@ impl Authorizer {
     pub(super) fn decide_beside<'a>(
         &self,
         shadow: &'a Shadow,
-        asked: &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        machine: &Machine<'a>,
         request: &Request<'_>,
         enforced: Beside<'a>,
         findings: &mut Findings,
     ) {
         // A shadow is an experiment: not even a defect in how its policies are evaluated may come to the caller.
         let compared = catch_unwind(AssertUnwindSafe(|| {
-            self.try_decide_beside(shadow, asked, request, enforced, findings)
+            self.try_decide_beside(shadow, machine, request, enforced, findings)
         }));
         shadow.tally.count(compared.unwrap_or(Compared::Failed));
     }
@@ -149,7 +148,7 @@ impl Authorizer {
     fn try_decide_beside<'a>(
         &self,
         shadow: &'a Shadow,
-        (machine, resolved, names): &(Machine<'a>, Resolved<'a>, RequestNames<'a>),
+        machine: &Machine<'a>,
         request: &Request<'_>,
         enforced: Beside<'a>,
         findings: &mut Findings,
@@ -177,7 +176,6 @@ impl Authorizer {
             _ => return Compared::Agreed,
         };
         if let (Some(started), Some(sequence)) = (started, enforced.sequence) {
-            let asked = (machine, *resolved, *names);
             // Kept or lost, the answer is what it was: the loss is counted as any other.
             self.hand_over(started, outcome, |head| DecisionRecord {
                 enforced: Some(Enforced {
@@ -185,7 +183,7 @@ impl Authorizer {
                     decision: enforced.outcome.decision(),
                     outcome: enforced.outcome,
                 }),
-                ..self.decided(head, epoch, &asked, request, enforced.ages, findings)
+                ..self.decided(head, epoch, &machine, request, enforced.ages, findings)
             });
         }
         compared

@@ -72,6 +72,8 @@ pub(crate) enum ActionTest {
 pub(crate) struct Indexing {
     /// One over scopes.
     pub(crate) scopes: bool,
+    /// With short lists by action instead of one where they suffice.
+    pub(crate) lists: bool,
     /// With one over conditions within it.
     pub(crate) values: bool,
     /// Conditions as lists of steps.
@@ -208,6 +210,7 @@ pub(super) fn link(
             snapshot,
             &members,
             flat,
+            indexing.lists,
             grouping,
         )
     });

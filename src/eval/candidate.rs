@@ -6,9 +6,9 @@ use crate::entity::EntityData;
 use crate::epoch::{Row, ScopeTest};
 use crate::id::{NodeId, Sym, Uid};
 use crate::program::Var;
-use crate::value::{Raise, Value};
+use crate::value::{Raise, Record, Value};
 
-use super::machine::{Facts, Machine, Side};
+use super::machine::{Machine, Side};
 
 /// The place in a request that candidates are tried in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -78,7 +78,6 @@ impl<'a> Machine<'a> {
     ) {
         let side = Side {
             uid,
-            facts: Some(Facts::stored(data)),
             ancestors: self.snapshot.ancestors(self.arena, data),
         };
         let place = match sought {
@@ -86,7 +85,7 @@ impl<'a> Machine<'a> {
             Sought::Resource => &mut self.resource,
         };
         *place = side;
-        self.variables[sought.variable() as usize] = side.facts.map(|facts| facts.attrs);
+        self.variables[sought.variable() as usize] = Some(Record::Stored(data.attrs()));
         if let Some(places) = self.shared.get() {
             match varying {
                 Some(varying) => {

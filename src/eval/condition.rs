@@ -168,12 +168,12 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn constant(&self, index: u32) -> Value<'a> {
+    pub(super) fn constant(&self, index: u32) -> Value<'a> {
         self.constants[index as usize].value()
     }
 
     #[inline]
-    fn variable(&self, var: Var) -> Value<'a> {
+    pub(super) fn variable(&self, var: Var) -> Value<'a> {
         match var {
             Var::Principal => self.principal.uid.into(),
             Var::Action => self.action.uid.into(),
@@ -185,6 +185,11 @@ impl<'a> Machine<'a> {
     /// `principal.attr`, `resource.attr`, `context.attr`: half of all operands, and no look-up of the entity.
     #[inline(never)]
     fn variable_attr(&self, id: NodeId, var: Var, key: Sym) -> Result<Value<'a>> {
+        self.attr_of_variable(id, var, key)
+    }
+
+    #[inline(always)]
+    pub(super) fn attr_of_variable(&self, id: NodeId, var: Var, key: Sym) -> Result<Value<'a>> {
         match self.variables[var as usize].and_then(|record| record.get(self.sym(key))) {
             Some(value) => Ok(value),
             None => Err(self.no_variable_attr(id, var)),

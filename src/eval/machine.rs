@@ -55,11 +55,10 @@ pub(crate) struct Machine<'a> {
     pub(super) shared: Cell<Option<&'a [Cell<Option<Value<'a>>>]>>,
 }
 
-/// A request's principal, action or resource, with what the store has of it looked up once.
+/// A request's principal, action or resource, with what is above it looked up once.
 #[derive(Clone, Copy)]
 pub(super) struct Side<'a> {
     pub(super) uid: Uid,
-    pub(super) facts: Option<Facts<'a>>,
     pub(super) ancestors: Ancestors<'a>,
 }
 
@@ -79,8 +78,13 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// A side of a request, and its attributes if it exists.
+type SideAndAttrs<'a> = (Side<'a>, Option<Record<'a>>);
+
 impl<'a> Machine<'a> {
-    #[inline]
+    /// Written in one piece, where it is to stand: a machine is half a kilobyte, and to copy one that has just been written
+    /// costs more than what is looked up for it.
+    #[inline(always)]
     pub(crate) fn new(
         epoch: &'a Epoch,
         names: RequestNames<'a>,
@@ -89,16 +93,15 @@ impl<'a> Machine<'a> {
     ) -> Self {
         let segment = &epoch.segments[0];
         let snapshot = &epoch.snapshot;
-        let stored = |uid| {
-            let stored = snapshot.entity(uid);
-            Side {
-                uid,
-                facts: stored.map(Facts::stored),
-                ancestors: stored
-                    .map_or_else(Ancestors::default, |data| snapshot.ancestors(arena, data)),
-            }
+        let overlay = request.overlay;
+        let side = |uid| match overlay.is_empty() {
+            true => stored_side(snapshot, arena, uid),
+            false => overlaid_side(snapshot, &overlay, arena, uid),
         };
-        let mut machine = Self {
+        let (principal, principal_attrs) = side(request.principal);
+        let (action, action_attrs) = side(request.action);
+        let (resource, resource_attrs) = side(request.resource);
+        Self {
             program: &segment.program,
             linked: &segment.linked,
             nodes: &segment.program.nodes,
@@ -109,30 +112,33 @@ impl<'a> Machine<'a> {
             dead: &segment.dead,
             snapshot,
             names,
-            principal: stored(request.principal),
-            resource: stored(request.resource),
-            action: stored(request.action),
+            principal,
+            resource,
+            action,
             context: request.context,
-            variables: [None; 4],
-            overlay: request.overlay,
+            variables: [
+                principal_attrs,
+                action_attrs,
+                resource_attrs,
+                Some(request.context),
+            ],
+            overlay,
             arena,
             computed: RefCell::new(Computed::new_in(arena)),
             raised: Cell::new(Raise::NONE),
             shared: Cell::new(None),
-        };
-        if !machine.overlay.is_empty() {
-            machine.principal = machine.overlaid_side(request.principal);
-            machine.resource = machine.overlaid_side(request.resource);
-            machine.action = machine.overlaid_side(request.action);
         }
-        let attrs = |side: &Side<'a>| side.facts.map(|facts| facts.attrs);
-        machine.variables = [
-            attrs(&machine.principal),
-            attrs(&machine.action),
-            attrs(&machine.resource),
-            Some(machine.context),
-        ];
-        machine
+    }
+
+    /// The request that the machine evaluates.
+    pub(crate) fn request(&self) -> Resolved<'a> {
+        Resolved {
+            principal: self.principal.uid,
+            action: self.action.uid,
+            resource: self.resource.uid,
+            context: self.context,
+            overlay: self.overlay,
+        }
     }
 
     /// The machine for the policies of another segment.
@@ -151,15 +157,6 @@ impl<'a> Machine<'a> {
             // Places are numbered by program.
             shared: Cell::new(None),
             ..*self
-        }
-    }
-
-    #[cold]
-    fn overlaid_side(&self, uid: Uid) -> Side<'a> {
-        Side {
-            uid,
-            facts: self.stored_or_overlaid(uid),
-            ancestors: self.look_up_ancestors(uid),
         }
     }
 
@@ -220,39 +217,72 @@ impl<'a> Machine<'a> {
         }
         let ancestors = match stored {
             Some(data) if overlay.is_empty() => self.snapshot.ancestors(self.arena, data),
-            _ => Ancestors::of(overlay.ancestors(
-                self.arena,
-                uid,
-                |uid| self.snapshot.entity(uid).map(EntityData::parents),
-                |uid| self.snapshot.closure(uid),
-            )),
+            _ => overlaid_ancestors(self.snapshot, overlay, self.arena, uid),
         };
         self.computed.borrow_mut().insert(uid, ancestors);
         ancestors
     }
 
+    /// An entity's attributes and tags, if it exists.
     #[inline]
     pub(super) fn facts(&self, uid: Uid) -> Option<Facts<'a>> {
-        if uid == self.principal.uid {
-            self.principal.facts
-        } else if uid == self.resource.uid {
-            self.resource.facts
-        } else {
-            self.stored_or_overlaid(uid)
-        }
+        facts(self.snapshot, &self.overlay, uid)
     }
+}
 
-    fn stored_or_overlaid(&self, uid: Uid) -> Option<Facts<'a>> {
-        if !self.overlay.is_empty()
-            && let Some(entity) = self.overlay.get(uid)
-        {
-            return Some(Facts {
-                attrs: entity.attrs,
-                tags: entity.tags,
-            });
-        }
-        self.snapshot.entity(uid).map(Facts::stored)
+#[inline]
+fn facts<'a>(snapshot: &'a Snapshot, overlay: &Overlay<'a>, uid: Uid) -> Option<Facts<'a>> {
+    if !overlay.is_empty()
+        && let Some(entity) = overlay.get(uid)
+    {
+        return Some(Facts {
+            attrs: entity.attrs,
+            tags: entity.tags,
+        });
     }
+    snapshot.entity(uid).map(Facts::stored)
+}
+
+#[inline(always)]
+fn stored_side<'a>(snapshot: &'a Snapshot, arena: &'a Bump, uid: Uid) -> SideAndAttrs<'a> {
+    match snapshot.entity(uid) {
+        Some(data) => {
+            let ancestors = snapshot.ancestors(arena, data);
+            let attrs = Record::Stored(data.attrs());
+            (Side { uid, ancestors }, Some(attrs))
+        }
+        None => {
+            let ancestors = Ancestors::default();
+            (Side { uid, ancestors }, None)
+        }
+    }
+}
+
+#[cold]
+fn overlaid_side<'a>(
+    snapshot: &'a Snapshot,
+    overlay: &Overlay<'a>,
+    arena: &'a Bump,
+    uid: Uid,
+) -> SideAndAttrs<'a> {
+    let ancestors = overlaid_ancestors(snapshot, overlay, arena, uid);
+    let attrs = facts(snapshot, overlay, uid).map(|facts| facts.attrs);
+    (Side { uid, ancestors }, attrs)
+}
+
+/// What is above an entity when the overlay is over the store.
+fn overlaid_ancestors<'a>(
+    snapshot: &Snapshot,
+    overlay: &Overlay<'a>,
+    arena: &'a Bump,
+    uid: Uid,
+) -> Ancestors<'a> {
+    Ancestors::of(overlay.ancestors(
+        arena,
+        uid,
+        |uid| snapshot.entity(uid).map(EntityData::parents),
+        |uid| snapshot.closure(uid),
+    ))
 }
 
 impl Side<'_> {
@@ -271,20 +301,23 @@ pub(super) fn is_in_set(
 ) -> Result<bool, ErrorKind> {
     // Every element must be an entity before any is looked at. Sets are sorted by type first, so the ends
     // tell.
-    let last = set.len().checked_sub(1).and_then(|last| set.get(last));
-    for end in [set.get(0), last].into_iter().flatten() {
-        end.as_entity()?;
-    }
-    let within = |item: Value<'_>| match item {
-        Value::Entity(above) => uid == above.uid() || ancestors.contains(above.uid()),
-        _ => false,
+    let (Some(first), Some(last)) = (set.get(0), set.last()) else {
+        return Ok(false);
     };
+    first.as_entity()?;
+    last.as_entity()?;
+    let is_or_below = |above| uid == above || ancestors.contains(above);
     Ok(match set {
         // Whichever of the two lists is longer is searched, the other is walked.
-        _ if set.len() > ancestors.at_most().max(8) => {
+        _ if set.len() > 8 && set.len() > ancestors.at_most() => {
             set.contains(uid.into()) || ancestors.any(|above| set.contains(above.into()))
         }
-        Set::Stored(set) => set.items().iter().any(|item| within(item.value())),
-        Set::Built(items) => items.iter().any(|item| within(*item)),
+        Set::Stored(set) => set
+            .items()
+            .iter()
+            .any(|item| matches!(item, Stored::Entity(above) if is_or_below(*above))),
+        Set::Built(items) => items
+            .iter()
+            .any(|item| matches!(item, Value::Entity(above) if is_or_below(above.uid()))),
     })
 }

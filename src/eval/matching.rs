@@ -149,27 +149,48 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn matching_indexed(&self, index: &'a Index, to: &mut Candidates<'_>) {
+        let class = index.actions.of(self.action.uid);
+        if let Some(lists) = &index.lists {
+            let (matching, tested) = lists.of(&class);
+            let matching = matching.iter();
+            to.found
+                .extend(matching.map(|&Entry { row, what, .. }| Candidate { row, what }));
+            if !tested.is_empty() {
+                self.matching_entries(tested, &self.asked(class), to.found);
+            }
+            return;
+        }
+        self.matching_filed_anywhere(index, &self.asked(class), to);
+    }
+
+    /// What entries are asked for.
+    #[inline]
+    fn asked(&self, class: Class) -> Asked {
         let type_of = |side: &Side<'_>| match self.names.type_of(side.uid) {
             Some(ty) => Left::of_type(ty),
             None => Left::NOTHING,
         };
-        let asked = Asked {
-            class: index.actions.of(self.action.uid),
+        Asked {
+            class,
             principal_type: type_of(&self.principal),
             resource_type: type_of(&self.resource),
-        };
+        }
+    }
+
+    #[inline]
+    fn matching_filed_anywhere(&self, index: &'a Index, asked: &Asked, to: &mut Candidates<'_>) {
         // What is filed under the action is for it.
         if let Some(filed) = index.action.filed(self.action.uid, &asked.class) {
-            self.matching_filed(index, filed, &asked, to);
+            self.matching_filed(index, filed, asked, to);
         }
-        self.matching_entries(&index.rest, &asked, to.found);
+        self.matching_entries(&index.rest, asked, to.found);
         self.matching_groups(&index.values, &index.rest_groups, to);
         for (filed, side) in [
             (&index.principal, &self.principal),
             (&index.resource, &self.resource),
         ] {
             if !filed.is_empty() {
-                self.matching_side(index, filed, side, &asked, to);
+                self.matching_side(index, filed, side, asked, to);
             }
         }
     }

@@ -195,9 +195,9 @@ pub(crate) fn prepare<'a>(
     reading: &Reading,
     arena: &'a Bump,
     locals: &'a mut Locals,
-) -> Result<(Machine<'a>, Resolved<'a>, RequestNames<'a>), RequestError> {
+) -> Result<Machine<'a>, RequestError> {
     let (resolved, names) = read(epoch, request, reading, arena, locals)?;
-    Ok((Machine::new(epoch, names, resolved, arena), resolved, names))
+    Ok(Machine::new(epoch, names, resolved, arena))
 }
 
 /// Resolves a request. Whoever is in a hurry makes the machine where it is to stand: it is large, and a result that holds

@@ -127,10 +127,18 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn value_anew(&self, places: Places<'a>, operand: Operand) -> Result<Value<'a>> {
-        let Node::Shared(_, inner) = self.nodes[operand.node.index()] else {
-            return self.operand(operand.node);
+        let inner = match self.nodes[operand.node.index()] {
+            Node::Shared(_, inner) => inner,
+            _ => operand.node,
         };
-        let value = self.eval(inner)?;
+        let value = match self.nodes[inner.index()] {
+            // What most are, without another call.
+            Node::VarAttr(var, key) => self.attr_of_variable(inner, var, key)?,
+            Node::Constant(index) => self.constant(index),
+            Node::Var(var) => self.variable(var),
+            _ => self.eval(inner)?,
+        };
+        // What is not shared has no place.
         if let Some(place) = places.get(usize::from(operand.place)) {
             place.set(Some(value));
         }

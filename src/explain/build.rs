@@ -163,11 +163,11 @@ fn explain(
     let mut locals = Locals::default();
     match eval::prepare(epoch, request, reading, &arena, &mut locals) {
         Err(error) => refused(epoch, request, &error),
-        Ok((machine, _, names)) => {
+        Ok(machine) => {
             let asked = Asked {
                 epoch,
                 machine: &machine,
-                names,
+                names: machine.names(),
                 options,
             };
             asked.explain(request, outcome(epoch, &machine))

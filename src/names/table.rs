@@ -73,12 +73,14 @@ impl Table {
         let Some(row) = self.rows.get(row as usize) else {
             return false;
         };
-        if (row.split - row.start) as usize != first.len() {
+        let (start, end) = (row.start as usize, row.end as usize);
+        if (row.split - row.start) as usize != first.len()
+            || end.wrapping_sub(start) != first.len() + second.len()
+        {
             return false;
         }
-        let text = self.text.as_bytes();
-        text.get(row.start as usize..row.end as usize)
-            .and_then(|text| text.split_at_checked(first.len()))
+        let text = self.text.as_bytes().get(start..end);
+        text.and_then(|text| text.split_at_checked(first.len()))
             // The second part first: ids tell apart what types do not.
             .is_some_and(|(a, b)| {
                 same_bytes(b, second.as_bytes()) && same_bytes(a, first.as_bytes())

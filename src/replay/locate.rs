@@ -82,13 +82,14 @@ impl Response<'_> {
         let reading = Reading::again();
         let request = &request.at(self.now);
         let prepared = eval::prepare(epoch, request, &reading, &arena, &mut locals);
-        let Ok((machine, resolved, names)) = prepared else {
+        let Ok(machine) = prepared else {
             return Vec::new();
         };
+        let resolved = machine.request();
         let asked = Asked {
             epoch,
             machine: &machine,
-            names,
+            names: machine.names(),
             uids: [resolved.principal, resolved.action, resolved.resource],
             context: resolved.context,
         };

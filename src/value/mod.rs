@@ -325,6 +325,7 @@ fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
 }
 
 impl<'a> Set<'a> {
+    #[inline]
     pub(crate) fn len(self) -> usize {
         match self {
             Set::Stored(set) => set.items().len(),
@@ -339,6 +340,11 @@ impl<'a> Set<'a> {
         }
     }
 
+    /// The greatest.
+    pub(crate) fn last(self) -> Option<Value<'a>> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = Value<'a>> {
         (0..self.len()).map_while(move |index| self.get(index))
     }
@@ -346,12 +352,17 @@ impl<'a> Set<'a> {
     /// Whether the set has an element equal to `value`.
     pub(crate) fn contains(self, value: Value<'_>) -> bool {
         match self {
-            Set::Stored(set) if set.items().len() <= WALK => match value.text() {
-                Some(text) => set.items().iter().any(|item| match item {
+            Set::Stored(set) if set.items().len() <= WALK => match (value, value.text()) {
+                (Value::Entity(entity), _) => {
+                    let uid = entity.uid();
+                    let is = |item: &Stored| matches!(item, Stored::Entity(item) if *item == uid);
+                    set.items().iter().any(is)
+                }
+                (_, Some(text)) => set.items().iter().any(|item| match item {
                     Stored::String(item) => same_bytes(item.as_bytes(), text.as_bytes()),
                     _ => false,
                 }),
-                None => set.items().iter().any(|item| item.value().same(value)),
+                _ => set.items().iter().any(|item| item.value().same(value)),
             },
             Set::Stored(set) => set
                 .items()

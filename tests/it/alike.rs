@@ -208,15 +208,16 @@ proptest! {
         let world = world(&mut tape);
         let oracle = world.oracle().unwrap();
         let asks: Vec<Ask> = (0..12).map(|_| ask(&mut tape)).collect();
-        let with = world.builder().build().unwrap();
+        let filed = Tuning::default().with_short_lists(false);
+        let with = world.builder().tuning(filed).build().unwrap();
         let without = world
             .builder()
-            .tuning(Tuning::default().with_value_index(false))
+            .tuning(filed.with_value_index(false))
             .build()
             .unwrap();
         let walked = world
             .builder()
-            .tuning(Tuning::default().with_flat_conditions(false))
+            .tuning(filed.with_flat_conditions(false))
             .build()
             .unwrap();
         for ask in &asks {
@@ -244,7 +245,7 @@ proptest! {
         for mode in [ErrorMode::DenyOnForbidError, ErrorMode::DenyOnAnyError] {
             let build = |on| {
                 let builder = world.builder().error_mode(mode);
-                builder.tuning(Tuning::default().with_value_index(on)).build().unwrap()
+                builder.tuning(filed.with_value_index(on)).build().unwrap()
             };
             let (with, without) = (build(true), build(false));
             for ask in &asks {

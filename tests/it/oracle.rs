@@ -102,15 +102,18 @@ impl World {
         policies
     }
 
+    /// Half of the worlds file their policies as if there were many of them.
     pub(crate) fn builder(&self) -> Builder {
+        let lists = self.policies.len().is_multiple_of(2);
         Authorizer::builder()
+            .tuning(Tuning::default().with_short_lists(lists))
             .policies(self.policies())
             .entities(entities_json(&self.entities).as_str())
     }
 }
 
 /// All optimisations, all but one, none.
-pub(crate) fn tunings() -> [Tuning; 8] {
+pub(crate) fn tunings() -> [Tuning; 9] {
     let all = Tuning::default();
     [
         all,
@@ -118,6 +121,8 @@ pub(crate) fn tunings() -> [Tuning; 8] {
         all.with_shared_expressions(false),
         all.with_scope_index(false),
         all.with_value_index(false),
+        // The sets that tests make are small: only without lists are they filed as large ones are.
+        all.with_short_lists(false),
         all.with_shared_parsing(false),
         all.with_flat_conditions(false),
         all.with_constant_folding(false)

@@ -151,6 +151,14 @@ impl ActionClasses {
         )
     }
 
+    /// How many classes there are, [`ANY`] included.
+    pub(super) fn count(&self) -> usize {
+        self.classes
+            .iter()
+            .max()
+            .map_or(1, |last| *last as usize + 1)
+    }
+
     /// The class of an action.
     #[inline]
     pub(crate) fn of(&self, action: Uid) -> Class {

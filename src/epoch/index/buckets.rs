@@ -180,6 +180,11 @@ pub(crate) struct Class {
 
 impl Class {
     #[inline]
+    pub(super) fn number(self) -> usize {
+        self.number as usize
+    }
+
+    #[inline]
     pub(crate) fn new(number: u32) -> Self {
         let bit = if number == ANY { 0 } else { bit(number) };
         Self {

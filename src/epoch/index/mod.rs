@@ -8,6 +8,7 @@
 
 mod actions;
 mod buckets;
+mod lists;
 
 use std::collections::HashMap;
 
@@ -23,6 +24,7 @@ use actions::{ANY, ByScope, Places};
 
 pub(crate) use actions::{ActionClasses, ActionMembers};
 pub(crate) use buckets::{Buckets, Class, Entry, Filed, Left, What};
+pub(crate) use lists::Lists;
 
 /// The index over the rows of a linked program.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(crate) struct Index {
     /// What is for anybody and anything, or for those of a type.
     pub(crate) action: Buckets,
     pub(crate) actions: ActionClasses,
+    /// All policies, where these are few for each action. Nothing is filed anywhere else then.
+    pub(crate) lists: Option<Lists>,
     /// By type: whether it is one of actions. What is above the entities of these types only is known here.
     action_types: Vec<bool>,
     /// Policies that are filed nowhere: every decision tests them.
@@ -133,15 +137,43 @@ impl<'p> Shared<'p> {
 
 impl Index {
     /// `flat` is how many uids an array by uid may have however few of them are filed.
-    pub(super) fn new(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once; all of it is what a link has at hand"
+    )]
+    pub(super) fn new<'r>(
         program: &Program,
-        rows: &[Row],
-        action_lists: &[Uid],
+        rows: &'r [Row],
+        action_lists: &'r [Uid],
         snapshot: &Snapshot,
         members: &ActionMembers,
         flat: usize,
+        short_lists: bool,
         mut grouping: Grouping<'_>,
     ) -> Self {
+        let (actions, by_scope) = ActionClasses::new(rows, action_lists, members, flat);
+        let shared = Shared::new(program);
+        let action_types: Vec<bool> = snapshot
+            .names
+            .types()
+            .map(|ty| is_action_type(snapshot.names.type_text(ty)))
+            .collect();
+        let in_full = |(number, row): (u32, &'r Row)| {
+            let what = What::new(row, shared.of(number));
+            let entry = |what| Entry::new(number, what, row.principal, row.resource);
+            classes_of(&by_scope, row, what, entry)
+        };
+        if short_lists
+            && let Some(lists) = Lists::new(actions.count(), (0..).zip(rows).map(in_full))
+        {
+            return Self {
+                lists: Some(lists),
+                actions,
+                action_types,
+                shared: shared.policies,
+                ..Self::default()
+            };
+        }
         let mut principal_use = Usage::default();
         let mut resource_use = Usage::default();
         for row in rows {
@@ -152,8 +184,6 @@ impl Index {
                 resource_use.count(uid);
             }
         }
-        let (actions, by_scope) = ActionClasses::new(rows, action_lists, members, flat);
-        let shared = Shared::new(program);
         let (mut principal, mut resource) = (Sorting::default(), Sorting::default());
         let (mut action, mut rest) = (Vec::new(), Vec::new());
         for (number, row) in (0..).zip(rows) {
@@ -200,11 +230,8 @@ impl Index {
             resource,
             action,
             actions,
-            action_types: snapshot
-                .names
-                .types()
-                .map(|ty| is_action_type(snapshot.names.type_text(ty)))
-                .collect(),
+            lists: None,
+            action_types,
             rest,
             rest_groups,
             values: grouping.finish(),
@@ -252,6 +279,12 @@ impl Entry {
             resource: sides.1,
             what,
         }
+    }
+
+    /// Whether anything is left to test.
+    fn is_tested(&self) -> bool {
+        let sides = [self.principal, self.resource];
+        sides != [Left::NOTHING; 2] || self.what.is_in_full()
     }
 }
 

@@ -370,8 +370,8 @@ impl WhatIf {
             findings,
             ..
         } = &mut self.scratch;
-        let (machine, _, names) =
-            eval::prepare(epoch, request, &self.reading, arena.bump(), locals)?;
+        let machine = eval::prepare(epoch, request, &self.reading, arena.bump(), locals)?;
+        let names = machine.names();
         let outcome = eval::evaluate(epoch, &machine, mode, findings);
         let mut unsettled = BTreeSet::new();
         let mut unknown = BTreeSet::new();
