@@ -30,8 +30,8 @@ use duramen::grant::{Grant, GrantTable};
 use duramen::replay::UsageSink;
 use duramen::values::{Datetime, Decimal, Duration, EntityRef, Ip};
 use duramen::{
-    Authorizer, Entity, EntityUid, EntityUidRef, EntityUpdate, ErrorKind, Outcome, Policies,
-    Request, Response, Scratch,
+    Authorizer, Delegation, Entity, EntityUid, EntityUidRef, EntityUpdate, ErrorKind, Outcome,
+    Policies, Request, Response, Scratch,
 };
 use serde::Serialize;
 
@@ -937,12 +937,16 @@ fn looks_at_grants() {
     let context = typed_context();
     let table = GrantTable::new(&authorizer);
     let request = view("bob").context(&context);
+    let actors = [("User", "alice").into()];
+    let delegation = Delegation::new(&actors)
+        .expires(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40));
     let grants = [
         authorizer.grant(&request).unwrap(),
         table.grant(&request).unwrap(),
         table
             .grant_for(&request, std::time::Duration::from_secs(3600))
             .unwrap(),
+        table.grant(&request.delegation(&delegation)).unwrap(),
     ];
     allocates_nothing("a look, nothing changed", || {
         assert!(grants.iter().all(Grant::is_current));

@@ -8,7 +8,7 @@ use bumpalo::collections::Vec;
 
 use crate::decision::Outcome;
 use crate::epoch::Epoch;
-use crate::eval::{self, Machine, Resolved, Scratch, chain};
+use crate::eval::{self, Machine, Reading, Resolved, Scratch, chain};
 use crate::evidence::{
     ContextView, DecisionRecord, HopInputs, Hops, InputsView, RecordedDelegation, Wants,
 };
@@ -17,7 +17,15 @@ use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Now, Request, RequestError};
 
 use super::timing::Started;
-use super::{Authorizer, Made};
+use super::{Authorizer, Made, Seen};
+
+/// A request in which others act for the principal, and how it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Chain<'c> {
+    pub(super) request: &'c Request<'c>,
+    pub(super) delegation: &'c Delegation<'c>,
+    pub(super) reading: &'c Reading,
+}
 
 /// The time of a decision.
 enum Time<'n> {
@@ -40,15 +48,15 @@ impl From<RequestError> for Refused {
 }
 
 impl Authorizer {
-    /// Decides every hop, also behind one that is denied: a record shows the whole chain.
+    /// Decides every hop, also behind one that is denied: a record shows the whole chain. `seen` looks at each.
     pub(super) fn decide_chain(
         &self,
         epoch: &Arc<Epoch>,
         scratch: &mut Scratch,
-        request: &Request<'_>,
-        delegation: &Delegation<'_>,
+        chain: Chain<'_>,
         started: Option<Started>,
         now: Result<Option<Now<'_>>, RequestError>,
+        seen: &mut dyn FnMut(Seen<'_, '_>),
     ) -> (Made, Option<RequestError>) {
         let Scratch {
             arena,
@@ -60,7 +68,8 @@ impl Authorizer {
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);
         let time = started.map_or(Time::Ask, |started| Time::Known(started.time, now));
-        let asked = self.resolve_chain(epoch, (arena, locals), hops, request, delegation, time);
+        let asked = self.resolve_chain(epoch, (arena, locals), hops, chain, time);
+        let request = chain.request;
         let names = RequestNames {
             shared: &epoch.snapshot.names,
             locals,
@@ -94,6 +103,14 @@ impl Authorizer {
             let stale = self.stale(epoch, &machine, ages, findings);
             let outcome = stale.unwrap_or(outcome);
             hops.decided(at, outcome, findings.determining(), findings.errors(epoch));
+            seen(Seen {
+                epoch,
+                machine: &machine,
+                resolved,
+                names,
+                findings,
+                context_time: chain.reading.context_time.as_deref(),
+            });
             if wants_inputs {
                 inputs.push(HopInputs {
                     context: resolved.context,
@@ -132,8 +149,7 @@ impl Authorizer {
         &self,
         epoch: &Epoch,
         scratch: &mut Scratch,
-        request: &Request<'_>,
-        delegation: &Delegation<'_>,
+        chain: Chain<'_>,
     ) -> bool {
         let Scratch {
             arena,
@@ -143,8 +159,7 @@ impl Authorizer {
             ..
         } = scratch;
         let arena = arena.bump();
-        let asked =
-            self.resolve_chain(epoch, (arena, locals), hops, request, delegation, Time::Ask);
+        let asked = self.resolve_chain(epoch, (arena, locals), hops, chain, Time::Ask);
         let names = RequestNames {
             shared: &epoch.snapshot.names,
             locals,
@@ -165,12 +180,14 @@ impl Authorizer {
         epoch: &'a Epoch,
         (arena, locals): (&'a Bump, &mut Locals),
         hops: &mut Hops,
-        request: &Request<'_>,
-        delegation: &Delegation<'_>,
+        asked: Chain<'_>,
         time: Time<'_>,
     ) -> Result<&'a [Resolved<'a>], Refused> {
-        let settings = &self.inner.settings;
-        let reading = &settings.reading;
+        let Chain {
+            request,
+            delegation,
+            reading,
+        } = asked;
         chain::look_up(epoch, request, delegation, reading, (arena, locals), hops)?;
         let (known, now) = match time {
             Time::Ask => (None, Ok(None)),

@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use bumpalo::Bump;
 use cedar_policy as cedar;
 
+use delegated::Chain;
 use watch::Watchers;
 
 use crate::compile::load::Options;
@@ -38,7 +39,7 @@ use crate::evidence::{
 };
 use crate::program::ProgramSet;
 use crate::request::locals::{Locals, RequestNames};
-use crate::request::{Now, Request, RequestError, RequestPart};
+use crate::request::{Now, Request, RequestError};
 use crate::schema::SchemaModel;
 
 pub use builder::{BuildError, Builder, Tuning};
@@ -402,39 +403,18 @@ impl Authorizer {
     }
 
     /// Decides a request, and lets `seen` look at what the decision was made of, the whole context included, if there is
-    /// one: a request that was not understood has none.
+    /// one: a request that was not understood has none. Of a chain it sees each hop, the subject's first.
     pub(crate) fn decide_seen<'s>(
         &'s self,
         request: &Request<'_>,
-        seen: impl FnOnce(Seen<'_, '_>),
+        seen: impl FnMut(Seen<'_, '_>),
     ) -> Response<'s> {
-        if request.delegation.is_some() {
-            let error = "is not kept by grants; decide the request each time";
-            return self.deny(request, RequestError::new(RequestPart::Delegation, error));
-        }
         let reading = Reading {
             keep_inputs: true,
             ..self.inner.settings.reading.clone()
         };
         let pin = Pin::Guard(self.inner.published.pin());
         self.decide_with(pin, Lease::pooled(), request, &reading, seen)
-    }
-
-    /// Denies a request that is not to be decided.
-    #[cold]
-    fn deny<'s>(&'s self, request: &Request<'_>, error: RequestError) -> Response<'s> {
-        let pin = Pin::Guard(self.inner.published.pin());
-        let mut lease = Lease::pooled();
-        lease.get_mut().reset();
-        let made = self.refuse(pin.epoch(), &error, request, self.started(), None);
-        Response {
-            outcome: made.outcome,
-            sequence: made.sequence,
-            pin,
-            lease,
-            request_error: Some(error),
-            now: None,
-        }
     }
 
     #[inline(never)]
@@ -444,7 +424,7 @@ impl Authorizer {
         mut lease: Lease<'s>,
         request: &Request<'_>,
         reading: &Reading,
-        seen: impl FnOnce(Seen<'_, '_>),
+        mut seen: impl FnMut(Seen<'_, '_>),
     ) -> Response<'s> {
         let epoch = pin.epoch();
         let started = self.started();
@@ -453,7 +433,12 @@ impl Authorizer {
         if let Some(delegation) = request.delegation {
             let now = self.now(started);
             let told = now.as_ref().ok().copied().flatten();
-            let decided = self.decide_chain(epoch, scratch, request, delegation, started, now);
+            let chain = Chain {
+                request,
+                delegation,
+                reading,
+            };
+            let decided = self.decide_chain(epoch, scratch, chain, started, now, &mut seen);
             let (Made { outcome, sequence }, request_error) = decided;
             return Response {
                 outcome,
@@ -562,7 +547,12 @@ impl Authorizer {
         let scratch = lease.get_mut();
         scratch.reset();
         if let Some(delegation) = request.delegation {
-            return self.allows_chain(epoch, scratch, request, delegation);
+            let chain = Chain {
+                request,
+                delegation,
+                reading: &settings.reading,
+            };
+            return self.allows_chain(epoch, scratch, chain);
         }
         let findings = &mut scratch.findings;
         let arena = scratch.arena.bump();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::decision::{Decision, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
 use crate::evidence::{RecordedDelegation, RecordedError, RecordedPolicy};
-use crate::id::PolicyId;
+use crate::id::{EntityUid, PolicyId};
 use crate::request::locals::RequestNames;
 use crate::request::{Now, RequestError};
 use crate::value::ErrorKind;
@@ -139,6 +139,12 @@ impl Response<'_> {
                 .map(|error| (error.policy().id().clone(), error.kind()))
                 .collect(),
             request_error: self.request_error.clone(),
+            hops: self
+                .delegation()
+                .into_iter()
+                .flat_map(|delegation| delegation.hops())
+                .map(|hop| (hop.principal().to_owned(), hop.outcome()))
+                .collect(),
             version: self.version(),
         }
     }
@@ -168,6 +174,9 @@ pub struct OwnedResponse {
     pub errors: Vec<(PolicyId, ErrorKind)>,
     /// What was wrong with the request.
     pub request_error: Option<RequestError>,
+    /// Of a request with a [`Delegation`](crate::Delegation), each hop and what came of it, as
+    /// [`RecordedHop::outcome`](crate::evidence::RecordedHop::outcome); empty for others.
+    pub hops: Vec<(EntityUid, Option<Outcome>)>,
     /// The policies, schema and entities that were decided on.
     pub version: Version,
 }

@@ -7,6 +7,7 @@
 //! have, so that a reader can pass them by.
 
 use std::sync::Arc;
+use std::time::{Duration as StdDuration, SystemTime};
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -15,6 +16,7 @@ use crate::authorizer::Seen;
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{EntityUidRef, Uid};
 use crate::request::context::{Fields, WriteError, WriteRecord};
+use crate::request::delegation::{ChainBounds, ChainNames, Delegation};
 use crate::request::locals::{RequestInterner, RequestNames};
 use crate::request::{ContextSource, Entity, Request, Typed};
 use crate::value::arena::{self, Intern, NameText, TableFull};
@@ -25,6 +27,7 @@ use crate::value::{Bounds, Record, Value, View};
 pub(super) struct Basis(Arc<[u8]>);
 
 impl Basis {
+    /// `seen` is the decision; of a chain the hop of the subject.
     pub(super) fn new(request: &Request<'_>, seen: &Seen<'_, '_>) -> Self {
         let mut writer = Writer {
             bytes: Vec::with_capacity(256),
@@ -33,6 +36,10 @@ impl Basis {
         for uid in [request.principal(), request.action(), request.resource()] {
             writer.name(uid);
         }
+        writer.bytes.push(request.delegation.is_some().into());
+        if let Some(delegation) = request.delegation {
+            writer.chain(delegation);
+        }
         let trace = request.trace_ids();
         let ids = [
             request.id(),
@@ -40,11 +47,13 @@ impl Basis {
             trace.map(|ids| ids.span_id()),
         ];
         for id in ids {
-            writer.bytes.push(id.is_some().into());
-            writer.text(id.unwrap_or_default());
+            writer.optional(id);
         }
-        // The time is put in anew.
-        writer.record_without(seen.resolved.context, seen.context_time);
+        // The time is put in anew, and so is what the chain adds.
+        let added = request.delegation.map(|delegation| &delegation.names);
+        let added = added.map_or([None; 2], |names| [names.actor, names.subject]);
+        let added = [seen.context_time, added[0], added[1]];
+        writer.record_without(seen.resolved.context, &added);
         let entities = seen.resolved.overlay.entities();
         writer.count(entities.len());
         for entity in entities {
@@ -76,6 +85,13 @@ impl Basis {
         self.uids()[2]
     }
 
+    /// Who acts for the principal, the current actor last.
+    pub(super) fn actors(&self) -> Vec<EntityUidRef<'_>> {
+        let parts = Reader(&self.0).parts();
+        let chain = parts.and_then(|parts| parts.chain);
+        chain.map(|chain| chain.actors).unwrap_or_default()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -104,6 +120,8 @@ impl Basis {
             request = request.trace(trace, span);
         }
         request.context = ContextSource::Typed(&parts.context);
+        let delegation = parts.chain.as_ref().map(PackedChain::delegation);
+        request.delegation = delegation.as_ref();
         if parts.entities.is_empty() {
             return ask(request);
         }
@@ -114,13 +132,11 @@ impl Basis {
 
 impl std::fmt::Debug for Basis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} {} {}",
-            self.principal(),
-            self.action(),
-            self.resource()
-        )
+        write!(f, "{}", self.principal())?;
+        for actor in self.actors() {
+            write!(f, " through {actor}")?;
+        }
+        write!(f, " {} {}", self.action(), self.resource())
     }
 }
 
@@ -174,6 +190,43 @@ impl Writer<'_> {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    fn optional(&mut self, text: Option<&str>) {
+        self.bytes.push(text.is_some().into());
+        self.text(text.unwrap_or_default());
+    }
+
+    fn chain(&mut self, delegation: &Delegation<'_>) {
+        let actors = delegation.actors();
+        self.count(actors.len());
+        for actor in actors {
+            self.name(*actor);
+        }
+        let bounds = delegation.bounds();
+        for time in [bounds.not_before, bounds.expires] {
+            self.time(time);
+        }
+        let names = &delegation.names;
+        for name in [names.actor, names.subject, names.delegator] {
+            self.optional(name);
+        }
+    }
+
+    /// Exactly, as the bounds of a chain may be finer than milliseconds.
+    fn time(&mut self, time: Option<SystemTime>) {
+        let Some(time) = time else {
+            self.bytes.push(0);
+            return;
+        };
+        let (since, which) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => (after, 1),
+            Err(before) => (before.duration(), 2),
+        };
+        self.bytes.push(which);
+        self.bytes.extend_from_slice(&since.as_secs().to_le_bytes());
+        let nanos = since.subsec_nanos();
+        self.bytes.extend_from_slice(&nanos.to_le_bytes());
+    }
+
     fn name(&mut self, uid: EntityUidRef<'_>) {
         self.text(uid.type_name());
         self.text(uid.id());
@@ -185,22 +238,22 @@ impl Writer<'_> {
     }
 
     fn record(&mut self, record: Record<'_>) {
-        self.record_without(record, None);
+        self.record_without(record, &[]);
     }
 
-    fn record_without(&mut self, record: Record<'_>, field: Option<&str>) {
+    fn record_without(&mut self, record: Record<'_>, without: &[Option<&str>]) {
         let start = self.bytes.len();
         self.count(0);
-        self.fields(record, field);
+        self.fields(record, without);
         let len = u32::try_from(self.bytes.len() - start - 4).unwrap_or(u32::MAX);
         if let Some(place) = self.bytes.get_mut(start..start + 4) {
             place.copy_from_slice(&len.to_le_bytes());
         }
     }
 
-    fn fields(&mut self, record: Record<'_>, without: Option<&str>) {
+    fn fields(&mut self, record: Record<'_>, without: &[Option<&str>]) {
         let names = self.names;
-        let left_out = |key| without.is_some_and(|name| names.sym_text(key) == name);
+        let left_out = |key| without.contains(&Some(names.sym_text(key)));
         let kept = || record.iter().filter(|(key, _)| !left_out(*key));
         self.count(kept().count());
         for (key, value) in kept() {
@@ -227,7 +280,7 @@ impl Writer<'_> {
                     self.value(item);
                 }
             }
-            View::Record(record) => self.fields(record, None),
+            View::Record(record) => self.fields(record, &[]),
             View::Ip(ip) => {
                 match ip.addr() {
                     std::net::IpAddr::V4(addr) => self.bytes.extend_from_slice(&addr.octets()),
@@ -262,6 +315,7 @@ struct Reader<'b>(&'b [u8]);
 /// The parts of a request.
 struct Parts<'b> {
     uids: [EntityUidRef<'b>; 3],
+    chain: Option<PackedChain<'b>>,
     request_id: Option<&'b str>,
     trace: (Option<&'b str>, Option<&'b str>),
     context: Packed<'b>,
@@ -273,11 +327,26 @@ impl Default for Parts<'_> {
     fn default() -> Self {
         Self {
             uids: [EntityUidRef::new("::", ""); 3],
+            chain: None,
             request_id: None,
             trace: (None, None),
             context: Packed(&[]),
             entities: Vec::new(),
         }
+    }
+}
+
+struct PackedChain<'b> {
+    actors: Vec<EntityUidRef<'b>>,
+    bounds: ChainBounds,
+    names: ChainNames<'b>,
+}
+
+impl PackedChain<'_> {
+    fn delegation(&self) -> Delegation<'_> {
+        let mut delegation = Delegation::new(&self.actors).within(self.bounds);
+        delegation.names = self.names;
+        delegation
     }
 }
 
@@ -360,6 +429,38 @@ impl<'b> Reader<'b> {
         Some((is_some != 0).then_some(text))
     }
 
+    fn chain(&mut self) -> Option<PackedChain<'b>> {
+        Some(PackedChain {
+            actors: (0..self.count()?)
+                .map(|_| self.name())
+                .collect::<Option<_>>()?,
+            bounds: ChainBounds {
+                not_before: self.time()?,
+                expires: self.time()?,
+            },
+            names: ChainNames {
+                actor: self.optional()?,
+                subject: self.optional()?,
+                delegator: self.optional()?,
+            },
+        })
+    }
+
+    fn time(&mut self) -> Option<Option<SystemTime>> {
+        let [which] = self.array()?;
+        if which == 0 {
+            return Some(None);
+        }
+        let seconds = u64::from_le_bytes(self.array()?);
+        let since = StdDuration::new(seconds, u32::from_le_bytes(self.array()?));
+        let epoch = SystemTime::UNIX_EPOCH;
+        match which {
+            1 => epoch.checked_add(since),
+            _ => epoch.checked_sub(since),
+        }
+        .map(Some)
+    }
+
     fn packed(&mut self) -> Option<Packed<'b>> {
         let len = self.count()?;
         self.take(len).map(Packed)
@@ -367,6 +468,10 @@ impl<'b> Reader<'b> {
 
     fn parts(&mut self) -> Option<Parts<'b>> {
         let uids = [self.name()?, self.name()?, self.name()?];
+        let chain = match self.array()? {
+            [0] => None,
+            _ => Some(self.chain()?),
+        };
         let request_id = self.optional()?;
         let trace = (self.optional()?, self.optional()?);
         let context = self.packed()?;
@@ -383,6 +488,7 @@ impl<'b> Reader<'b> {
         }
         Some(Parts {
             uids,
+            chain,
             request_id,
             trace,
             context,

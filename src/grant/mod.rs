@@ -53,7 +53,7 @@ use serde::Serialize;
 
 use crate::authorizer::Authorizer;
 use crate::eval::Response;
-use crate::id::EntityUid;
+use crate::id::{EntityUid, EntityUidRef};
 use crate::request::{ContextSource, Request};
 
 pub use crate::authorizer::Change;
@@ -77,9 +77,11 @@ pub struct Grant {
 impl Authorizer {
     /// Decides a request and keeps what it takes to do so again.
     ///
+    /// Of a request with a [`Delegation`](crate::Delegation) it keeps the chain: the grant is taken back when the reasons of
+    /// any hop change so that the hop is denied, and when the chain expires.
+    ///
     /// # Errors
-    /// The response, if the request is not allowed. A request with a [`Delegation`](crate::Delegation) is denied: grants do not
-    /// keep chains.
+    /// The response, if the request is not allowed.
     pub fn grant(&self, request: &Request<'_>) -> Result<Grant, Box<Response<'_>>> {
         let standing = Standing::grant(self, request, None)?;
         Ok(Grant::alone(standing))
@@ -169,6 +171,16 @@ impl Grant {
     /// Whose grant it is.
     pub fn principal(&self) -> EntityUid {
         self.standing.basis().principal().to_owned()
+    }
+
+    /// Who acts for them, the current actor last; nobody unless the request had a [`Delegation`](crate::Delegation).
+    pub fn actors(&self) -> Vec<EntityUid> {
+        let basis = self.standing.basis();
+        basis
+            .actors()
+            .into_iter()
+            .map(EntityUidRef::to_owned)
+            .collect()
     }
 
     /// What it lets them do.

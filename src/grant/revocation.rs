@@ -36,7 +36,7 @@ pub enum RevocationReason {
     /// Its request was decided again and denied: the outcome, the policies that determine it (the forbids, if any), and what
     /// was wrong with the request where nothing could be decided.
     Denied(OwnedResponse),
-    /// Its time was over.
+    /// Its time was over: that of the grant, or that of the chain of delegation that it was made from.
     Expired,
 }
 
@@ -63,6 +63,11 @@ impl Revocation {
     /// Whose it was.
     pub fn principal(&self) -> EntityUidRef<'_> {
         self.basis.principal()
+    }
+
+    /// Who acted for them, the current actor last.
+    pub fn actors(&self) -> Vec<EntityUidRef<'_>> {
+        self.basis.actors()
     }
 
     /// What it let them do.
@@ -120,8 +125,11 @@ impl Revocation {
 
 impl fmt::Display for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (principal, action, resource) = (self.principal(), self.action(), self.resource());
-        write!(f, "{} ({principal}, {action}, {resource}): ", self.grant)?;
+        write!(f, "{} ({}", self.grant, self.principal())?;
+        for actor in self.actors() {
+            write!(f, " through {actor}")?;
+        }
+        write!(f, ", {}, {}): ", self.action(), self.resource())?;
         match self.outcome() {
             None => f.write_str("its time is over"),
             Some(outcome) => {

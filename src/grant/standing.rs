@@ -50,6 +50,21 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
+    /// Of a grant for a time, and of a chain that expires: what is first. `now` is asked only if there is one.
+    fn of(
+        lifetime: Option<Duration>,
+        chain: Option<SystemTime>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Option<Self> {
+        if lifetime.is_none() && chain.is_none() {
+            return None;
+        }
+        let now = now();
+        let left = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+        let lifetime = lifetime.into_iter().chain(chain.map(left)).min();
+        lifetime.map(|lifetime| Self::after(lifetime, now))
+    }
+
     pub(super) fn after(lifetime: Duration, now: SystemTime) -> Self {
         Self {
             date: now.checked_add(lifetime),
@@ -86,6 +101,21 @@ struct Found {
     step_up: Box<[Box<str>]>,
 }
 
+/// What was seen of a decision; of a chain, of all of its hops.
+#[derive(Default)]
+struct Rests {
+    keys: Vec<Key>,
+    basis: Option<Basis>,
+}
+
+impl Rests {
+    fn keys(&mut self) -> Arc<[Key]> {
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.keys.as_slice().into()
+    }
+}
+
 impl Standing {
     /// Decides the request; the response when it is denied.
     pub(super) fn grant<'a>(
@@ -95,14 +125,16 @@ impl Standing {
     ) -> Result<Self, Box<Response<'a>>> {
         // From before the decision on, so that nothing that it does not see goes without a stamp.
         let watched = authorizer.watch();
-        let expiry = lifetime.map(|lifetime| Box::new(Expiry::after(lifetime, authorizer.time())));
-        let mut seen = None;
+        let chain = request.delegation.and_then(|chain| chain.bounds().expires);
+        let expiry = Expiry::of(lifetime, chain, || authorizer.time()).map(Box::new);
+        let mut rests = Rests::default();
         let response = authorizer.decide_seen(request, |decision| {
-            let basis = Basis::new(request, &decision);
-            seen = Some((keys(watched, decision), basis));
+            let basis = || Basis::new(request, &decision);
+            rests.basis.get_or_insert_with(basis);
+            add_keys(&mut rests.keys, watched, decision);
         });
-        match seen {
-            Some((keys, basis)) if response.is_allowed() => Ok(Self {
+        match rests.basis.take() {
+            Some(basis) if response.is_allowed() => Ok(Self {
                 id: GrantId::next(),
                 authorizer: authorizer.clone(),
                 sequence: response.sequence().unwrap_or(0),
@@ -110,7 +142,7 @@ impl Standing {
                 checked: AtomicU64::new(response.version().epoch()),
                 state: Mutex::new(State {
                     basis,
-                    keys,
+                    keys: rests.keys(),
                     step_up: step_up(&response),
                     callback: None,
                     ended: None,
@@ -216,18 +248,19 @@ impl Standing {
             if let Some(context) = fresh {
                 request.context = context;
             }
-            let mut seen = None;
+            let mut rests = Rests::default();
             let response = self.authorizer.decide_seen(&request, |decision| {
-                let basis = fresh.map(|_| Basis::new(&request, &decision));
-                seen = Some((keys(watched, decision), basis));
+                if fresh.is_some() {
+                    let basis = || Basis::new(&request, &decision);
+                    rests.basis.get_or_insert_with(basis);
+                }
+                add_keys(&mut rests.keys, watched, decision);
             });
-            let found = seen
-                .filter(|_| response.is_allowed())
-                .map(|(keys, basis)| Found {
-                    keys,
-                    basis,
-                    step_up: step_up(&response),
-                });
+            let found = response.is_allowed().then(|| Found {
+                keys: rests.keys(),
+                basis: rests.basis,
+                step_up: step_up(&response),
+            });
             self.take(basis, &response, found, change)
         })
     }
@@ -339,11 +372,11 @@ fn step_up(response: &Response<'_>) -> Box<[Box<str>]> {
     response.step_up().map(Box::from).collect()
 }
 
-/// All that a decision rests on, sorted.
+/// Adds all that a decision rests on.
 ///
 /// What is above an entity rests on the parents of it and of all that is above it. An overlay must not make cycles with
 /// what is stored, so that it rests on what is above its entities, asked for or not.
-fn keys(watched: &Watched, seen: Seen<'_, '_>) -> Arc<[Key]> {
+fn add_keys(keys: &mut Vec<Key>, watched: &Watched, seen: Seen<'_, '_>) {
     let Seen {
         epoch,
         machine,
@@ -352,7 +385,6 @@ fn keys(watched: &Watched, seen: Seen<'_, '_>) -> Arc<[Key]> {
         findings,
         ..
     } = seen;
-    let mut keys = Vec::new();
     let key = |uid, facet| watched.key(names.uid_text(uid), facet);
     let with_ancestors = |keys: &mut Vec<Key>, uid| {
         keys.push(key(uid, Facet::Parents));
@@ -370,14 +402,11 @@ fn keys(watched: &Watched, seen: Seen<'_, '_>) -> Arc<[Key]> {
             What::Ancestors | What::Below(_) if placed == Some(read.entity) => {}
             What::Ancestors | What::Below(_) => {
                 placed = Some(read.entity);
-                with_ancestors(&mut keys, read.entity);
+                with_ancestors(keys, read.entity);
             }
         }
     }
     for entity in resolved.overlay.entities() {
-        with_ancestors(&mut keys, entity.uid);
+        with_ancestors(keys, entity.uid);
     }
-    keys.sort_unstable();
-    keys.dedup();
-    keys.into()
 }

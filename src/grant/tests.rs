@@ -5,7 +5,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::authorizer::Authorizer;
-use crate::request::Request;
+use crate::id::EntityUidRef;
+use crate::request::{Delegation, Request};
 
 use super::Grant;
 use super::basis::Basis;
@@ -31,17 +32,35 @@ fn a_piece_that_is_not_whole_is_denied() {
         .unwrap();
     let context =
         r#"{ "a": ["x", { "b": { "__extn": { "fn": "ip", "arg": "10.0.0.1" } } }], "c": 1 }"#;
-    let request = Request::new(("User", "u"), ("Action", "a"), ("Doc", "d"))
+    let direct = Request::new(("User", "u"), ("Action", "a"), ("Doc", "d"))
         .context_json(context)
         .entities_json(
             r#"[{ "uid": { "type": "Doc", "id": "d" }, "attrs": { "n": 1 }, "parents": [] }]"#,
         );
+    let actors = [("Agent", "x"), ("Agent", "y")].map(EntityUidRef::from);
+    let delegation = Delegation::new(&actors)
+        .not_before(SystemTime::UNIX_EPOCH - Duration::from_nanos(1))
+        .subject_as("subject");
+    for request in [direct, direct.delegation(&delegation)] {
+        cut_anywhere(&authorizer, request);
+    }
+}
+
+fn cut_anywhere(authorizer: &Authorizer, request: Request<'_>) {
     let mut basis = None;
-    let response =
-        authorizer.decide_seen(&request, |seen| basis = Some(Basis::new(&request, &seen)));
+    let response = authorizer.decide_seen(&request, |seen| {
+        _ = basis.get_or_insert_with(|| Basis::new(&request, &seen))
+    });
     assert!(response.is_allowed());
     let whole = basis.unwrap();
-    whole.with_request(|request| assert!(authorizer.is_allowed(&request)));
+    whole.with_request(|again| {
+        assert!(authorizer.is_allowed(&again));
+        let bounds = |request: Request<'_>| request.delegation.map(Delegation::bounds);
+        assert_eq!(
+            format!("{:?}", bounds(again)),
+            format!("{:?}", bounds(request))
+        );
+    });
     for len in 0..whole.len() {
         let cut = whole.cut(len);
         cut.with_request(|request| {

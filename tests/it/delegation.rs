@@ -19,9 +19,9 @@ use super::generate::{Tape, config, tape};
 use super::oracle::{Answer, Ask, ours, reproduction, uid_ref};
 use super::value::{Uid, Val};
 
-const ACTOR: &str = "e";
-const SUBJECT: &str = "the subject";
-const DELEGATOR: &str = "rec";
+pub(super) const ACTOR: &str = "e";
+pub(super) const SUBJECT: &str = "the subject";
+pub(super) const DELEGATOR: &str = "rec";
 
 /// What the oracle is asked about a hop: the request of its own, with what the chain adds to the context.
 fn hop(ask: &Ask, chain: &[Uid], at: usize) -> Ask {
@@ -39,9 +39,28 @@ fn hop(ask: &Ask, chain: &[Uid], at: usize) -> Ask {
     hop
 }
 
+/// The ask with the chain's own names free, and a chain of up to three actors behind its principal.
+pub(super) fn chain_of(tape: &mut Tape<'_>, mut ask: Ask) -> (Ask, Vec<Uid>) {
+    // A property below is about what happens when they are not.
+    for name in [ACTOR, SUBJECT, DELEGATOR] {
+        ask.context.remove(name);
+    }
+    let mut chain = vec![ask.principal.clone()];
+    for _ in 0..tape.below(4) {
+        let uid = tape.uid();
+        if !chain.contains(&uid) {
+            chain.push(uid);
+        }
+    }
+    (ask, chain)
+}
+
 fn is_allowed(answer: &Answer) -> bool {
     matches!(answer, Answer::Decided { allowed: true, .. })
 }
+
+/// How many chains were decided, and how many hops took away what the chain before had.
+static WIDTHS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..config(15) })]
@@ -63,18 +82,7 @@ proptest! {
             Err(TestCaseError::fail(reproduction(&world, Some(ask), &what)))
         };
         for ask in asks {
-            let mut ask = ask;
-            // The chain's own names must be free; a property below is about what happens when they are not.
-            for name in [ACTOR, SUBJECT, DELEGATOR] {
-                ask.context.remove(name);
-            }
-            let mut chain = vec![ask.principal.clone()];
-            for _ in 0..tape.below(4) {
-                let uid = tape.uid();
-                if !chain.contains(&uid) {
-                    chain.push(uid);
-                }
-            }
+            let (ask, chain) = chain_of(&mut tape, ask);
             let expected: Vec<Answer> = (0..chain.len())
                 .map(|at| oracle.decide(&hop(&ask, &chain, at)))
                 .collect();
@@ -149,6 +157,43 @@ proptest! {
             if record.request_error.is_none() {
                 prop_assert!(replayed.is_same(), "{}", reproduction(&world, None, &format!("{record:#?}\n{replayed:#?}")));
             }
+        }
+    }
+
+    /// One more who acts takes away and never adds: the chain without it is allowed, too, by what policies see of both alike.
+    #[test]
+    fn a_hop_never_widens(numbers in tape(), permissive in any::<bool>()) {
+        let mut tape = Tape::new(&numbers);
+        let (mut world, asks) = tape.world();
+        if permissive {
+            world.policies.push_str("\npermit(principal, action, resource);");
+        }
+        let Ok(authorizer) = world.builder().build() else { return Ok(()) };
+        for ask in asks {
+            let (ask, chain) = chain_of(&mut tape, ask);
+            let actors: Vec<EntityUidRef<'_>> = chain[1..].iter().map(uid_ref).collect();
+            // Who acts in the end is seen by all hops, and is another with each hop: that a policy may ask for it is what the
+            // name is for. The subject is seen as soon as somebody acts.
+            for (names, from) in [(0, 0), (1, 0), (2, 1)] {
+                let decided: Vec<[bool; 2]> = (from..=actors.len()).map(|len| {
+                    let mut delegation = Delegation::new(&actors[..len]);
+                    if names > 0 { delegation = delegation.delegator_as(DELEGATOR); }
+                    if names > 1 { delegation = delegation.subject_as(SUBJECT); }
+                    ask.with_request(|request| {
+                        let request = request.delegation(&delegation);
+                        [authorizer.is_allowed(&request), authorizer.grant(&request).is_ok()]
+                    })
+                }).collect();
+                for pair in decided.windows(2) {
+                    prop_assert!(pair[0] >= pair[1], "{}", reproduction(&world, Some(&ask), &format!("{chain:?} {names} {decided:?}")));
+                }
+                prop_assert!(decided.iter().all(|[decided, granted]| decided == granted));
+                WIDTHS[0].fetch_add(decided.len() as u64, Ordering::Relaxed);
+                WIDTHS[1].fetch_add(decided.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64, Ordering::Relaxed);
+            }
+        }
+        if WIDTHS[0].load(Ordering::Relaxed) > 1_000 {
+            prop_assert!(WIDTHS[1].load(Ordering::Relaxed) > 10, "too few hops take anything away to show anything");
         }
     }
 
@@ -607,20 +652,4 @@ fn hops_are_masked() {
         );
     }
     assert!(kept.records()[1].delegation.is_none());
-}
-
-/// A grant would keep the principal and forget who acts.
-#[test]
-fn grants_are_not_made_of_chains() {
-    let authorizer = Authorizer::builder()
-        .policies("permit(principal, action, resource);")
-        .build()
-        .unwrap();
-    let actors = agents(["planner"]);
-    let delegation = named(&actors);
-    assert!(authorizer.is_allowed(&read(&delegation)));
-    let response = *authorizer.grant(&read(&delegation)).unwrap_err();
-    assert_eq!(response.outcome(), Outcome::InvalidRequest);
-    let part = response.request_error().unwrap().part();
-    assert_eq!(part, RequestPart::Delegation);
 }

@@ -41,7 +41,7 @@ pub use claims::{ClaimsError, ClaimsReader, Party, TokenClaims};
 /// The chain begins with the request's principal, the *subject*, whose authority is used; each actor acts for the one
 /// before it, and the last one is the current actor. Every one of them is a *hop*: it is asked for itself whether it may
 /// do the action on the resource, as if it were the principal. The request is allowed only if every hop is; so whatever
-/// stands in a chain can take authority away and never add any.
+/// stands in a chain can take authority away and never add any, unless a policy asks who stands in it.
 ///
 /// Policies see of the chain what the host names ([`actor_as`](Self::actor_as), [`subject_as`](Self::subject_as),
 /// [`delegator_as`](Self::delegator_as)): attributes that are added to the context of each hop. A context that has an
@@ -123,6 +123,13 @@ impl<'a> Delegation<'a> {
     /// The actors, the current one last.
     pub fn actors(&self) -> &'a [EntityUidRef<'a>] {
         self.actors
+    }
+
+    /// The chain with these bounds in place of its own.
+    pub(crate) fn within(mut self, bounds: ChainBounds) -> Self {
+        self.not_before = bounds.not_before;
+        self.expires = bounds.expires;
+        self
     }
 
     pub(crate) fn bounds(&self) -> ChainBounds {
