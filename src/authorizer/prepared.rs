@@ -40,17 +40,26 @@ pub struct PreparedRequest {
 /// The request in the numbers of one epoch.
 #[derive(Debug)]
 struct Current {
-    /// Whose epoch it is.
-    line: Line,
-    /// 0 before the first.
-    epoch: u64,
+    numbers: Numbers,
     mark: NamesMark,
-    uids: [Uid; 3],
     context: StoredRecord,
     /// Where in the context the time is, if the authorizer puts it there.
     time: Option<Sym>,
     locals: Locals,
 }
+
+/// What every decision reads of it, in one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Numbers {
+    /// Whose epoch it is.
+    line: Line,
+    /// 0 before the first.
+    epoch: u64,
+    uids: [Uid; 3],
+}
+
+const _: () = assert!(size_of::<Numbers>() == 32);
 
 impl PreparedRequest {
     pub(super) fn new(
@@ -101,10 +110,12 @@ impl PreparedRequest {
             names,
             context,
             current: Current {
-                line: authorizer.inner.published.line(),
-                epoch: 0,
+                numbers: Numbers {
+                    line: authorizer.inner.published.line(),
+                    epoch: 0,
+                    uids: [resolved.principal; 3],
+                },
                 mark: NamesMark::default(),
-                uids: [resolved.principal; 3],
                 context: StoredRecord::default(),
                 time: None,
                 locals: Locals::default(),
@@ -131,7 +142,8 @@ impl PreparedRequest {
     /// Whether the request has been looked up in `epoch`.
     #[inline]
     pub(super) fn is_fresh(&self, epoch: &Epoch, line: Line) -> bool {
-        self.current.line == line && self.current.epoch == epoch.version.epoch()
+        let numbers = &self.current.numbers;
+        numbers.line == line && numbers.epoch == epoch.version.epoch()
     }
 
     /// Looks everything up in `epoch`, unless that was done. An authorizer other than the one that prepared the request
@@ -146,20 +158,20 @@ impl PreparedRequest {
         if self.is_fresh(epoch, line) {
             return Ok(());
         }
-        if self.current.line != line {
+        if self.current.numbers.line != line {
             return self.look_up(epoch, line, reading);
         }
         // Other entities, or other policies, by the same numbers: what was known then has its number still, and what
         // was not may have got one if there are more names.
         let mark = epoch.snapshot.names_mark();
         // An epoch that was pinned a while ago may lack names that have numbers here.
-        let later = self.current.epoch < epoch.version.epoch();
+        let later = self.current.numbers.epoch < epoch.version.epoch();
         let same = mark == self.current.mark
             || (later
                 && mark.numbering == self.current.mark.numbering
                 && self.current.locals.are_unknown_to(&epoch.snapshot.names));
         if same {
-            self.current.epoch = epoch.version.epoch();
+            self.current.numbers.epoch = epoch.version.epoch();
             self.current.mark = mark;
             return Ok(());
         }
@@ -217,10 +229,12 @@ impl PreparedRequest {
             .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
         }
         self.current = Current {
-            line,
-            epoch: epoch.version.epoch(),
+            numbers: Numbers {
+                line,
+                epoch: epoch.version.epoch(),
+                uids,
+            },
             mark: epoch.snapshot.names_mark(),
-            uids,
             context,
             time,
             locals,
@@ -240,7 +254,7 @@ impl PreparedRequest {
     /// The request in the numbers of `epoch`, for which it has been refreshed.
     #[inline]
     pub(super) fn resolved<'a>(&'a self, epoch: &'a Epoch) -> (Resolved<'a>, RequestNames<'a>) {
-        let [principal, action, resource] = self.current.uids;
+        let [principal, action, resource] = self.current.numbers.uids;
         let resolved = Resolved {
             principal,
             action,

@@ -1,10 +1,12 @@
 //! Which policies of a segment can apply to the request.
 
+use std::cell::OnceCell;
+
 use crate::epoch::{
     ActionTest, Beginning, Branch, Class, Entry, Failed, Filed, Index, IndexSide, Left, Row,
     ScopeTest, Table, Test, ValueIndex, What,
 };
-use crate::id::NodeId;
+use crate::id::{NodeId, Uid};
 use crate::program::Span;
 use crate::value::Raise;
 
@@ -40,8 +42,10 @@ impl Candidates<'_> {
 /// What the entries of an index are asked for.
 struct Asked {
     class: Class,
-    principal_type: Left,
-    resource_type: Left,
+    /// Looked up by the first entry that asks for it: in most sets none does, and what an entity's type is stands where
+    /// nothing else of a decision does, so that it is two loads from far memory.
+    principal_type: OnceCell<Left>,
+    resource_type: OnceCell<Left>,
 }
 
 impl<'a> Machine<'a> {
@@ -166,14 +170,10 @@ impl<'a> Machine<'a> {
     /// What entries are asked for.
     #[inline]
     fn asked(&self, class: Class) -> Asked {
-        let type_of = |side: &Side<'_>| match self.names.type_of(side.uid) {
-            Some(ty) => Left::of_type(ty),
-            None => Left::NOTHING,
-        };
         Asked {
             class,
-            principal_type: type_of(&self.principal),
-            resource_type: type_of(&self.resource),
+            principal_type: OnceCell::new(),
+            resource_type: OnceCell::new(),
         }
     }
 
@@ -261,14 +261,37 @@ impl<'a> Machine<'a> {
 
     #[inline(always)]
     fn entry_matches(&self, entry: &Entry, asked: &Asked) -> bool {
-        let Entry { what, .. } = *entry;
-        let fits = |left: Left, ty: Left| left == Left::NOTHING || left == ty;
-        let principal = fits(entry.principal, asked.principal_type)
-            || is_left(&self.principal, entry.principal, what.is_exact_principal());
-        let resource = principal
-            && (fits(entry.resource, asked.resource_type)
-                || is_left(&self.resource, entry.resource, what.is_exact_resource()));
-        resource && (!what.is_in_full() || self.entry_matches_in_full(entry))
+        let Entry {
+            principal,
+            resource,
+            what,
+            ..
+        } = *entry;
+        let of = (&self.principal, &asked.principal_type);
+        (principal == Left::NOTHING || self.fits(of, principal, what.is_exact_principal()))
+            && (resource == Left::NOTHING || {
+                let of = (&self.resource, &asked.resource_type);
+                self.fits(of, resource, what.is_exact_resource())
+            })
+            && (!what.is_in_full() || self.entry_matches_in_full(entry))
+    }
+
+    /// Whether a side is what is left to test: of the type, or the entity or below it.
+    #[inline(always)]
+    fn fits(&self, (side, ty): (&Side<'_>, &OnceCell<Left>), left: Left, exact: bool) -> bool {
+        match left.entity() {
+            Some(uid) if exact => side.uid == uid,
+            Some(uid) => side.is_in(uid),
+            None => left == *ty.get_or_init(|| self.type_left(side.uid)),
+        }
+    }
+
+    #[cold]
+    fn type_left(&self, uid: Uid) -> Left {
+        match self.names.type_of(uid) {
+            Some(ty) => Left::of_type(ty),
+            None => Left::NOTHING,
+        }
     }
 
     #[inline(never)]
@@ -452,18 +475,5 @@ impl<'a> Machine<'a> {
                 .iter()
                 .any(|uid| self.action.is_in(*uid)),
         }
-    }
-}
-
-/// Whether a side is the entity that is left to test, or below it.
-#[inline]
-fn is_left(side: &Side<'_>, left: Left, exact: bool) -> bool {
-    let Some(uid) = left.entity() else {
-        // A type that the side is not of.
-        return false;
-    };
-    match exact {
-        true => side.uid == uid,
-        false => side.is_in(uid),
     }
 }

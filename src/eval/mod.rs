@@ -70,7 +70,7 @@ fn collect(machine: &Machine<'_>, findings: &mut Findings) {
         failed: Some(failed),
     });
     machine.begin(known);
-    machine.read_ahead(candidates.len());
+    machine.read_ahead(candidates);
     for candidate in &*candidates {
         let Some(policy) = machine.number_in_force(candidate) else {
             continue;
@@ -161,7 +161,7 @@ fn decide(
         .iter()
         .map(|failed| epoch.effect(failed.any_policy(epoch)));
     let mut denied = failed.any(spoils);
-    machine.read_ahead(candidates.len());
+    machine.read_ahead(candidates);
     for candidate in &*candidates {
         if denied {
             break;
