@@ -90,6 +90,7 @@
 //! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
 //! | see what other policies would have decided | [`replay::WhatIf`] from a log, [`Authorizer::set_shadow`] live |
+//! | test policies with `cargo test`, and see what the tests leave untried | [`testing`] |
 //! | find policies that nobody uses | [`replay::Usage`], [`replay::UsageSink`] |
 //! | put decisions into logs, metrics, a SIEM | features `tracing`, `metrics`, `ocsf`: the table in [`evidence`] |
 //! | carry trace ids from a `traceparent` header into records | [`Request::traceparent`] |
@@ -140,6 +141,7 @@ mod schema;
 mod search;
 pub mod signals;
 pub mod spiffe;
+pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod value;

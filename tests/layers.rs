@@ -28,7 +28,7 @@ const LAYERS: [&[&str]; 14] = [
     &["search"],
     &["authorizer"],
     &["explain"],
-    &["replay", "signals", "grant"],
+    &["replay", "signals", "grant", "testing"],
     &["tower"],
 ];
 

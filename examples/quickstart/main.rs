@@ -1,7 +1,7 @@
 //! A documents service asks Duramen what people, service accounts, workloads and AI agents may do.
 //!
-//! Run it with `cargo run --release --example quickstart`. The policies, the schema and the entities are the
-//! files next to this one.
+//! Run it with `cargo run --release --example quickstart`. The policies, the schema, the entities and the tests of
+//! the policies (`cases.json`, which `cargo test` runs) are the files next to this one.
 
 #[path = "../compare/counting.rs"]
 mod counting;

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use cedar_policy::{self as cedar};
 
 use crate::id::{EntityUid, EntityUidRef, PolicyId};
+use crate::limits::Limits;
 use crate::program::Slots;
 
 use super::error::Problem;
 use super::load::{Link, PolicySource, Sources};
+use super::stack;
 
 /// Policies to load: text, JSON, files, `cedar_policy::PolicySet`s, template links.
 ///
@@ -256,4 +259,15 @@ impl SourceFile {
 /// An entity uid of `cedar_policy`'s in our form.
 pub(crate) fn uid_of(uid: &cedar::EntityUid) -> EntityUid {
     EntityUid::new(uid.type_name().to_string(), uid.id().unescaped())
+}
+
+/// An entity uid as Cedar writes it: `User::"alice"`.
+///
+/// # Errors
+/// Cedar's own words for what is wrong with it.
+pub(crate) fn parse_uid(text: &str) -> Result<EntityUid, String> {
+    let parse = || cedar::EntityUid::from_str(text).map_err(|error| error.to_string());
+    let parsed = stack::with_parser_stack(&Limits::default(), parse);
+    let uid = parsed.map_err(|error| error.to_string())??;
+    Ok(uid_of(&uid))
 }

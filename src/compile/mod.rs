@@ -22,8 +22,8 @@ use crate::limits::Limits;
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
 pub(crate) use error::line_column;
 pub use error::{CompileError, Problem};
-pub(crate) use input::SourceFile;
 pub use input::{Policies, PolicyProgress};
+pub(crate) use input::{SourceFile, parse_uid};
 pub use update::PolicyUpdate;
 
 /// Compiles the fragments of one schema; `files` says where each comes from.

@@ -51,6 +51,7 @@ mod build;
 )]
 mod tests;
 mod text;
+mod written;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -61,6 +62,8 @@ use crate::decision::{Decision, Effect, Outcome};
 use crate::epoch::Version;
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
+
+pub(crate) use written::conditions;
 
 /// Why a decision is what it is. Made by [`Authorizer::explain`](crate::Authorizer::explain),
 /// [`Pinned::explain`](crate::Pinned::explain), [`Response::explain`](crate::Response::explain) and, from a record,
@@ -264,6 +267,8 @@ pub struct ExplainOptions {
     values: usize,
     text_bytes: usize,
     everything: bool,
+    /// Policies to tell of in any case, and before others of their part.
+    named: Vec<PolicyId>,
 }
 
 impl Default for ExplainOptions {
@@ -273,6 +278,7 @@ impl Default for ExplainOptions {
             values: 16,
             text_bytes: 200,
             everything: false,
+            named: Vec::new(),
         }
     }
 }
@@ -299,6 +305,16 @@ impl ExplainOptions {
     #[must_use]
     pub fn with_text_bytes(self, text_bytes: usize) -> Self {
         Self { text_bytes, ..self }
+    }
+
+    /// Also the policies with these ids, whatever part they play, and before others of that [`Part`]: "why did this one not
+    /// decide?"
+    #[must_use]
+    pub fn with_named(self, ids: impl IntoIterator<Item = PolicyId>) -> Self {
+        Self {
+            named: ids.into_iter().collect(),
+            ..self
+        }
     }
 
     /// Also the policies that do not matter: forbids that do not apply, and permits that do not although another does.

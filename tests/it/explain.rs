@@ -66,7 +66,11 @@ fn claims(explanation: &Explanation) -> Vec<(String, bool)> {
 }
 
 /// Asks each of the claims, in the same world.
-fn check_claims(world: &World, ask: &Ask, claims: &[(String, bool)]) -> Result<(), String> {
+pub(crate) fn check_claims(
+    world: &World,
+    ask: &Ask,
+    claims: &[(String, bool)],
+) -> Result<(), String> {
     let mut policies = String::new();
     for (claim, _) in claims {
         let _ = writeln!(

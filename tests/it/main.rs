@@ -30,6 +30,7 @@ mod limits;
 mod loading;
 mod oracle;
 mod pinned;
+mod policy_tests;
 mod positions;
 mod properties;
 mod requests;
