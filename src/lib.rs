@@ -112,7 +112,8 @@
 //! * **The first decisions of a thread allocate** their working memory, and so does one that is larger than any
 //!   before it. An invalid request allocates its error.
 //!
-//! The repository has the rest: `docs/design.md` says what was built and why, `docs/semantics.md` how each rule of
+//! The repository has the rest: `docs/guide.md` goes from a first model to production, `docs/migration.md` comes from
+//! `cedar-policy`, `docs/design.md` says what was built and why, `docs/semantics.md` how each rule of
 //! Cedar is met and where this crate deviates on purpose, and
 //! `cargo run --release --example quickstart` shows a small world at work.
 //!
@@ -134,6 +135,8 @@ mod id;
 mod json;
 mod limits;
 mod names;
+#[cfg(doctest)]
+mod pages;
 mod program;
 pub mod replay;
 mod request;

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
-const LAYERS: [&[&str]; 14] = [
+const LAYERS: [&[&str]; 15] = [
     &["id", "limits", "decision"],
     &["ext", "spiffe"],
     &["value", "freshness"],
@@ -30,6 +30,7 @@ const LAYERS: [&[&str]; 14] = [
     &["explain"],
     &["replay", "signals", "grant", "testing"],
     &["tower"],
+    &["pages"],
 ];
 
 /// A rule that a file breaks.

@@ -1,0 +1,10 @@
+//! The pages of the documentation that have code, for `cargo test` to compile and run.
+
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
+#[doc = include_str!("../docs/migration.md")]
+struct Migration;
