@@ -12,17 +12,24 @@
 #[allow(dead_code, unused_imports, reason = "the tests use all of it")]
 mod it {
     pub(crate) mod agree;
+    pub(crate) mod entity_updates;
     pub(crate) mod generate;
+    pub(crate) mod many;
     pub(crate) mod oracle;
     pub(crate) mod value;
 }
 
+pub mod differential;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use cedar_policy as cedar;
+use duramen::delegation::ClaimsReader;
+use duramen::signals::{SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::SpiffeId;
-use duramen::{Authorizer, EntityUidRef, Request};
+use duramen::{Authorizer, Entities, Entity, EntityUid, EntityUidRef, Request};
 use it::agree;
 use it::oracle::{answer, ours};
 use proptest::test_runner::TestCaseError;
@@ -140,7 +147,18 @@ pub fn log(bytes: &[u8]) {
     std::hint::black_box(report);
 }
 
-/// Type names, ids and SPIFFE IDs, as requests bring them.
+/// Entities and contexts that a schema gives types to.
+pub fn typed(bytes: &[u8]) {
+    let Some((kind, text)) = kind_and_text(bytes) else {
+        return;
+    };
+    insist(match kind % 2 {
+        0 => agree::typed_entities_agree(text),
+        _ => agree::typed_contexts_agree(text),
+    });
+}
+
+/// Type names and ids, as requests bring them.
 pub fn names(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -153,10 +171,119 @@ pub fn names(bytes: &[u8]) {
         let response = authorizer.is_authorized(&request);
         assert_eq!(response.request_error().is_none(), known, "{type_name:?}");
     });
-    if let Ok(spiffe) = text.parse::<SpiffeId>() {
-        let again = spiffe.to_string();
-        let parsed = again.parse::<SpiffeId>().unwrap();
-        assert_eq!(parsed.to_string(), again);
+}
+
+/// SPIFFE IDs, against the standard's grammar written down once more.
+pub fn spiffe(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let parsed = text.parse::<SpiffeId>();
+    assert_eq!(parsed.is_ok(), is_spiffe_id(text), "{text:?}: {parsed:?}");
+    if let Ok(id) = parsed {
+        assert!(id.as_str().eq_ignore_ascii_case(text));
+        let (domain, path) = (id.trust_domain(), id.path());
+        assert_eq!(id.as_str(), format!("spiffe://{domain}{path}"));
+        assert!(text.ends_with(path), "the case of a path counts");
+        assert!(id.segments().all(|segment| !segment.is_empty()));
+        assert_eq!(id.to_string().parse::<SpiffeId>().unwrap(), id);
+    }
+}
+
+fn is_spiffe_id(text: &str) -> bool {
+    let (scheme, rest) = match text.split_at_checked("spiffe://".len()) {
+        Some((scheme, rest)) => (scheme, rest),
+        None => return false,
+    };
+    let (domain, path) = match rest.find('/') {
+        Some(at) => (&rest[..at], rest[at + 1..].split('/').collect()),
+        None => (rest, Vec::new()),
+    };
+    let allowed = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        !text.is_empty() && text.chars().all(plain)
+    };
+    text.len() <= 2048
+        && scheme.eq_ignore_ascii_case("spiffe://")
+        && domain.len() <= 255
+        && allowed(domain)
+        && path
+            .iter()
+            .all(|part| allowed(part) && !matches!(*part, "." | ".."))
+}
+
+const SIGNALLED: [(&str, &str); 4] = [
+    ("User", "u"),
+    ("Session", "s"),
+    ("Session", "t"),
+    ("Device", "d"),
+];
+
+/// Payloads of Security Event Tokens, one or two. What is refused changes nothing, and what comes again neither.
+pub fn signals(bytes: &[u8]) {
+    thread_local! {
+        static STORE: Authorizer = {
+            let sessions = [("User", "u").into(), ("Device", "d").into()];
+            let entity = |(of, id)| match of {
+                "Session" => Entity::new((of, id)).parents(&sessions),
+                _ => Entity::new((of, id)),
+            };
+            let entities = SIGNALLED.into_iter().fold(Entities::new(), |all, uid| all.insert(entity(uid)));
+            Authorizer::builder()
+                .entities(entities)
+                .clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+                .build()
+                .unwrap()
+        };
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let of_issuer = || SubjectFormat::IssSub("i".to_owned());
+    let receiver = SignalReceiver::new().transmitter(
+        Transmitter::new("i", "a")
+            .subject(SubjectKind::Session, SubjectFormat::Opaque, "Session")
+            .subject(SubjectKind::User, of_issuer(), "User")
+            .subject(SubjectKind::User, SubjectFormat::Email, "User")
+            .subject(SubjectKind::Device, of_issuer(), "Device")
+            .sessions("Session")
+            .claim("role", "role")
+            .assurance("L", "aal", &["1", "2"]),
+    );
+    STORE.with(|store| {
+        for token in text.splitn(2, '\n') {
+            let before = store.version();
+            match receiver.apply(store, token) {
+                Err(_) => assert_eq!(store.version(), before),
+                Ok(report) => {
+                    let after = store.version();
+                    let again = receiver.apply(store, token).unwrap();
+                    assert_eq!(again.event(), report.event());
+                    assert_eq!(store.version(), after);
+                }
+            }
+            assert_eq!(store.entity_count(), SIGNALLED.len());
+        }
+    });
+}
+
+/// Claims of tokens in which somebody acts for somebody.
+pub fn claims(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    for prior in [false, true] {
+        let reader = ClaimsReader::new(|party| {
+            let of = if party.is_subject() { "User" } else { "Agent" };
+            Some(EntityUid::new(of, party.subject()?))
+        });
+        if let Ok(claims) = reader.with_prior_actors(prior).read(text) {
+            let actors = claims.actors().len();
+            assert!(prior || actors < 2);
+            // `serde_json` reads 127 levels, of which each actor takes one.
+            assert!(actors < 128);
+            assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+        }
     }
 }
 

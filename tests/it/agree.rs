@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::generate::{Numbers, Tape};
-use super::oracle::{Answer, Ask, Oracle, World, ours, reproduction, tunings};
+use super::many;
+use super::oracle::{Answer, Ask, Oracle, World, answer, cedar_uid, ours, reproduction, tunings};
+use super::value::uid;
 
 /// Answers of all the ways to ask must be the oracle's.
 pub(crate) fn compare(
@@ -99,8 +101,15 @@ pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
     for ask in &asks {
         compare(&authorizer, &world, ask, &oracle.decide(ask))?;
     }
-    Ok(())
+    // The world was dear and requests are cheap.
+    let seed = bytes
+        .iter()
+        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte));
+    many::requests_agree((world, oracle, authorizer), seed, REQUESTS)
 }
+
+/// Requests of each fuzzed world, beside those that its bytes make.
+const REQUESTS: u64 = 64;
 
 pub(crate) fn view() -> Request<'static> {
     Request::new(("User", "u0"), ("Action", "view"), ("Doc", "d0"))
@@ -199,4 +208,83 @@ pub(crate) fn empty<R>(f: impl FnOnce(&Authorizer) -> R) -> R {
             .policies("permit(principal, action, resource) when { [context] != [] };").build().unwrap();
     }
     EMPTY.with(f)
+}
+
+/// A schema that has everything that schemas may have.
+pub(crate) const SCHEMA: &str = r#"
+namespace NS { entity Device tags Long; type T = { a: Long, "b"?: Set<String> }; }
+entity Group in [Group];
+entity User in [Group] { level: Long, t?: NS::T, at?: datetime } tags String;
+entity Color enum ["red", "green"];
+@doc("x")
+action read, "write it";
+action view in [read] appliesTo { principal: [User], resource: [NS::Device, Color], context: {
+    mfa: Bool, from?: ipaddr, score?: decimal, at?: datetime, for?: duration, via?: NS::Device, groups?: Set<Group>, t?: NS::T
+} };
+"#;
+
+/// Entities that a schema gives types to: both take them, or both refuse them.
+pub(crate) fn typed_entities_agree(text: &str) -> Result<(), TestCaseError> {
+    typed(|schema, _| {
+        let cedars = cedar::Entities::from_json_str(text, Some(schema));
+        let ours = Authorizer::builder()
+            .schema_str(SCHEMA)
+            .entities(Entities::new().json(text))
+            .build();
+        both_or_neither(text, &ours, &cedars)
+    })
+}
+
+/// A context that a schema gives types to. Where both take it, they decide the same on it; a refusal of ours alone is for a
+/// duplicate key.
+pub(crate) fn typed_contexts_agree(text: &str) -> Result<(), TestCaseError> {
+    let [principal, action, resource] = [("User", "u0"), ("Action", "view"), ("NS::Device", "d0")];
+    let uid = |(of, id)| cedar_uid(&uid(of, id));
+    typed(|schema, authorizer| {
+        let cedars = cedar::Context::from_json_str(text, Some((schema, &uid(action))))
+            .map_err(|error| error.to_string())
+            .and_then(|context| {
+                let [principal, action, resource] = [principal, action, resource].map(uid);
+                cedar::Request::new(principal, action, resource, context, Some(schema))
+                    .map_err(|error| error.to_string())
+            });
+        let request = Request::new(principal, action, resource).context_json(text);
+        let response = authorizer.is_authorized(&request);
+        match (response.request_error(), cedars) {
+            (None, Err(error)) => prop_assert!(false, "{}\n{}", text, error),
+            (Some(error), Ok(_)) => {
+                prop_assert!(error.message().contains("key"), "{}\n{}", text, error)
+            }
+            (None, Ok(request)) => {
+                let set = TYPED_POLICIES.parse().unwrap();
+                let entities = cedar::Entities::from_json_str("[]", Some(schema)).unwrap();
+                let cedars = cedar::Authorizer::new().is_authorized(&request, &set, &entities);
+                prop_assert_eq!(ours(&response), answer(&cedars), "{}", text);
+            }
+            (Some(_), Err(_)) => {}
+        }
+        Ok(())
+    })
+}
+
+/// A policy for each attribute of the context, so that each is read for itself.
+const TYPED_POLICIES: &str = r#"
+permit(principal, action, resource) when { context.mfa };
+permit(principal, action, resource) when { context has from && context.from.isInRange(ip("10.0.0.0/8")) };
+permit(principal, action, resource) when { context has score && context.score.lessThan(decimal("1.5")) };
+permit(principal, action, resource) when { context has at && context.at < datetime("2024-01-01") };
+permit(principal, action, resource) when { context has for && context.for < duration("1h") };
+permit(principal, action, resource) when { context has via && context.via == NS::Device::"d0" };
+permit(principal, action, resource) when { context has groups && context.groups.contains(Group::"g") };
+permit(principal, action, resource) when { context has t && context.t.a > 0 && context.t has b && context.t.b.contains("x") };
+"#;
+
+fn typed<R>(f: impl FnOnce(&cedar::Schema, &Authorizer) -> R) -> R {
+    thread_local! {
+        static TYPED: (cedar::Schema, Authorizer) = (
+            cedar::Schema::from_cedarschema_str(SCHEMA).unwrap().0,
+            Authorizer::builder().schema_str(SCHEMA).validate_requests(true).policies(TYPED_POLICIES).build().unwrap(),
+        );
+    }
+    TYPED.with(|(schema, authorizer)| f(schema, authorizer))
 }

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::agree::{
-    contexts_agree, empty, entities_agree, policies_agree, policies_json_agree, schemas_agree,
+    SCHEMA, contexts_agree, empty, entities_agree, policies_agree, policies_json_agree,
+    schemas_agree, typed_contexts_agree, typed_entities_agree,
 };
 use super::generate::{Tape, config, tape};
 use super::value::{entities_json, record_json};
@@ -205,16 +206,6 @@ proptest! {
     }
 }
 
-const SCHEMA: &str = r#"
-namespace NS { entity Device tags Long; type T = { a: Long, "b"?: Set<String> }; }
-entity Group in [Group];
-entity User in [Group] { level: Long, t?: NS::T, at?: datetime } tags String;
-entity Color enum ["red", "green"];
-@doc("x")
-action read, "write it";
-action view in [read] appliesTo { principal: [User], resource: [NS::Device, Color], context: { mfa: Bool } };
-"#;
-
 proptest! {
     #![proptest_config(config(80))]
 
@@ -250,4 +241,38 @@ proptest! {
         let ask = Tape::new(&tape).ask();
         contexts_agree(&edited(&record_json(&ask.context).to_string(), &edits))?;
     }
+
+    #[test]
+    fn mutated_typed_data(edits in edits()) {
+        typed_entities_agree(&edited(ENTITIES, &edits))?;
+        typed_contexts_agree(&edited(CONTEXT, &edits))?;
+    }
+}
+
+/// Fits [`SCHEMA`], in all the ways to write a value.
+const ENTITIES: &str = r#"[
+    { "uid": { "type": "User", "id": "u0" }, "attrs": { "level": 1, "t": { "a": 2, "b": ["x"] }, "at": "2024-01-01" },
+      "tags": { "k": "v" }, "parents": [{ "__entity": { "type": "Group", "id": "g" } }] },
+    { "uid": { "__entity": { "type": "Color", "id": "red" } }, "attrs": {}, "parents": [] },
+    { "uid": { "type": "NS::Device", "id": "d0" }, "attrs": {}, "tags": { "n": 7 }, "parents": [] }
+]"#;
+
+const CONTEXT: &str = r#"{ "mfa": false, "from": "10.0.0.1", "score": { "fn": "decimal", "arg": "1.25" },
+    "at": { "__extn": { "fn": "datetime", "arg": "2023-01-01" } }, "for": "30m", "via": { "type": "NS::Device", "id": "d0" },
+    "groups": [{ "__entity": { "type": "Group", "id": "g" } }, { "type": "Group", "id": "h" }], "t": { "a": 1, "b": ["x", "y"] } }"#;
+
+#[test]
+fn typed_data_is_taken_before_it_is_mutated() {
+    typed_entities_agree(ENTITIES).unwrap();
+    typed_contexts_agree(CONTEXT).unwrap();
+    assert!(
+        cedar::Schema::from_cedarschema_str(SCHEMA).is_ok_and(|(schema, _)| {
+            cedar::Entities::from_json_str(ENTITIES, Some(&schema)).is_ok()
+                && cedar::Context::from_json_str(
+                    CONTEXT,
+                    Some((&schema, &r#"Action::"view""#.parse().unwrap())),
+                )
+                .is_ok()
+        })
+    );
 }

@@ -40,6 +40,18 @@ impl Numbers {
         let number = |four: &[u8]| four.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
         Self(bytes.chunks_exact(4).map(number).collect())
     }
+
+    /// So many random numbers, always the same for a seed (SplitMix64).
+    pub(crate) fn of_seed(seed: u64, length: usize) -> Self {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed >> 32) as u32
+        };
+        Self(std::iter::repeat_with(next).take(length).collect())
+    }
 }
 
 pub(crate) fn tape() -> impl Strategy<Value = Numbers> {
@@ -260,6 +272,11 @@ const STRANGERS: [(&str, &str); 5] = [
     ("User", "u0 "),
 ];
 
+/// All entities that worlds and requests may name.
+pub(crate) fn uids() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UIDS.iter().chain(&STRANGERS).copied()
+}
+
 fn is_action((type_name, _): &(&str, &str)) -> bool {
     type_name.ends_with("Action")
 }
@@ -268,12 +285,26 @@ impl Tape<'_> {
     /// Policies, entities and requests that go with them.
     pub(crate) fn world(&mut self) -> (World, Vec<Ask>) {
         let entities = self.entities();
+        let policies = 1 + self.below(7);
+        let world = self.world_of(entities, policies);
+        let asks = (0..3 + self.below(3)).map(|_| self.ask()).collect();
+        (world, asks)
+    }
+
+    /// Some dozens of policies, of which a decision's candidates are a part.
+    pub(crate) fn large_world(&mut self) -> World {
+        let entities = self.entities();
+        let policies = 20 + self.below(40);
+        self.world_of(entities, policies)
+    }
+
+    fn world_of(&mut self, entities: Vec<EntityData>, policies: usize) -> World {
         let mut world = World {
             entities,
             ..World::default()
         };
         let mut templates = Vec::new();
-        for number in 0..1 + self.below(7) {
+        for number in 0..policies {
             if let Some(slots) = self.policy(&mut world.policies) {
                 templates.push((format!("policy{number}"), slots));
             }
@@ -288,8 +319,7 @@ impl Tape<'_> {
                 });
             }
         }
-        let asks = (0..3 + self.below(3)).map(|_| self.ask()).collect();
-        (world, asks)
+        world
     }
 
     fn known(&mut self) -> (&'static str, &'static str) {
@@ -440,19 +470,28 @@ impl Tape<'_> {
     }
 
     pub(crate) fn ask(&mut self) -> Ask {
-        let principal = self.uid();
-        let (action_type, action) = if self.chance(4) {
+        let [principal, action, resource] = self.triple().map(|(of, id)| uid(of, id));
+        Ask {
+            context: self.context(),
+            overlay: self.chance(40).then(|| self.overlay()),
+            typed: self.chance(50),
+            ..Ask::new(principal, action, resource)
+        }
+    }
+
+    pub(crate) fn context(&mut self) -> Record {
+        self.record(2)
+    }
+
+    /// Principal, action and resource of a request.
+    pub(crate) fn triple(&mut self) -> [(&'static str, &'static str); 3] {
+        let principal = self.uid_pair();
+        let action = if self.chance(4) {
             self.known()
         } else {
             self.action_pair()
         };
-        let resource = self.uid();
-        Ask {
-            context: self.record(2),
-            overlay: self.chance(40).then(|| self.overlay()),
-            typed: self.chance(50),
-            ..Ask::new(principal, uid(action_type, action), resource)
-        }
+        [principal, action, self.uid_pair()]
     }
 }
 

@@ -84,9 +84,13 @@ impl World {
             set.link(id(&link.template), id(&link.id), values)
                 .map_err(|e| e.to_string())?;
         }
-        let entities = cedar::Entities::from_json_str(&entities_json(&self.entities), None)
-            .map_err(|e| format!("{:?}", chain(&e)))?;
+        let entities = self.cedar_entities()?;
         Ok(Oracle { set, entities })
+    }
+
+    pub(crate) fn cedar_entities(&self) -> Result<cedar::Entities, String> {
+        cedar::Entities::from_json_str(&entities_json(&self.entities), None)
+            .map_err(|e| format!("{:?}", chain(&e)))
     }
 
     pub(crate) fn policies(&self) -> Policies {
@@ -141,7 +145,7 @@ impl Oracle {
         }
     }
 
-    fn try_decide(&self, ask: &Ask) -> Result<cedar::Response, String> {
+    pub(crate) fn try_decide(&self, ask: &Ask) -> Result<cedar::Response, String> {
         let context = cedar::Context::from_json_value(record_json(&ask.context), None)
             .map_err(|e| e.to_string())?;
         let request = cedar::Request::new(

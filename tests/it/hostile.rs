@@ -1,0 +1,293 @@
+//! Input that is made to take time, memory or the stack: it ends in an error that names the bound, or costs no more than
+//! its size. `docs/security.md` has the table of what was tried.
+//!
+//! Times are bounded so far above what is needed that a busy machine passes, and far below what the attack would cost.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use duramen::delegation::{ClaimsReader, Party};
+use duramen::signals::{SignalError, SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
+use duramen::spiffe::{SpiffeId, SpiffeIdError};
+use duramen::{Authorizer, Entities, Entity, EntityUid, Limit, Limits, Outcome, Request};
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn in_time<R>(f: impl FnOnce() -> R) -> R {
+    let begin = Instant::now();
+    let result = f();
+    let taken = begin.elapsed();
+    assert!(taken < LONG, "{taken:?}");
+    result
+}
+
+/// The limit that a context meets; none when it is taken.
+fn context_limit(context: &str) -> Option<Limit> {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) when { [context] != [] };")
+        .build()
+        .unwrap();
+    let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context_json(context);
+    let response = authorizer.is_authorized(&request);
+    let limit = response.request_error()?.limit().unwrap().limit();
+    assert_eq!(response.outcome(), Outcome::InvalidRequest);
+    Some(limit)
+}
+
+#[test]
+fn large_contexts_are_bounded() {
+    let limits = Limits::default();
+    let numbers: Vec<usize> = (0..=limits.set_elements()).collect();
+    let cases = [
+        (
+            json!({ "a": "x".repeat(limits.context_bytes()) }).to_string(),
+            Limit::ContextBytes,
+        ),
+        (
+            format!("{{{}\"a\": 1}}", " ".repeat(limits.context_bytes())),
+            Limit::ContextBytes,
+        ),
+        (json!({ "a": numbers }).to_string(), Limit::SetElements),
+        (
+            format!("{{\"a\": {}", "[".repeat(100_000)),
+            Limit::ContextDepth,
+        ),
+        (
+            format!("{{\"a\": {}", "{\"a\":".repeat(100_000)),
+            Limit::ContextDepth,
+        ),
+    ];
+    for (context, limit) in cases {
+        let found = in_time(|| context_limit(&context));
+        assert_eq!(found, Some(limit), "{}", &context[..30]);
+    }
+    // The largest set that passes, backwards and with everything twice: sorting it is what it costs.
+    let half = limits.set_elements() / 2;
+    let numbers: Vec<usize> = (0..half).rev().chain((0..half).rev()).collect();
+    let context = json!({ "a": numbers }).to_string();
+    assert_eq!(in_time(|| context_limit(&context)), None);
+}
+
+/// Patterns at which a matcher that goes back over what it matched takes a time that grows with a power of the length.
+#[test]
+fn patterns_do_not_backtrack() {
+    let text = "a".repeat(100_000);
+    let patterns = [
+        format!("{}b", "*a".repeat(200)),
+        format!("{}b*", "a*".repeat(200)),
+        format!("*{}b*{}b*", "a".repeat(500), "a".repeat(500)),
+        format!("{}b", "*".repeat(1_000)),
+    ];
+    for pattern in patterns {
+        let policy =
+            format!("permit(principal, action, resource) when {{ context.t like \"{pattern}\" }};");
+        let authorizer = Authorizer::builder()
+            .policies(policy.as_str())
+            .build()
+            .unwrap();
+        let context = json!({ "t": text });
+        let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context(&context);
+        assert!(!in_time(|| authorizer.is_allowed(&request)), "{pattern}");
+    }
+}
+
+/// Ids that collide in hashes that sum up bytes by 31, 33 or xor: a table that used one of these would compare each with
+/// all others.
+#[test]
+fn ids_that_collide_elsewhere_are_found() {
+    let ids: Vec<String> = (0..1 << 13)
+        .map(|number: u32| {
+            let pairs = (0..13).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
+            pairs.collect()
+        })
+        .collect();
+    let authorizer = in_time(|| {
+        let groups = [("Group", "g").into()];
+        let entities = ids.iter().fold(Entities::new(), |entities, id| {
+            entities.insert(Entity::new(("User", id.as_str())).parents(&groups))
+        });
+        Authorizer::builder()
+            .policies(r#"permit(principal in Group::"g", action, resource);"#)
+            .entities(entities)
+            .build()
+            .unwrap()
+    });
+    in_time(|| {
+        for id in &ids {
+            let known = Request::new(("User", id.as_str()), ("Action", "a"), ("R", "r"));
+            assert!(authorizer.is_allowed(&known), "{id}");
+            let unknown = Request::new(("R", id.as_str()), ("Action", "a"), ("R", "r"));
+            assert!(!authorizer.is_allowed(&unknown), "{id}");
+        }
+    });
+}
+
+fn is_in(entities: Entities, below: &str, above: &str) -> bool {
+    let policy = format!(r#"permit(principal in G::"{above}", action, resource);"#);
+    let authorizer = in_time(|| {
+        Authorizer::builder()
+            .policies(policy.as_str())
+            .entities(entities)
+            .build()
+            .unwrap()
+    });
+    let request = Request::new(("G", below), ("Action", "a"), ("R", "r"));
+    in_time(|| authorizer.is_allowed(&request))
+}
+
+#[test]
+fn hierarchies_cost_their_size() {
+    // Everybody in everything of the layer above: 8 to the power of 40 ways up, 41 layers.
+    let mut diamonds = Entities::new();
+    let name = |layer: usize, place: usize| format!("{layer}-{place}");
+    for layer in 0..40 {
+        let above: Vec<String> = (0..8).map(|place| name(layer + 1, place)).collect();
+        let parents: Vec<_> = above.iter().map(|id| ("G", id.as_str()).into()).collect();
+        for place in 0..8 {
+            let id = name(layer, place);
+            diamonds = diamonds.insert(Entity::new(("G", id.as_str())).parents(&parents));
+        }
+    }
+    assert!(is_in(diamonds.clone(), "0-0", "40-7"));
+    assert!(!is_in(diamonds, "0-0", "0-1"));
+
+    // One below many, and many below one.
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let many: Vec<_> = ids.iter().map(|id| ("G", id.as_str()).into()).collect();
+    let wide = Entities::new().insert(Entity::new(("G", "below")).parents(&many));
+    assert!(is_in(wide, "below", "19999"));
+    let top = [("G", "top").into()];
+    let star = ids.iter().fold(Entities::new(), |entities, id| {
+        entities.insert(Entity::new(("G", id.as_str())).parents(&top))
+    });
+    assert!(is_in(star, "19999", "top"));
+}
+
+#[test]
+fn deep_hierarchies_are_refused_by_name() {
+    let deepest = Limits::default().hierarchy_depth();
+    let chain = |length: usize| {
+        let ids: Vec<String> = (0..=length).map(|number| number.to_string()).collect();
+        ids.windows(2).fold(Entities::new(), |entities, pair| {
+            let parents = [("G", pair[1].as_str()).into()];
+            entities.insert(Entity::new(("G", pair[0].as_str())).parents(&parents))
+        })
+    };
+    assert!(is_in(chain(deepest - 1), "0", &(deepest - 1).to_string()));
+    {
+        let length = deepest + 1;
+        let built = in_time(|| Authorizer::builder().entities(chain(length)).build());
+        let error = built.unwrap_err();
+        let mut problems = error.entity_error().unwrap().problems().iter();
+        let limit = problems.find_map(|problem| problem.limit()).unwrap();
+        assert_eq!(limit.limit(), Limit::HierarchyDepth);
+    }
+}
+
+fn receiver() -> SignalReceiver {
+    SignalReceiver::new().transmitter(Transmitter::new("i", "a").subject(
+        SubjectKind::Session,
+        SubjectFormat::Opaque,
+        "Session",
+    ))
+}
+
+fn revoked(id: &str, rest: &str) -> String {
+    format!(
+        r#"{{ "iss": "i", "aud": "a", "jti": "{id}", "iat": 1700000000, "sub_id": {{ "format": "opaque", "id": "{id}" }},
+              "events": {{ "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {{ {rest} }} }} }}"#
+    )
+}
+
+#[test]
+fn signals_are_bounded() {
+    let authorizer = Authorizer::builder()
+        .entities(Entities::new().insert(Entity::new(("Session", "s"))))
+        .build()
+        .unwrap();
+    let receiver = receiver();
+    let deep = |open: &str, close: &str| {
+        let nested = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+        revoked("s", &format!("\"x\": {nested}"))
+    };
+    let mut wide = String::from("\"x0\": 0");
+    for number in 1..10_000 {
+        let _ = write!(wide, ", \"x{number}\": 0");
+    }
+    let cases = [
+        deep("[", "]"),
+        deep("{\"a\":", "}"),
+        revoked(&"s".repeat(70_000), ""),
+        revoked("s", &wide),
+        revoked("s", "\"x\": 1, \"x\": 2"),
+    ];
+    let version = authorizer.version();
+    for payload in cases {
+        let error = in_time(|| receiver.apply(&authorizer, &payload)).unwrap_err();
+        assert!(matches!(error, SignalError::Malformed(_)), "{error}");
+    }
+    assert_eq!(authorizer.version(), version);
+    // None of them is in the way of what is well-formed.
+    let report = receiver.apply(&authorizer, &revoked("s", "")).unwrap();
+    assert_eq!(report.changes()[0].0.id(), "s");
+}
+
+#[test]
+fn spiffe_ids_are_refused_for_what_is_wrong() {
+    use SpiffeIdError::{DomainCharacter, DomainLength, PathCharacter, Scheme, Segment, TooLong};
+    let parse = |text: &str| text.parse::<SpiffeId>().unwrap_err();
+    let long = |length: usize| format!("spiffe://d/{}", "a".repeat(length - 11));
+    assert!(long(2048).parse::<SpiffeId>().is_ok());
+    assert_eq!(parse(&long(2049)), TooLong(2049));
+    assert_eq!(in_time(|| parse(&long(50_000_000))), TooLong(50_000_000));
+    assert_eq!(
+        parse(&format!("spiffe://{}", "a".repeat(256))),
+        DomainLength(256)
+    );
+    assert_eq!(parse("spiffe:///a"), DomainLength(0));
+    assert_eq!(parse("https://prod.example/a"), Scheme);
+    // A port, a user, an escape, a Cyrillic letter that looks like one of ours, a zero, an end that is only for the eye.
+    for domain in [
+        "d:1",
+        "u@d",
+        "d%2e",
+        "prоd",
+        "d\0",
+        "d\u{200b}",
+        "d?q",
+        "d#f",
+    ] {
+        let error = parse(&format!("spiffe://{domain}/a"));
+        assert!(matches!(error, DomainCharacter { .. }), "{domain}: {error}");
+    }
+    for path in ["a%2fb", "а", "a\0", "a b", "a?q", "a#f", "a\\b", "a:b"] {
+        let error = parse(&format!("spiffe://d/{path}"));
+        assert!(matches!(error, PathCharacter { .. }), "{path}: {error}");
+    }
+    for path in ["", "a/", "a//b", ".", "..", "a/../b", "a/./b"] {
+        let error = parse(&format!("spiffe://d/{path}"));
+        assert!(matches!(error, Segment { .. }), "{path}: {error}");
+    }
+}
+
+#[test]
+fn actors_nested_ten_thousand_deep_are_refused_by_name() {
+    let reader = ClaimsReader::new(|party: &Party<'_>| Some(EntityUid::new("U", party.subject()?)))
+        .with_prior_actors(true);
+    let nested = |depth: usize| {
+        let mut claims = String::from(r#"{ "sub": "ann""#);
+        claims.push_str(&r#", "act": { "sub": "bob""#.repeat(depth));
+        claims.push_str(&"}".repeat(depth + 1));
+        claims
+    };
+    let most = Limits::default().delegation_actors();
+    assert_eq!(reader.read(&nested(most)).unwrap().actors().len(), most);
+    let limit = |depth: usize| {
+        let error = in_time(|| reader.read(&nested(depth))).unwrap_err();
+        error.limit().unwrap().limit()
+    };
+    assert_eq!(limit(most + 1), Limit::DelegationActors);
+    assert_eq!(limit(10_000), Limit::Nesting);
+    assert_eq!(limit(1_000_000), Limit::ContextBytes);
+}
