@@ -53,7 +53,7 @@ pub(crate) struct Draft<'w> {
 #[derive(Debug)]
 struct Touched {
     uid: Uid,
-    before: Option<Arc<EntityData>>,
+    before: Option<EntityData>,
     /// Whether it was given anew, whole.
     whole: bool,
 }
@@ -161,12 +161,12 @@ impl<'w> Draft<'w> {
         }
     }
 
-    fn data(&self, uid: Uid) -> Option<Arc<EntityData>> {
-        self.snapshot.rows.get(uid.index()).map(Arc::clone)
+    fn data(&self, uid: Uid) -> Option<EntityData> {
+        self.snapshot.rows.get(uid.index()).cloned()
     }
 
     /// The entity's data; a problem when there is none, unless `quiet`.
-    fn existing(&mut self, uid: Uid, quiet: bool) -> Option<Arc<EntityData>> {
+    fn existing(&mut self, uid: Uid, quiet: bool) -> Option<EntityData> {
         let data = self.data(uid);
         if data.is_none() && !quiet {
             self.problem(uid, EntityProblem::new("does not exist; upsert it first"));
@@ -180,7 +180,7 @@ impl<'w> Draft<'w> {
         let at = *self.touched_at.entry(uid).or_insert_with(|| {
             touched.push(Touched {
                 uid,
-                before: before.rows.get(uid.index()).map(Arc::clone),
+                before: before.rows.get(uid.index()).cloned(),
                 whole: false,
             });
             touched.len() - 1
@@ -194,7 +194,7 @@ impl<'w> Draft<'w> {
         if let (Some(data), Some(old)) = (&mut data, &old) {
             data.share_keys_with(old);
         }
-        let before = old.as_deref().map_or(&[] as &[_], EntityData::parents);
+        let before = old.as_ref().map_or(&[] as &[_], EntityData::parents);
         let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);
         for parent in before.iter().filter(|parent| !after.contains(parent)) {
             self.children.remove(*parent, uid);
@@ -204,7 +204,7 @@ impl<'w> Draft<'w> {
         }
         self.snapshot.count += usize::from(data.is_some());
         self.snapshot.count -= usize::from(old.is_some());
-        self.snapshot.rows.set(uid.index(), data.map(Arc::new));
+        self.snapshot.rows.set(uid.index(), data);
     }
 
     pub(crate) fn problem(&mut self, uid: Uid, problem: EntityProblem) {
@@ -308,12 +308,12 @@ impl<'w> Draft<'w> {
             .map(|uid| (*uid, false))
             .chain(open.iter().map(|uid| (*uid, true)))
         {
-            let data = self.snapshot.rows.get(uid.index()).map(Arc::clone);
+            let data = self.snapshot.rows.get(uid.index()).cloned();
             let parents = data.as_ref().map_or(&[] as &[_], |data| data.parents());
             faults
                 .extend(hierarchy::check_depth(uid, parents, groups, is_group, &self.limits).err());
             if let Some(mut data) = data.filter(|_| !is_group) {
-                Arc::make_mut(&mut data).set_ancestors(groups);
+                data.set_ancestors(groups);
                 self.snapshot.rows.set(uid.index(), Some(data));
             }
         }
@@ -362,8 +362,8 @@ impl Drafted {
             if touched.moved(&self.snapshot) {
                 visit(uid, Altered::Parents);
             }
-            let before = touched.before.as_deref();
-            let after = self.snapshot.rows.get(uid.index()).map(|data| &**data);
+            let before = touched.before.as_ref();
+            let after = self.snapshot.rows.get(uid.index());
             let attrs = [before, after].map(|data| data.map(EntityData::attrs));
             let tags = [before, after].map(|data| data.map(EntityData::tags));
             each_difference(attrs, |name| visit(uid, Altered::Attribute(name)));
@@ -395,7 +395,7 @@ fn each_difference([before, after]: [Option<&StoredRecord>; 2], mut visit: impl 
 impl Touched {
     /// Whether its place in the hierarchy is another one.
     fn moved(&self, snapshot: &Snapshot) -> bool {
-        let before = self.before.as_deref();
+        let before = self.before.as_ref();
         let after = snapshot.rows.get(self.uid.index());
         before.map_or(&[][..], EntityData::parents) != after.map_or(&[][..], |data| data.parents())
     }

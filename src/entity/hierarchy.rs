@@ -47,7 +47,7 @@ enum Mark {
 
 /// Computes the closures of `open`, which must be all groups whose ancestors may have changed. Faults are collected.
 pub(super) fn close(
-    rows: &Paged<Arc<EntityData>>,
+    rows: &Paged<EntityData>,
     groups: &mut Paged<Group>,
     open: &[Uid],
 ) -> Vec<HierarchyFault> {

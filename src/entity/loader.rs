@@ -18,7 +18,7 @@ use super::snapshot::{EntityData, Snapshot};
 #[derive(Clone, Debug)]
 pub(crate) struct EntityLoader {
     pub(crate) names: Names,
-    rows: Paged<Arc<EntityData>>,
+    rows: Paged<EntityData>,
     count: usize,
     pub(crate) problems: Vec<EntityProblem>,
     limits: Limits,
@@ -63,7 +63,7 @@ impl EntityLoader {
                 ),
             ),
             None => {
-                self.rows.set(uid.index(), Some(Arc::new(data)));
+                self.rows.set(uid.index(), Some(data));
                 self.count += 1;
                 if let Err(exceeded) = self.limits.check(Limit::Entities, self.count) {
                     self.problem(uid, exceeded.into());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Items by number, some of them absent, in a tree of fixed height: root, branches, leaves.
 ///
 /// Cloning is one reference count. Changing an item of a clone copies the root, one branch and one leaf: at a million
-/// items some 2.5 kB and 300 reference counts. The root is a list and not a node, so that a look-up is three loads
+/// entities some 4 kB and 400 reference counts. The root is a list and not a node, so that a look-up is three loads
 /// whatever the size; it has one pointer for each 8,192 items, and would be the larger part of a change from some
 /// thirty million items on.
 #[derive(Debug)]
@@ -101,18 +101,13 @@ impl<T: Clone> Paged<T> {
             .get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
         Arc::make_mut(leaves)[leaf] = item;
     }
-}
 
-impl<T: Clone> Paged<Arc<T>> {
-    /// Changes every item; those that are shared are copied.
-    pub(super) fn update_all(&mut self, mut change: impl FnMut(&mut T))
-    where
-        T: Clone,
-    {
+    /// Changes every item.
+    pub(super) fn update_all(&mut self, mut change: impl FnMut(&mut T)) {
         for node in Arc::make_mut(&mut self.root).iter_mut().flatten() {
             for leaf in Arc::make_mut(node).iter_mut().flatten() {
                 for item in Arc::make_mut(leaf).iter_mut().flatten() {
-                    change(Arc::make_mut(item));
+                    change(item);
                 }
             }
         }

@@ -106,7 +106,7 @@ impl Snapshot {
             tags.share_keys(&mut layouts);
             let mut copy = EntityData::new(attrs, tags, rename.all(data.parents())?);
             copy.set_ancestors(&groups);
-            rows.set(rename.uid(uid)?.index(), Some(Arc::new(copy)));
+            rows.set(rename.uid(uid)?.index(), Some(copy));
         }
         Ok(Self {
             names: Arc::new(rename.to),

@@ -14,16 +14,25 @@ use super::members::Members;
 use super::paged::Paged;
 use super::reclaim::Origin;
 
-/// One entity's data.
+/// One entity's data. Clones share it.
+///
+/// What every decision asks for, its ancestors, stands in the row itself and not behind the pointer: most entities of a
+/// large store are in no cache, and a policy without a condition reads nothing else of them.
 #[derive(Clone, Debug)]
 pub(crate) struct EntityData {
-    pub(super) attrs: StoredRecord,
-    pub(super) tags: StoredRecord,
-    /// Sorted, without duplicates.
-    parents: Box<[Uid]>,
+    facts: Arc<EntityFacts>,
     /// All ancestors, sorted, as they were when the data was written. With one parent it is that group's list.
     ancestors: Arc<[Uid]>,
     signature: Signature,
+}
+
+/// What an entity was given as.
+#[derive(Clone, Debug)]
+struct EntityFacts {
+    attrs: StoredRecord,
+    tags: StoredRecord,
+    /// Sorted, without duplicates.
+    parents: Box<[Uid]>,
 }
 
 /// The entities at one moment, with the names that number them. Immutable; clones and successors share what neither
@@ -32,7 +41,7 @@ pub(crate) struct EntityData {
 pub(crate) struct Snapshot {
     pub(crate) names: Arc<Names>,
     /// By uid; a uid that is only mentioned has none.
-    pub(super) rows: Paged<Arc<EntityData>>,
+    pub(super) rows: Paged<EntityData>,
     /// By uid, of what is somebody's parent.
     pub(super) groups: Paged<Group>,
     pub(super) count: usize,
@@ -51,9 +60,11 @@ impl EntityData {
         parents.sort_unstable();
         parents.dedup();
         Self {
-            attrs,
-            tags,
-            parents: parents.into_boxed_slice(),
+            facts: Arc::new(EntityFacts {
+                attrs,
+                tags,
+                parents: parents.into_boxed_slice(),
+            }),
             ancestors: Arc::default(),
             signature: Signature::default(),
         }
@@ -61,7 +72,7 @@ impl EntityData {
 
     /// Writes down the ancestors, once the groups are closed.
     pub(super) fn set_ancestors(&mut self, groups: &Paged<Group>) {
-        self.ancestors = match &*self.parents {
+        self.ancestors = match self.parents() {
             [] => Arc::default(),
             [parent] => groups
                 .get(parent.index())
@@ -83,28 +94,31 @@ impl EntityData {
         self.signature = Signature::of(&self.ancestors);
     }
 
+    #[inline]
     pub(crate) fn attrs(&self) -> &StoredRecord {
-        &self.attrs
+        &self.facts.attrs
     }
 
+    #[inline]
     pub(crate) fn tags(&self) -> &StoredRecord {
-        &self.tags
+        &self.facts.tags
     }
 
     pub(crate) fn parents(&self) -> &[Uid] {
-        &self.parents
+        &self.facts.parents
     }
 
     pub(super) fn share_keys_with(&mut self, other: &Self) {
-        self.attrs.share_keys_with(&other.attrs);
-        self.tags.share_keys_with(&other.tags);
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.attrs.share_keys_with(other.attrs());
+        facts.tags.share_keys_with(other.tags());
     }
 
     pub(super) fn same(&self, other: &Self) -> bool {
         let same = |a, b| Value::StoredRecord(a).same(Value::StoredRecord(b));
-        self.parents == other.parents
-            && same(&self.attrs, &other.attrs)
-            && same(&self.tags, &other.tags)
+        self.parents() == other.parents()
+            && same(self.attrs(), other.attrs())
+            && same(self.tags(), other.tags())
     }
 }
 
@@ -115,7 +129,7 @@ impl Snapshot {
         if uid.is_local() {
             return None;
         }
-        self.rows.get(uid.index()).map(|data| &**data)
+        self.rows.get(uid.index())
     }
 
     /// A group and its ancestors, sorted; `None` for what is nobody's parent.
@@ -165,7 +179,7 @@ impl Snapshot {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Uid, &EntityData)> {
         self.rows
             .iter()
-            .filter_map(|(row, data)| Some((Uid::known(row)?, &**data)))
+            .filter_map(|(row, data)| Some((Uid::known(row)?, data)))
     }
 
     /// The same from a uid on.
@@ -173,7 +187,7 @@ impl Snapshot {
     pub(crate) fn iter_from(&self, first: Uid) -> impl Iterator<Item = (Uid, &EntityData)> {
         self.rows
             .iter_from(first.index())
-            .filter_map(|(row, data)| Some((Uid::known(row)?, &**data)))
+            .filter_map(|(row, data)| Some((Uid::known(row)?, data)))
     }
 
     /// Who is below whom. The first to ask after a change of the hierarchy waits for a walk over all entities.

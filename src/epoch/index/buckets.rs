@@ -32,8 +32,6 @@ struct Bucket {
     runs: u32,
     /// Where its groups begin.
     groups: u32,
-    /// Where the entries of its runs begin. Most buckets have one run, whose entries are then found without looking at runs.
-    entries: u32,
 }
 
 /// Policies of a bucket that are for the same class of actions; up to where the next run starts.
@@ -350,7 +348,6 @@ impl Buckets {
             classes: 0,
             runs: as_u32(self.runs.len()),
             groups: as_u32(self.groups.len()),
-            entries: as_u32(self.entries.len()),
         }
     }
 
@@ -385,18 +382,6 @@ impl Buckets {
             return None;
         }
         let mut filed = Filed::default();
-        if found == bucket.classes && found.is_power_of_two() && found != GROUPS {
-            let next = self.buckets.get(number as usize)?;
-            let entries = self
-                .entries
-                .get(bucket.entries as usize..next.entries as usize);
-            match found {
-                FOR_ANY => filed.for_any = entries?,
-                _ if !self.crowded => filed.for_action = entries?,
-                _ => filed.for_action = self.search_run(number, class.number),
-            }
-            return Some(filed);
-        }
         if found & FOR_ANY != 0 {
             filed.for_any = self.entries_of(bucket.runs as usize);
         }
