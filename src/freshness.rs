@@ -99,6 +99,12 @@ impl Freshness {
         age.exceeds(self.entities)
     }
 
+    /// Whether the age of a type is too much; `ages` in the order of the bounds.
+    pub(crate) fn refuses_a_type(&self, ages: impl Iterator<Item = Age>) -> bool {
+        let mut types = self.types.iter().zip(ages);
+        types.any(|((_, bound), age)| age.exceeds(Some(*bound)))
+    }
+
     /// The types whose age is too much.
     pub(crate) fn refused_types<'a>(&'a self, ages: &'a [Age]) -> impl Iterator<Item = &'a str> {
         let types = self.types.iter().zip(ages);

@@ -58,6 +58,19 @@ impl Authorizer {
         Ok(stamps.age(what, now)?.duration())
     }
 
+    /// Whether nothing but time gone by may have made any decision a deny, whatever its policies look at: data is too old,
+    /// or the clock shows what no context can be told.
+    pub(crate) fn time_may_deny(&self) -> bool {
+        if !self.depends_on_time() {
+            return false;
+        }
+        let now = Moment::of(self.time());
+        let pin = self.inner.published.pin();
+        let told = self.inner.settings.reading.context_time.is_none() || now.is_some();
+        let stale = pin.stamps.as_ref();
+        !told || stale.is_some_and(|stamps| stamps.are_any_refused(now))
+    }
+
     /// What the clock shows, in milliseconds since 1970; `None` where no datetime can say it.
     pub(crate) fn clock_millis(&self) -> Option<i64> {
         Moment::of((self.inner.settings.clock)()).map(|now| now.0)

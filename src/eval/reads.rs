@@ -117,6 +117,27 @@ pub(crate) fn reads_by_policy<'a>(
 }
 
 impl<'a> Machine<'a> {
+    /// Whether a policy in scope may look at a field of the context. Asked of the policies and not of what was evaluated: so
+    /// it holds for as long as they are the same, whatever the field's value. `candidates` is working memory.
+    pub(crate) fn may_see(
+        &self,
+        epoch: &'a Epoch,
+        candidates: &mut std::vec::Vec<Candidate>,
+        field: &str,
+    ) -> bool {
+        let field = self.names.find_sym(field);
+        let mut in_segment = |machine: &Self| {
+            candidates.clear();
+            machine.matching_in_scope(candidates);
+            let mut policies = candidates
+                .iter()
+                .filter_map(|policy| machine.in_force(policy.row));
+            policies.any(|(_, row)| machine.policy_may_see(row, field))
+        };
+        let mut later = later_segments(epoch).iter();
+        in_segment(self) || later.any(|segment| in_segment(&self.on(segment)))
+    }
+
     /// What was read of one entity: `reads` are sorted and all of it.
     fn inputs_of(&self, reads: &[Read<'a>]) -> Option<EntityInputs<'a>> {
         let uid = reads.first()?.entity;
@@ -195,6 +216,36 @@ impl<'a> Machine<'a> {
                 break;
             }
         }
+    }
+
+    fn policy_may_see(&self, row: &Row, field: Option<Sym>) -> bool {
+        let is_context = |id: NodeId| {
+            let id = self.program.expression(id);
+            self.nodes[id.index()] == Node::Var(Var::Context)
+        };
+        let is_field = |key| Some(self.sym(key)) == field;
+        let mut left = Vec::new_in(self.arena);
+        left.extend_from_slice(self.program.children(row.conjuncts));
+        while let Some(id) = left.pop() {
+            let node = self.nodes[id.index()];
+            let sees = match node {
+                Node::Var(Var::Context) => true,
+                Node::VarAttr(Var::Context, key) => is_field(key),
+                Node::HasAttr(a, key) | Node::GetAttr(a, key) if is_context(a) => is_field(key),
+                Node::HasPath(a, keys) if is_context(a) => {
+                    let first = self.program.keys(keys).first();
+                    first.is_some_and(|key| is_field(*key))
+                }
+                _ => {
+                    left.extend(self.program.all_operands(&node));
+                    false
+                }
+            };
+            if sees {
+                return true;
+            }
+        }
+        false
     }
 
     /// Follows what decides which operands are evaluated.

@@ -31,8 +31,9 @@
 //! each thing that it does (the parents of its principal, action and resource and of everything above them; the attributes
 //! and tags that conditions read, there or not). Otherwise the request is decided again, and the record of that names the
 //! decision that the grant was made from ([`DecisionRecord::rechecks`](crate::evidence::DecisionRecord::rechecks)). So it is at
-//! each look where time alone can change a decision: with [`Builder::context_time`](crate::Builder::context_time) and
-//! [`Builder::freshness`](crate::Builder::freshness).
+//! each look where time alone can have changed the decision: where a policy in its scope may look at the time
+//! ([`Builder::context_time`](crate::Builder::context_time)), and while data is older than its bound
+//! ([`Builder::freshness`](crate::Builder::freshness)). As no update tells of that, [`GrantTable::sweep`] looks.
 //!
 //! A grant keeps the request, with the whole context and the request's own entities, and no policies or entities of the
 //! store: it holds no old epoch in memory. It keeps the authorizer alive.

@@ -33,6 +33,8 @@ struct State {
     basis: Basis,
     /// What the last decision rests on, sorted.
     keys: Arc<[Key]>,
+    /// Whether a policy in its scope may look at the time.
+    timed: bool,
     step_up: Box<[Box<str>]>,
     callback: Option<Callback>,
     ended: Option<Arc<Revocation>>,
@@ -97,6 +99,7 @@ pub(super) struct News(pub(super) Option<Callback>);
 /// What a decision gives a grant.
 struct Found {
     keys: Arc<[Key]>,
+    timed: bool,
     basis: Option<Basis>,
     step_up: Box<[Box<str>]>,
 }
@@ -105,10 +108,19 @@ struct Found {
 #[derive(Default)]
 struct Rests {
     keys: Vec<Key>,
+    timed: bool,
     basis: Option<Basis>,
 }
 
 impl Rests {
+    fn add(&mut self, watched: &Watched, seen: Seen<'_, '_>) {
+        if let Some(time) = seen.context_time {
+            let candidates = &mut seen.findings.candidates;
+            self.timed |= seen.machine.may_see(seen.epoch, candidates, time);
+        }
+        add_keys(&mut self.keys, watched, seen);
+    }
+
     fn keys(&mut self) -> Arc<[Key]> {
         self.keys.sort_unstable();
         self.keys.dedup();
@@ -131,7 +143,7 @@ impl Standing {
         let response = authorizer.decide_seen(request, |decision| {
             let basis = || Basis::new(request, &decision);
             rests.basis.get_or_insert_with(basis);
-            add_keys(&mut rests.keys, watched, decision);
+            rests.add(watched, decision);
         });
         match rests.basis.take() {
             Some(basis) if response.is_allowed() => Ok(Self {
@@ -143,6 +155,7 @@ impl Standing {
                 state: Mutex::new(State {
                     basis,
                     keys: rests.keys(),
+                    timed: rests.timed,
                     step_up: step_up(&response),
                     callback: None,
                     ended: None,
@@ -161,32 +174,34 @@ impl Standing {
     }
 
     /// Looks whether the grant is current, and decides its request again if something that it rests on may have changed, or
-    /// if there is a fresh context; also where time alone may change the decision.
+    /// if there is a fresh context; also where time alone may have changed the decision.
     pub(super) fn look(&self, fresh: Option<ContextSource<'_>>) -> Looked {
-        self.look_again(
-            fresh,
-            fresh.is_some() || self.authorizer.depends_on_time(),
-            None,
-        )
+        let when = match fresh.is_some() || self.authorizer.time_may_deny() {
+            true => When::Always,
+            false => When::Timed,
+        };
+        self.look_again(fresh, when, None)
     }
 
     /// Looks because of a change, which may be none that concerns the grant.
     pub(super) fn look_after(&self, change: Option<&Arc<Change>>) -> Looked {
-        self.look_again(None, false, change)
+        self.look_again(None, When::Changed, change)
     }
 
     fn look_again(
         &self,
         fresh: Option<ContextSource<'_>>,
-        always: bool,
+        when: When,
         change: Option<&Arc<Change>>,
     ) -> Looked {
         let mut again = false;
         loop {
             let basis = match self.try_to_know() {
                 Known::Over(looked) => return looked,
-                Known::Current(_) if !always => return Looked::Current { again },
-                Known::Current(basis) | Known::Suspect(basis) => basis,
+                Known::Current { timed, .. } if !when.asks_again(timed) => {
+                    return Looked::Current { again };
+                }
+                Known::Current { basis, .. } | Known::Suspect(basis) => basis,
             };
             again = true;
             if let Some(looked) = self.decide_again(&basis, fresh, change) {
@@ -230,7 +245,10 @@ impl Standing {
             // Never back: the decision may have been made on an epoch that was swapped in after the load.
             self.checked.store(latest.max(checked), Ordering::Release);
         }
-        Known::Current(state.basis.clone())
+        Known::Current {
+            basis: state.basis.clone(),
+            timed: state.timed,
+        }
     }
 
     /// `None` when the grant was given another context meanwhile.
@@ -254,10 +272,11 @@ impl Standing {
                     let basis = || Basis::new(&request, &decision);
                     rests.basis.get_or_insert_with(basis);
                 }
-                add_keys(&mut rests.keys, watched, decision);
+                rests.add(watched, decision);
             });
             let found = response.is_allowed().then(|| Found {
                 keys: rests.keys(),
+                timed: rests.timed,
                 basis: rests.basis,
                 step_up: step_up(&response),
             });
@@ -307,6 +326,7 @@ impl Standing {
             if let Some(basis) = found.basis {
                 state.basis = basis;
             }
+            state.timed = found.timed;
             state.step_up = found.step_up;
         }
         Some(Looked::Current { again: true })
@@ -339,8 +359,10 @@ impl Standing {
         (self.sequence > 0).then_some(self.sequence)
     }
 
-    pub(super) fn keys(&self) -> Arc<[Key]> {
-        Arc::clone(&self.lock().keys)
+    /// What it rests on: the keys, and whether it does on the time.
+    pub(super) fn rests_on(&self) -> (Arc<[Key]>, bool) {
+        let state = self.lock();
+        (Arc::clone(&state.keys), state.timed)
     }
 
     pub(super) fn basis(&self) -> Basis {
@@ -361,9 +383,32 @@ impl Standing {
     }
 }
 
+/// When a grant that no update concerns is decided again.
+#[derive(Clone, Copy)]
+enum When {
+    Always,
+    /// If a policy in its scope may look at the time.
+    Timed,
+    Changed,
+}
+
+impl When {
+    fn asks_again(self, timed: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Timed => timed,
+            Self::Changed => false,
+        }
+    }
+}
+
 /// What can be known without deciding.
 enum Known {
-    Current(Basis),
+    /// `timed`: as far as updates go. A policy in scope may look at the time.
+    Current {
+        basis: Basis,
+        timed: bool,
+    },
     Suspect(Basis),
     Over(Looked),
 }

@@ -1,15 +1,15 @@
 //! Grants: current exactly as long as deciding afresh allows, and told of when not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::grant::{Change, Grant, GrantTable, RevocationReason};
 use duramen::{
-    Authorizer, Delegation, Entity, EntityUidRef, EntityUpdate, Freshness, Outcome, Policies,
-    PolicyUpdate, Request,
+    Authorizer, DataSource, Delegation, Entity, EntityUidRef, EntityUpdate, Freshness, Outcome,
+    Policies, PolicyUpdate, Request,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -199,6 +199,131 @@ proptest! {
         }
     }
 }
+
+/// The moments of the generator's datetimes, in milliseconds since 1970, and how far before the first the clock begins.
+const MOMENTS: [i64; 5] = [
+    0,
+    1_704_047_400_000,
+    1_704_067_200_000,
+    1_704_112_200_000,
+    1_709_251_199_999,
+];
+const HOUR: i64 = 3_600_000;
+
+/// By the generator's name for datetimes, so that its policies ask for it in all the ways that there are.
+const TIME: &str = "dt";
+
+static ENDED_BY_TIME: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+
+proptest! {
+    #![proptest_config(config(40))]
+
+    /// The same while time goes by, with it in the context and with bounds on the age of data: a look sees it, and a sweep.
+    #[test]
+    fn time_takes_back_what_it_denies(numbers in tape(), permissive in any::<bool>(), bounded in any::<bool>()) {
+        let mut tape = Tape::new(&numbers);
+        let (mut world, asks) = tape.world();
+        if permissive {
+            world.policies.push_str("\npermit(principal, action, resource);");
+        }
+        let millis = Arc::new(AtomicI64::new(-HOUR));
+        let clock = Arc::clone(&millis);
+        let now = move || {
+            let millis = clock.load(Ordering::Relaxed);
+            let since = Duration::from_millis(millis.unsigned_abs());
+            match millis < 0 {
+                true => SystemTime::UNIX_EPOCH - since,
+                false => SystemTime::UNIX_EPOCH + since,
+            }
+        };
+        let hour = Duration::from_millis(HOUR.unsigned_abs());
+        let mut builder = world.builder().clock(now.clone()).context_time(TIME);
+        if bounded {
+            let bounds = Freshness::new().max_policy_age(4 * hour).max_entity_age(3 * hour);
+            builder = builder.freshness(bounds.max_age_of_type("Doc", hour).max_age_of_type("Group", 2 * hour));
+        }
+        let Ok(authorizer) = builder.build() else { return Ok(()) };
+        let table = GrantTable::new(&authorizer);
+        let revocations = table.revocations();
+        let asks: Vec<_> = asks.into_iter().map(|mut ask| {
+            ask.context.remove(TIME);
+            chain_of(&mut tape, ask)
+        }).collect();
+        let mut held = Vec::new();
+        for asked_for in &asks {
+            with_chain(asked_for, |request| {
+                let grants = [authorizer.grant(request), authorizer.grant(request), table.grant(request)];
+                if let [Ok(asked), Ok(forgotten), Ok(tabled)] = grants {
+                    held.push(Held { asked_for, asked, forgotten, tabled, live: true });
+                }
+            });
+        }
+        let mut state: State = world.entities.iter().map(|e| (e.uid.clone(), e.clone())).collect();
+        let mut log = Vec::new();
+        for _ in 0..10 {
+            let mut by_time = true;
+            let before = millis.load(Ordering::Relaxed);
+            match tape.below(5) {
+                0 => {
+                    log.push(change(&mut tape, &authorizer, &mut world, &mut state));
+                    by_time = false;
+                }
+                1 | 2 => {
+                    let next = MOMENTS.iter().find(|moment| **moment > before + 1).copied();
+                    let after = next.map(|next| next + [-1, 0, 1][tape.below(3)]);
+                    millis.store(after.unwrap_or(before), Ordering::Relaxed);
+                }
+                _ => millis.store(before + HOUR / 4 * (1 + tape.below(6) as i64), Ordering::Relaxed),
+            }
+            let sources = [DataSource::Policies, DataSource::Entities, DataSource::EntityType("Doc"), DataSource::EntityType("Group")];
+            for source in sources {
+                if bounded && tape.chance(60) {
+                    authorizer.confirm_fresh(source, now()).unwrap();
+                    log.push(format!("{source:?} fresh"));
+                }
+            }
+            log.push(format!("{:?}", now()));
+            let told_of_change: BTreeSet<_> = revocations.try_iter().map(|revocation| revocation.grant()).collect();
+            let swept = table.sweep();
+            let mut told: BTreeSet<_> = revocations.try_iter().map(|revocation| revocation.grant()).collect();
+            prop_assert_eq!((swept, table.sweep()), (told.len(), 0), "{:#?}", log);
+            told.extend(told_of_change);
+            let mut ended = BTreeSet::new();
+            for held in &mut held {
+                let allowed = with_chain(held.asked_for, |request| authorizer.is_allowed(request));
+                let was = held.live;
+                held.live &= allowed;
+                let fail = |what: &str| {
+                    let chain = &held.asked_for.1;
+                    let what = format!("{what}; {chain:?} allowed {allowed}, live before {was}\n{log:#?}");
+                    Err(TestCaseError::fail(reproduction(&world, Some(&held.asked_for.0), &what)))
+                };
+                if held.tabled.revocation().is_some() == held.live {
+                    return fail("the sweep has not looked");
+                }
+                if held.asked.is_current() != held.live {
+                    return fail("asked each time");
+                }
+                ended.extend((was != held.live).then(|| held.tabled.id()));
+            }
+            prop_assert_eq!(&told, &ended, "{:#?}", log);
+            if by_time {
+                ENDED_BY_TIME[usize::from(bounded)].fetch_add(ended.len(), Ordering::Relaxed);
+            }
+        }
+        for held in &held {
+            let allowed = with_chain(held.asked_for, |request| authorizer.is_allowed(request));
+            prop_assert_eq!(held.forgotten.is_current(), allowed, "{:?}\n{:#?}", held.asked_for, log);
+        }
+        TIMED_WORLDS.fetch_add(1, Ordering::Relaxed);
+        if TIMED_WORLDS.load(Ordering::Relaxed) >= 35 {
+            let shown = ENDED_BY_TIME.each_ref().map(|count| count.load(Ordering::Relaxed));
+            prop_assert!(shown[0] > 0 && shown[1] > 10, "too few {:?} end to show anything", shown);
+        }
+    }
+}
+
+static TIMED_WORLDS: AtomicUsize = AtomicUsize::new(0);
 
 fn use_machine(user: &str) -> Request<'_> {
     Request::new(("User", user), ("Action", "use"), ("Machine", "m"))
@@ -1069,5 +1194,193 @@ fn a_chain_that_expires_ends_the_grant() {
     assert_eq!(
         authorizer.grant(&request).unwrap_err().outcome(),
         Outcome::DelegationExpired
+    );
+}
+
+/// A sweep decides the grants again that have a policy in scope which may look at the time, however it is spelled, and no
+/// others.
+#[test]
+fn a_sweep_decides_what_may_look_at_the_time() {
+    let looks = [
+        "context.now < until",
+        "context has now && context.now < until",
+        "if context has now.x then true else context.now < until",
+        "context == principal.context || context.now < until",
+        "(if principal has strict then context else context).now < until",
+        "[context].contains({}) || context.now < until",
+        r#"{ "c": context }.c.now < until"#,
+        // In a branch that is not taken yet.
+        "principal has strict || context.now < until",
+    ];
+    let looks_not = [
+        "context.a == 1",
+        "context has b || context.a == 1",
+        "resource has now || context.r.now == 1",
+        "!(context has b.now)",
+        "principal.now == 1",
+    ];
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let sink = Arc::new(MemorySink::new(1_000));
+    let mut policies = String::new();
+    for (at, look) in looks.iter().chain(&looks_not).enumerate() {
+        let look = look.replace("until", r#"datetime("1970-01-01T00:30:00Z")"#);
+        policies +=
+            &format!("permit(principal, action, resource == Door::\"{at}\") when {{ {look} }};");
+    }
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .entities(r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "now": 1, "context": {} }, "parents": [] }]"#)
+        .clock(move || *clock.lock().unwrap())
+        .context_time("now")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let table = GrantTable::new(&authorizer);
+    let revocations = table.revocations();
+    let context = r#"{ "a": 1, "r": { "now": 1 } }"#;
+    let grants: Vec<Grant> = (0..looks.len() + looks_not.len())
+        .map(|door| {
+            let door = door.to_string();
+            let request = Request::new(("User", "ann"), ("Action", "open"), ("Door", &*door));
+            table.grant(&request.context_json(context)).unwrap()
+        })
+        .collect();
+    let again = |ask: &dyn Fn()| {
+        let before = sink.records().len();
+        ask();
+        let again = rechecks(&sink, before).into_iter();
+        again
+            .map(|record| record.resource.id().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let timed: Vec<String> = (0..looks.len()).map(|door| door.to_string()).collect();
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), timed);
+    assert_eq!(
+        again(&|| assert!(grants.iter().all(Grant::is_current))),
+        timed
+    );
+    // A change concerns nobody's time.
+    let other = EntityUpdate::new().upsert(Entity::new(("User", "bob")));
+    assert_eq!(
+        again(&|| drop(authorizer.update_entities(other.clone()))),
+        [""; 0]
+    );
+    set(1_800);
+    let ended = looks.len() - 1;
+    assert_eq!(again(&|| assert_eq!(table.sweep(), ended)), timed);
+    let told: Vec<_> = revocations.try_iter().collect();
+    assert!(
+        told.iter()
+            .all(|told| told.change().is_none() && told.outcome() == Some(Outcome::NoPermit))
+    );
+    let expected: Vec<_> = grants[..ended].iter().map(Grant::id).collect();
+    assert_eq!(
+        told.iter().map(|told| told.grant()).collect::<Vec<_>>(),
+        expected
+    );
+    // What has ended is not asked again. A policy may begin to look at the time, and be taken away.
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].as_str()]
+    );
+    let door = looks.len() + 1;
+    let text = format!(
+        r#"forbid(principal, action, resource == Door::"{door}") when {{ context.now > datetime("1970-01-01T00:40:00Z") }};"#
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().add("night", text))
+        .unwrap();
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone(), door.to_string()]
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().remove("night"))
+        .unwrap();
+    set(2_401);
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone()]
+    );
+    assert!(grants[door].is_current());
+    // A grant that is dropped is forgotten here, too.
+    drop(grants);
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), [""; 0]);
+}
+
+/// Whichever grants rest on what has become too old, a sweep ends, and the others stay; while nothing is, it decides nothing.
+#[test]
+fn a_sweep_ends_what_rests_on_stale_data() {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+    let now = Arc::new(Mutex::new(start));
+    let clock = Arc::clone(&now);
+    let sink = Arc::new(MemorySink::new(1_000));
+    let minute = Duration::from_secs(60);
+    let bounds = Freshness::new()
+        .max_policy_age(60 * minute)
+        .max_entity_age(30 * minute)
+        .max_age_of_type("Agent", minute);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { principal has suspended && principal.suspended };")
+        .entities(TEAM)
+        .freshness(bounds)
+        .clock(move || *clock.lock().unwrap())
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let set = |time| *now.lock().unwrap() = time;
+    let table = GrantTable::new(&authorizer);
+    let actors = [EntityUidRef::new("Agent", "planner")];
+    let delegation = through(&actors);
+    let direct = table.grant(&use_machine("ann")).unwrap();
+    let delegated = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    let another = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    let mut before = sink.records().len();
+    set(start + minute);
+    assert_eq!(table.sweep(), 0);
+    assert!(direct.is_current() && delegated.is_current());
+    assert_eq!(
+        sink.records().len(),
+        before,
+        "nothing is too old: nothing is decided"
+    );
+    // The user's part of the chain rests on nothing that is; the agent's does.
+    set(start + minute + Duration::from_millis(1));
+    assert!(!another.is_current(), "a look sees it too");
+    assert_eq!(table.sweep(), 1);
+    let revocation = delegated.revocation().unwrap();
+    assert_eq!(revocation.outcome(), Some(Outcome::StaleEntities));
+    let RevocationReason::Denied(response) = revocation.reason() else {
+        panic!()
+    };
+    let outcomes: Vec<_> = response.hops.iter().map(|hop| hop.1.unwrap()).collect();
+    assert_eq!(outcomes, [Outcome::Allowed, Outcome::StaleEntities]);
+    assert!(direct.is_current());
+    // Once it is fresh again, a new grant can be had and nothing is decided.
+    authorizer
+        .confirm_fresh(DataSource::EntityType("Agent"), start + minute)
+        .unwrap();
+    let renewed = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    before = sink.records().len();
+    assert_eq!(table.sweep(), 0);
+    assert!(direct.is_current() && renewed.is_current());
+    assert_eq!(sink.records().len(), before);
+    // The store as a whole.
+    set(start + 31 * minute);
+    assert_eq!(table.sweep(), 2);
+    assert_eq!(
+        direct.revocation().unwrap().outcome(),
+        Some(Outcome::StaleEntities)
     );
 }

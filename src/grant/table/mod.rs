@@ -75,6 +75,8 @@ struct State {
     index: Index,
     /// Of the grants that expire: when, and where they are.
     expiries: BTreeSet<(SystemTime, u32)>,
+    /// Where those are that rest on the time.
+    timed: BTreeSet<u32>,
 }
 
 struct Slot {
@@ -195,10 +197,17 @@ impl GrantTable {
         (result, collecting.end())
     }
 
-    /// Ends the grants whose time is over, tells of each, and says how many there were. To be called now and then; each
-    /// change of policies or entities does it too. Costs what it finds.
+    /// Ends the grants that time alone has ended, tells of each, and says how many there were. To be called now and then,
+    /// as no update tells that time has gone by.
+    ///
+    /// These are the grants whose time is over (each change of policies or entities ends those too); those that are denied
+    /// now by a policy that looks at the time ([`Builder::context_time`](crate::Builder::context_time)); and those that rest
+    /// on data that has become too old ([`Builder::freshness`](crate::Builder::freshness)).
+    ///
+    /// Costs a decision, with its record, for each grant that has a policy in its scope which may look at the time, and
+    /// nothing for the others. Only while something is older than its bound, all grants are decided again.
     pub fn sweep(&self) -> usize {
-        self.shared.sweep()
+        self.shared.sweep_expired() + self.shared.sweep_timed()
     }
 
     /// How many grants there are: those that have ended count until they are dropped.
@@ -240,7 +249,7 @@ impl Watcher for Shared {
             }));
         }
         self.collect(revoked);
-        self.sweep();
+        self.sweep_expired();
     }
 }
 
@@ -285,15 +294,33 @@ impl Shared {
         }
     }
 
-    fn sweep(&self) -> usize {
+    fn sweep_expired(&self) -> usize {
         if self.lock().expiries.is_empty() {
             return 0;
         }
         let now = self.authorizer.time();
         let due = self.lock().due(now);
+        self.sweep(due, |standing| standing.look_after(None))
+    }
+
+    fn sweep_timed(&self) -> usize {
+        if !self.authorizer.depends_on_time() {
+            return 0;
+        }
+        let all = self.authorizer.time_may_deny();
+        let touched = self.lock().touched_by_time(all);
+        self.sweep(touched, |standing| standing.look(None))
+    }
+
+    /// Looks at grants and tells of those that are over; how many of them nobody knew of yet.
+    fn sweep(
+        &self,
+        grants: Vec<(u32, Arc<Standing>)>,
+        look: impl Fn(&Standing) -> Looked,
+    ) -> usize {
         let mut ended = 0;
-        for (slot, standing) in due {
-            let looked = standing.look_after(None);
+        for (slot, standing) in grants {
+            let looked = look(&standing);
             ended += usize::from(matches!(looked, Looked::Over { news: Some(_), .. }));
             self.settle(slot, &standing, looked, None);
         }
@@ -332,9 +359,12 @@ impl State {
                 u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        let keys = standing.keys();
+        let (keys, timed) = standing.rests_on();
         for key in keys.iter() {
             self.index.insert(*key, slot);
+        }
+        if timed {
+            self.timed.insert(slot);
         }
         if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
             self.expiries.insert((date, slot));
@@ -358,6 +388,7 @@ impl State {
         if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
             self.expiries.remove(&(date, slot));
         }
+        self.timed.remove(&slot);
         for key in gone.keys.iter() {
             let slots = &self.slots;
             self.index.remove(*key, |slot| rests(slots, slot, *key));
@@ -377,7 +408,11 @@ impl State {
         if !Arc::ptr_eq(&kept.standing, standing) {
             return;
         }
-        let new = standing.keys();
+        let (new, timed) = standing.rests_on();
+        match timed {
+            true => self.timed.insert(slot),
+            false => self.timed.remove(&slot),
+        };
         if Arc::ptr_eq(&new, &kept.keys) {
             return;
         }
@@ -393,15 +428,8 @@ impl State {
 
     /// The grants that rest on what is changed.
     fn resting_on(&self, marks: &Marks) -> Vec<(u32, Arc<Standing>)> {
-        let get = |slot: u32| {
-            let kept = self.slots.get(slot as usize)?.as_ref()?;
-            Some((slot, Arc::clone(&kept.standing)))
-        };
         let Marks::Keys(keys) = marks else {
-            return (0..)
-                .zip(&self.slots)
-                .filter_map(|(slot, _)| get(slot))
-                .collect();
+            return self.all();
         };
         let mut slots = Vec::new();
         for key in keys {
@@ -410,7 +438,27 @@ impl State {
         }
         slots.sort_unstable();
         slots.dedup();
-        slots.into_iter().filter_map(get).collect()
+        let at = |slot| self.at(slot);
+        slots.into_iter().filter_map(at).collect()
+    }
+
+    /// The grants that rest on the time, or all.
+    fn touched_by_time(&self, all: bool) -> Vec<(u32, Arc<Standing>)> {
+        if all {
+            return self.all();
+        }
+        let timed = self.timed.iter();
+        timed.filter_map(|slot| self.at(*slot)).collect()
+    }
+
+    fn all(&self) -> Vec<(u32, Arc<Standing>)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(slot, _)| self.at(slot)).collect()
+    }
+
+    fn at(&self, slot: u32) -> Option<(u32, Arc<Standing>)> {
+        let kept = self.slots.get(slot as usize)?.as_ref()?;
+        Some((slot, Arc::clone(&kept.standing)))
     }
 
     /// Takes out the grants that are over by now.
