@@ -2,12 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
+use duramen::grant::GrantTable;
 use duramen::signals::{
     SignalAttribute, SignalError, SignalEvent, SignalReceiver, SignalReport, SubjectFormat,
     SubjectKind, Transmitter,
 };
 use duramen::values::Datetime;
-use duramen::{Authorizer, Entities, Entity, EntityUidRef, Request};
+use duramen::{
+    Authorizer, Delegation, Entities, Entity, EntityUidRef, Outcome, PolicyUpdate, Request,
+};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -469,6 +472,88 @@ fn the_examples_of_the_specifications_map() {
         ("Session", "on-laptop"),
         "principal.revoked"
     ));
+}
+
+/// What a signal takes back are the grants that rest on whom it is about, as principals and as those who act for others.
+#[test]
+fn each_signal_names_the_grants_that_it_takes_back() {
+    let (authorizer, receiver) = (store(), receiver());
+    let policies = PolicyUpdate::new()
+        .add("over", "forbid(principal, action, resource) when { principal has revoked && principal.revoked };")
+        .add("unsafe", "forbid(principal, action, resource) when { principal has compliant && !principal.compliant };");
+    authorizer.update_policies(policies).unwrap();
+    let table = GrantTable::new(&authorizer);
+    let laptop = ("Device", "e9297990-14d2-42ec-a4a9-4036db86509a");
+    let actors = [laptop.into()];
+    let delegation = Delegation::new(&actors);
+    let read = |session| Request::new(("Session", session), ("Action", "read"), ("Doc", "plan"));
+    let on_laptop = table.grant(&read("on-laptop")).unwrap();
+    let elsewhere = table.grant(&read("elsewhere")).unwrap();
+    let through = table
+        .grant(&read("elsewhere").delegation(&delegation))
+        .unwrap();
+    let apply = |event: &str, at: u64, subject: &Json, said: Json| {
+        let token = token(
+            IDP,
+            US,
+            at,
+            subject.clone(),
+            &format!("{CAEP}{event}"),
+            said,
+        );
+        let apply = |authorizer: &Authorizer| receiver.apply(authorizer, &token.to_string());
+        let (report, revoked) = table.revoked_by(apply);
+        (
+            report,
+            revoked
+                .iter()
+                .map(|revocation| revocation.grant())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let whom = json!({ "format": "complex", "device": iss_sub(IDP, laptop.1),
+                       "user": iss_sub(IDP, "jane.smith@example.com") });
+    // Two times the same, the second with nothing left to take back.
+    for (replay, expected) in [(false, vec![on_laptop.id()]), (true, vec![])] {
+        let (report, revoked) = apply("session-revoked", NOW - 100, &whom, json!({}));
+        assert_eq!((report.unwrap().is_replay(), revoked), (replay, expected));
+    }
+    assert!(!on_laptop.is_current() && elsewhere.is_current() && through.is_current());
+    let device = json!({ "format": "complex", "device": iss_sub(IDP, laptop.1) });
+    let status =
+        |now: &str, before: &str| json!({ "current_status": now, "previous_status": before });
+    let (report, revoked) = apply(
+        "device-compliance-change",
+        NOW - 90,
+        &device,
+        status("broken", "compliant"),
+    );
+    assert!(report.is_err() && revoked.is_empty());
+    let bad = status("not-compliant", "compliant");
+    let (_, revoked) = apply("device-compliance-change", NOW - 80, &device, bad.clone());
+    assert_eq!(revoked, [through.id()]);
+    // What was later overtakes it, what was earlier does not, and neither brings a grant back.
+    let (report, revoked) = apply(
+        "device-compliance-change",
+        NOW - 70,
+        &device,
+        status("compliant", "not-compliant"),
+    );
+    assert!(report.unwrap().ignored().is_empty() && revoked.is_empty() && !through.is_current());
+    let again = table
+        .grant(&read("elsewhere").delegation(&delegation))
+        .unwrap();
+    let (report, revoked) = apply("device-compliance-change", NOW - 75, &device, bad);
+    assert!(!report.unwrap().ignored().is_empty() && revoked.is_empty());
+    assert!(again.is_current() && elsewhere.is_current());
+    // The revocation is for good, whatever comes, and no new grant is to be had.
+    let established = opaque("on-laptop");
+    let (_, revoked) = apply("session-established", NOW, &established, json!({}));
+    assert!(revoked.is_empty());
+    assert_eq!(
+        table.grant(&read("on-laptop")).unwrap_err().outcome(),
+        Outcome::Forbidden
+    );
 }
 
 /// Sessions are revoked for whom they were to be, and for nobody else.
