@@ -10,9 +10,9 @@ use crate::records::{self, Versions};
 
 pub(crate) const COMMAND: Command = Command {
     name: "explain",
-    usage: "DIR ID",
+    usage: "DIR ID [--hop N]",
     takes: 2,
-    options: &[],
+    options: &["--hop"],
     run,
 };
 
@@ -26,7 +26,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let id = records::id(&record);
     let mut versions = Versions::of(directory.as_ref())?;
     let explained = match versions.get(record.version.policies()) {
-        Ok(policies) => policies.explain(&record),
+        Ok(policies) => match arguments.option("--hop") {
+            None => policies.explain(&record),
+            Some(hop) => policies.explain_hop(&record, hop.parse()?),
+        },
         Err(reason) => return finding(arguments, &id, &reason),
     };
     match explained {

@@ -5,7 +5,7 @@
 //! cargo run --release --example evidence -- verify DIR [--checkpoint FILE]
 //! cargo run --release --example evidence -- checkpoint DIR > FILE
 //! cargo run --release --example evidence -- replay DIR
-//! cargo run --release --example evidence -- explain DIR ID
+//! cargo run --release --example evidence -- explain DIR ID [--hop N]
 //! cargo run --release --example evidence -- whatif DIR POLICIES [--schema FILE] [--entities FILE]
 //! cargo run --release --example evidence -- usage DIR
 //! cargo run --release --example evidence -- export DIR ID OUT
@@ -19,7 +19,8 @@
 //!
 //! * `replay` decides each record again, with Duramen and with `cedar-policy`, from what it says was read and the policies
 //!   in `DIR/policies`.
-//! * `explain` tells why a decision was what it was: which clauses of which policies decided, and on which values.
+//! * `explain` tells why a decision was what it was: which clauses of which policies decided, and on which values. Of a
+//!   delegation, for the hop that was denied, or for the one with the number `--hop`.
 //! * `whatif` tells what the policies in a file or a directory would have decided otherwise, first what they would have
 //!   allowed. What the records do not tell is undetermined, unless the entities in a file do. A finding is a decision that
 //!   is another one, or that is undetermined.

@@ -10,7 +10,9 @@ use crate::compile::Policies;
 use crate::decision::{Effect, Outcome};
 use crate::epoch::VersionDigest;
 use crate::eval::Response;
-use crate::evidence::{OwnedDelegation, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord};
+use crate::evidence::{
+    OwnedDelegation, OwnedHop, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
+};
 use crate::id::{EntityUidRef, PolicyId};
 use crate::limits::Limits;
 use crate::request::Request;
@@ -160,19 +162,18 @@ impl ArchivedPolicies {
         Ok(())
     }
 
-    /// Calls `ask` with the request of a record that can be decided again and has no delegation.
-    pub(super) fn with_request<R>(
+    /// Calls `ask` with what one hop was asked, of a record that can be decided again; without a delegation there is one,
+    /// the request. `None` if there is no such hop.
+    pub(super) fn with_hop<R>(
         &self,
         record: &OwnedRecord,
+        hop: usize,
         ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
-    ) -> Result<R, String> {
+    ) -> Result<Option<R>, String> {
         self.can_decide(record)?;
-        match asked(record)?.as_slice() {
-            [asked] => Ok(asked.with_request(|request| ask(&self.authorizer, request))),
-            _ => {
-                Err("the request had a delegation, of which each hop was decided for itself".into())
-            }
-        }
+        let asked = asked(record)?;
+        let asked = asked.get(hop);
+        Ok(asked.map(|asked| asked.with_request(|request| ask(&self.authorizer, request))))
     }
 
     fn ask_duramen(&self, asked: &Asked<'_>) -> Result<Answer, String> {
@@ -285,17 +286,19 @@ impl Answer {
 
     pub(super) fn recorded(record: &OwnedRecord) -> Self {
         let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
-        let hops = hops.map(|hop| {
-            let determining = hop.determining.iter().flatten();
-            let errors = hop.errors.iter().flatten();
-            Self::listed(hop.outcome, determining, errors, Vec::new())
-        });
+        let hops = hops.map(Self::of_recorded_hop);
         Self::listed(
             Some(record.outcome),
             record.determining.iter(),
             record.errors.iter(),
             hops.collect(),
         )
+    }
+
+    pub(super) fn of_recorded_hop(hop: &OwnedHop) -> Self {
+        let determining = hop.determining.iter().flatten();
+        let errors = hop.errors.iter().flatten();
+        Self::listed(hop.outcome, determining, errors, Vec::new())
     }
 
     fn listed<'r>(

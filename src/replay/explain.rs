@@ -1,5 +1,6 @@
 //! Explaining a decision from its record.
 
+use crate::decision::Outcome;
 use crate::evidence::OwnedRecord;
 use crate::explain::{ExplainOptions, ExplainedPolicy, Explanation};
 
@@ -13,6 +14,12 @@ pub enum ExplainError {
     /// It cannot be decided again, for this reason.
     #[error("not replayable: {0}")]
     NotReplayable(String),
+    /// Its delegation has no hop of that number.
+    #[error("the record has no such hop: there are {hops}, counted from 0")]
+    NoSuchHop {
+        /// How many there are.
+        hops: usize,
+    },
     /// Its policies and inputs come to something else than it says. The explanation is of that.
     #[error(
         "the record says {}, and its policies and inputs come to {}: verify the log it is from",
@@ -21,7 +28,7 @@ pub enum ExplainError {
     )]
     Different {
         /// What the record says.
-        recorded: crate::decision::Outcome,
+        recorded: Outcome,
         /// Why its policies and inputs come to what they come to.
         explanation: Box<Explanation>,
     },
@@ -30,7 +37,9 @@ pub enum ExplainError {
 impl ArchivedPolicies {
     /// Explains the decision that a record is about, from what it says was read, with the usual [`ExplainOptions`].
     ///
-    /// Files and lines are those that the policies were loaded from when the archive got them.
+    /// Files and lines are those that the policies were loaded from when the archive got them. Of a request with a
+    /// [`Delegation`](crate::Delegation), the first hop that was denied is explained, and the principal's when all were
+    /// allowed, as [`Response::explain`](crate::Response::explain) does; [`Self::explain_hop`] explains another.
     ///
     /// # Errors
     /// [`ExplainError::NotReplayable`] for the reasons of
@@ -73,12 +82,61 @@ impl ArchivedPolicies {
         record: &OwnedRecord,
         options: &ExplainOptions,
     ) -> Result<Explanation, ExplainError> {
-        let explained = self.with_request(record, |authorizer, request| {
+        let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
+        let denied = |outcome| outcome != Some(Outcome::Allowed);
+        let speaking = hops.map(|hop| hop.outcome).position(denied);
+        let explanation = self.explain_hop_with(record, speaking.unwrap_or(0), options)?;
+        // A sink denies what all hops are allowed.
+        Ok(Explanation {
+            outcome: record.outcome,
+            decision: record.outcome.decision(),
+            ..explanation
+        })
+    }
+
+    /// Explains what was decided of one hop of a delegation, by its number: 0 is the request's principal, 1 the first actor.
+    /// Of a request without a delegation the principal is the only hop.
+    ///
+    /// # Errors
+    /// As [`Self::explain`], and [`ExplainError::NoSuchHop`]. Only the hop is decided again:
+    /// [`replay`](Self::replay) does so with the whole chain.
+    pub fn explain_hop(
+        &self,
+        record: &OwnedRecord,
+        hop: usize,
+    ) -> Result<Explanation, ExplainError> {
+        self.explain_hop_with(record, hop, &ExplainOptions::default())
+    }
+
+    /// The same, and how much of it.
+    ///
+    /// # Errors
+    /// As [`Self::explain_hop`].
+    pub fn explain_hop_with(
+        &self,
+        record: &OwnedRecord,
+        hop: usize,
+        options: &ExplainOptions,
+    ) -> Result<Explanation, ExplainError> {
+        let (recorded, expected) = match &record.delegation {
+            None => (Some(record.outcome), Answer::recorded(record)),
+            Some(chain) => match chain.hops.get(hop) {
+                Some(hop) => (hop.outcome, Answer::of_recorded_hop(hop)),
+                None => (None, Answer::recorded(record)),
+            },
+        };
+        let explained = self.with_hop(record, hop, |authorizer, request| {
             let response = authorizer.is_authorized(request);
             let answer = Answer::of(&response)?;
             Ok::<_, String>((answer, response.explain_with(request, options)))
         });
-        let explained = explained.and_then(|explained| explained);
+        let explained = explained.map_err(ExplainError::NotReplayable)?;
+        let (Some(explained), Some(recorded)) = (explained, recorded) else {
+            let hops = record.delegation.as_ref();
+            return Err(ExplainError::NoSuchHop {
+                hops: hops.map_or(1, |chain| chain.hops.len()),
+            });
+        };
         let (answer, mut explanation) = explained.map_err(ExplainError::NotReplayable)?;
         explanation.version = record.version;
         for policy in &mut explanation.policies {
@@ -87,15 +145,15 @@ impl ArchivedPolicies {
                 written.place(policy);
             }
         }
-        if answer != Answer::recorded(record) {
+        if answer != expected {
             return Err(ExplainError::Different {
-                recorded: record.outcome,
+                recorded,
                 explanation: Box::new(explanation),
             });
         }
         // Strict modes and sinks deny what the policies allow.
-        explanation.outcome = record.outcome;
-        explanation.decision = record.outcome.decision();
+        explanation.outcome = recorded;
+        explanation.decision = recorded.decision();
         Ok(explanation)
     }
 }

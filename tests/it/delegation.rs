@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{JsonLinesSink, Mask, MaskSink, Masks, MemorySink, QueueSink};
-use duramen::replay::{PolicyArchive, Replayed};
+use duramen::replay::{ExplainError, PolicyArchive, Replayed};
 use duramen::{
     Authorizer, Decision, Delegation, EntityUidRef, Limits, Outcome, Request, RequestPart,
 };
@@ -559,6 +559,85 @@ fn the_hop_that_denies_is_explained() {
     let cycle = explained(&agents(["planner", "planner"]));
     assert_eq!(cycle.outcome, Outcome::DelegationCycle);
     assert_eq!(cycle.policies, []);
+}
+
+/// Each hop of a record is explained as it is asked for, and without a wish the one that speaks for the chain.
+#[test]
+fn a_record_explains_the_hop_that_is_asked_for() {
+    let memory = Arc::new(MemorySink::new(20));
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .entities(ENTITIES)
+        .sink(Arc::clone(&memory))
+        .build()
+        .unwrap();
+    let directory = Scratch::new();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    archive.keep(&authorizer).unwrap();
+    let policies = archive.load(authorizer.version().policies()).unwrap();
+    for actors in [
+        &agents(["planner", "searcher"]),
+        &agents(["shredder", "planner"]),
+        &agents(["planner", "stranger"]),
+    ] {
+        let delegation = named(actors);
+        let request = read(&delegation);
+        let response = authorizer.is_authorized(&request);
+        let of_response = response.explain(&request);
+        let outcomes: Vec<_> = response
+            .delegation()
+            .unwrap()
+            .hops()
+            .map(|hop| hop.outcome().unwrap())
+            .collect();
+        drop(response);
+        let record = memory.records().pop().unwrap();
+        let explanation = policies.explain(&record).unwrap();
+        let parts = |explanation: &duramen::explain::Explanation| {
+            let policies = explanation.policies.iter().map(|policy| policy.id.clone());
+            (
+                explanation.principal.clone(),
+                explanation.outcome,
+                policies.collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(parts(&explanation), parts(&of_response));
+        let principals = ["ann".to_owned()]
+            .into_iter()
+            .chain(actors.iter().map(|actor| actor.id().to_owned()));
+        for (hop, (id, outcome)) in principals.zip(&outcomes).enumerate() {
+            let explanation = policies.explain_hop(&record, hop).unwrap();
+            assert_eq!(explanation.principal.id(), id);
+            assert_eq!(explanation.outcome, *outcome);
+            assert_eq!(explanation.decision, outcome.decision());
+            // What the record says of a hop is held against what the hop comes to, and of that hop alone.
+            let mut altered = record.clone();
+            altered.delegation.as_mut().unwrap().hops[hop].determining = Some(Vec::new());
+            let differs = |result| matches!(result, Err(ExplainError::Different { .. }));
+            let found: Vec<_> = (0..3)
+                .map(|at| differs(policies.explain_hop(&altered, at)))
+                .collect();
+            let determined = *outcome != Outcome::NoPermit;
+            assert_eq!(found, [0, 1, 2].map(|at| at == hop && determined));
+        }
+        let none = policies.explain_hop(&record, 3).unwrap_err();
+        assert_eq!(none, ExplainError::NoSuchHop { hops: 3 });
+    }
+    let direct = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+    assert!(authorizer.is_allowed(&direct));
+    let record = memory.records().pop().unwrap();
+    assert_eq!(policies.explain_hop(&record, 0), policies.explain(&record));
+    let none = policies.explain_hop(&record, 1).unwrap_err();
+    assert_eq!(none, ExplainError::NoSuchHop { hops: 1 });
+    // Nobody was asked: there is nothing to explain but the outcome, which the record has.
+    let twice = agents(["planner", "planner"]);
+    let cycle = named(&twice);
+    assert!(!authorizer.is_allowed(&read(&cycle)));
+    let record = memory.records().pop().unwrap();
+    assert!(matches!(
+        policies.explain_hop(&record, 0),
+        Err(ExplainError::NotReplayable(_))
+    ));
 }
 
 /// Time is one for all hops: in their contexts, for the chain's bounds, and for the age of what each hop rests on.
