@@ -155,6 +155,11 @@ limits! {
     /// and folders of folders are rarely deeper than twenty.
     HierarchyDepth, hierarchy_depth, with_hierarchy_depth = 1_000;
 
+    /// Ancestors that one load or one update of entities may work out, counted for each entity that is a parent and for each
+    /// that has several. Default: 268,435,456, four bytes each. It is about the shape of a hierarchy: half a million entities
+    /// below one that is itself below as many are a million edges, and ask for 250,000,000,000.
+    Ancestors, ancestors, with_ancestors = 1 << 28;
+
     /// Entities in the store. Default: 100,000,000, more than fits in the memory of most machines:
     /// it is there to be lowered.
     Entities, entities, with_entities = 100_000_000;

@@ -11,7 +11,7 @@ use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::children::Children;
 use super::error::{EntityError, EntityProblem};
-use super::hierarchy;
+use super::hierarchy::{self, Budget};
 use super::snapshot::{EntityData, Snapshot};
 
 /// What became of one entity in an update.
@@ -294,7 +294,8 @@ impl<'w> Draft<'w> {
         }
         let before = self.snapshot.groups.clone();
         let groups = &mut self.snapshot.groups;
-        let mut faults = hierarchy::close(&self.snapshot.rows, groups, &open);
+        let mut budget = Budget::new(&self.limits);
+        let mut faults = hierarchy::close(&self.snapshot.rows, groups, &open, &mut budget);
         for uid in &open {
             // What has become a group just now is in no list but those that are written now.
             if let (Some(before), Some(after)) = (before.get(uid.index()), groups.get(uid.index()))
@@ -312,11 +313,14 @@ impl<'w> Draft<'w> {
             let parents = data.as_ref().map_or(&[] as &[_], |data| data.parents());
             faults
                 .extend(hierarchy::check_depth(uid, parents, groups, is_group, &self.limits).err());
-            if let Some(mut data) = data.filter(|_| !is_group) {
+            if let Some(mut data) = data.filter(|_| !is_group)
+                && budget.suffices(uid, data.parents(), groups)
+            {
                 data.set_ancestors(groups);
                 self.snapshot.rows.set(uid.index(), Some(data));
             }
         }
+        faults.extend(budget.fault());
         for fault in faults {
             let (uid, problem) = fault.problem();
             self.problem(uid, problem);

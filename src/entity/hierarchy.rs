@@ -25,6 +25,46 @@ pub(crate) enum HierarchyFault {
     Cycle(Uid),
     /// The chain of parents above the entity is too long.
     TooDeep(Uid, LimitExceeded),
+    /// With the ancestors of this entity there are too many.
+    TooMany(Uid, LimitExceeded),
+}
+
+/// What may be spent on lists of ancestors. A file of `n` edges can ask for `n²/4` entries: half of them below one entity,
+/// the other half above it.
+#[derive(Debug)]
+pub(super) struct Budget<'l> {
+    limits: &'l Limits,
+    spent: usize,
+    /// The first that was too much; after it nothing is worked out.
+    fault: Option<HierarchyFault>,
+}
+
+impl<'l> Budget<'l> {
+    pub(super) fn new(limits: &'l Limits) -> Self {
+        Self {
+            limits,
+            spent: 0,
+            fault: None,
+        }
+    }
+
+    /// Whether there is enough left to unite the closures of these parents. Counted is what is read, before what occurs
+    /// twice is dropped.
+    pub(super) fn suffices(&mut self, uid: Uid, parents: &[Uid], groups: &Paged<Group>) -> bool {
+        if self.fault.is_some() {
+            return false;
+        }
+        let above = |parent: &Uid| groups.get(parent.index()).map_or(1, |g| g.closure.len());
+        let more = parents.iter().map(above).fold(1, usize::saturating_add);
+        self.spent = self.spent.saturating_add(more);
+        let checked = self.limits.check(Limit::Ancestors, self.spent);
+        self.fault = checked.err().map(|e| HierarchyFault::TooMany(uid, e));
+        self.fault.is_none()
+    }
+
+    pub(super) fn fault(self) -> Option<HierarchyFault> {
+        self.fault
+    }
 }
 
 /// What a group keeps.
@@ -46,10 +86,14 @@ enum Mark {
 }
 
 /// Computes the closures of `open`, which must be all groups whose ancestors may have changed. Faults are collected.
+///
+/// Groups that are too deep or for which the budget is spent are left without ancestors: what is refused must not first
+/// be worked out.
 pub(super) fn close(
     rows: &Paged<EntityData>,
     groups: &mut Paged<Group>,
     open: &[Uid],
+    budget: &mut Budget<'_>,
 ) -> Vec<HierarchyFault> {
     let parents = |uid: Uid| {
         rows.get(uid.index())
@@ -71,7 +115,7 @@ pub(super) fn close(
                 let uid = *uid;
                 path.pop();
                 marks.insert(uid, Mark::Done);
-                groups.set(uid.index(), Some(group(uid, parents(uid), groups)));
+                groups.set(uid.index(), Some(group(uid, parents(uid), groups, budget)));
                 continue;
             };
             *seen += 1;
@@ -90,8 +134,12 @@ pub(super) fn close(
 }
 
 /// A group whose parents' closures are known.
-fn group(uid: Uid, parents: &[Uid], groups: &Paged<Group>) -> Group {
+fn group(uid: Uid, parents: &[Uid], groups: &Paged<Group>, budget: &mut Budget<'_>) -> Group {
     let mut closure = vec![uid];
+    let depth = depth(parents, groups);
+    let is_refused =
+        depth as usize > budget.limits.hierarchy_depth() || !budget.suffices(uid, parents, groups);
+    let parents = if is_refused { &[] } else { parents };
     for parent in parents {
         match groups.get(parent.index()) {
             Some(above) => closure.extend_from_slice(&above.closure),
@@ -104,7 +152,7 @@ fn group(uid: Uid, parents: &[Uid], groups: &Paged<Group>) -> Group {
     Group {
         signature: Signature::of(&closure),
         closure: closure.into(),
-        depth: depth(parents, groups),
+        depth,
     }
 }
 

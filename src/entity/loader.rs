@@ -10,7 +10,7 @@ use crate::value::{Bounds, Layouts, Record, StoredRecord};
 
 use super::ancestors::Signature;
 use super::error::{EntityError, EntityProblem};
-use super::hierarchy::{self, Group, HierarchyFault};
+use super::hierarchy::{self, Budget, Group, HierarchyFault};
 use super::paged::Paged;
 use super::snapshot::{EntityData, Snapshot};
 
@@ -97,6 +97,9 @@ impl EntityLoader {
         mut check: impl FnMut(&Snapshot, Uid, &EntityData) -> Result<(), String>,
     ) -> Result<Snapshot, EntityError> {
         let groups = self.close();
+        if let Some(error) = EntityError::from_problems(std::mem::take(&mut self.problems)) {
+            return Err(error);
+        }
         self.rows.update_all(|data| data.set_ancestors(&groups));
         let snapshot = Snapshot {
             names: Arc::new(std::mem::take(&mut self.names)),
@@ -107,13 +110,11 @@ impl EntityLoader {
             origin: None,
             members: Arc::default(),
         };
-        if self.problems.is_empty() {
-            for (uid, data) in snapshot.iter() {
-                if let Err(message) = check(&snapshot, uid, data) {
-                    let uid = snapshot.names.uid_text(uid);
-                    let problem = EntityProblem::new(message);
-                    self.problems.push(problem.of(EntityUid::new(uid.0, uid.1)));
-                }
+        for (uid, data) in snapshot.iter() {
+            if let Err(message) = check(&snapshot, uid, data) {
+                let uid = snapshot.names.uid_text(uid);
+                let problem = EntityProblem::new(message);
+                self.problems.push(problem.of(EntityUid::new(uid.0, uid.1)));
             }
         }
         match EntityError::from_problems(self.problems) {
@@ -136,14 +137,19 @@ impl EntityLoader {
             .filter_map(|(uid, is_group)| is_group.then_some(uid))
             .collect();
         let mut groups = Paged::default();
-        let mut faults = hierarchy::close(&self.rows, &mut groups, &open);
+        let mut budget = Budget::new(&self.limits);
+        let mut faults = hierarchy::close(&self.rows, &mut groups, &open, &mut budget);
         for (row, data) in self.rows.iter() {
             if let Some(uid) = Uid::known(row) {
                 let checked =
                     hierarchy::check_depth(uid, data.parents(), &groups, false, &self.limits);
                 faults.extend(checked.err());
+                if data.parents().len() > 1 {
+                    budget.suffices(uid, data.parents(), &groups);
+                }
             }
         }
+        faults.extend(budget.fault());
         for fault in faults {
             let (uid, problem) = fault.problem();
             self.problem(uid, problem);
@@ -159,7 +165,7 @@ impl HierarchyFault {
                 uid,
                 EntityProblem::new("is its own ancestor; the hierarchy must not have cycles"),
             ),
-            Self::TooDeep(uid, exceeded) => (uid, exceeded.into()),
+            Self::TooDeep(uid, exceeded) | Self::TooMany(uid, exceeded) => (uid, exceeded.into()),
         }
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use duramen::delegation::{ClaimsReader, Party};
 use duramen::signals::{SignalError, SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::{SpiffeId, SpiffeIdError};
-use duramen::{Authorizer, Entities, Entity, EntityUid, Limit, Limits, Outcome, Request};
+use duramen::{
+    Authorizer, Entities, Entity, EntityUid, EntityUpdate, Limit, Limits, Outcome, Request,
+};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -175,14 +177,69 @@ fn deep_hierarchies_are_refused_by_name() {
         })
     };
     assert!(is_in(chain(deepest - 1), "0", &(deepest - 1).to_string()));
-    {
-        let length = deepest + 1;
+    for length in [deepest + 1, 50_000] {
         let built = in_time(|| Authorizer::builder().entities(chain(length)).build());
         let error = built.unwrap_err();
         let mut problems = error.entity_error().unwrap().problems().iter();
         let limit = problems.find_map(|problem| problem.limit()).unwrap();
         assert_eq!(limit.limit(), Limit::HierarchyDepth);
     }
+}
+
+/// Groups below one that is below as many: each would have all that are above it.
+#[test]
+fn hierarchies_that_multiply_are_refused_by_name() {
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let above: Vec<_> = ids.iter().map(|id| ("Above", id.as_str()).into()).collect();
+    let waist = [("G", "waist").into()];
+    let mut groups = Entities::new().insert(Entity::new(("G", "waist")).parents(&above));
+    for id in &ids {
+        let group = [("G", id.as_str()).into()];
+        groups = groups
+            .insert(Entity::new(("G", id.as_str())).parents(&waist))
+            .insert(Entity::new(("User", id.as_str())).parents(&group));
+    }
+    // Members of two groups each.
+    let mut members = Entities::new().insert(Entity::new(("G", "waist")).parents(&above));
+    for id in &ids {
+        let two = [("G", "waist").into(), ("G", "other").into()];
+        members = members.insert(Entity::new(("User", id.as_str())).parents(&two));
+    }
+    let limit = |error: &duramen::EntityError| {
+        let mut limits = error
+            .problems()
+            .iter()
+            .filter_map(|problem| problem.limit());
+        limits.next().unwrap().limit()
+    };
+    for entities in [groups, members] {
+        let limits = Limits::default().with_ancestors(1_000_000);
+        let builder = Authorizer::builder().limits(limits);
+        let built = in_time(|| builder.entities(entities.clone()).build());
+        let error = built.unwrap_err();
+        assert_eq!(limit(error.entity_error().unwrap()), Limit::Ancestors);
+        let limits = Limits::default().with_ancestors(1_000);
+        let authorizer = Authorizer::builder().limits(limits).build().unwrap();
+        let version = authorizer.version();
+        let error = in_time(|| authorizer.replace_entities(entities)).unwrap_err();
+        assert_eq!(limit(&error), Limit::Ancestors);
+        assert_eq!(authorizer.version(), version);
+    }
+    let limits = Limits::default().with_ancestors(70_000);
+    let authorizer = Authorizer::builder().limits(limits).build().unwrap();
+    let waist_only = EntityUpdate::new().upsert(Entity::new(("G", "waist")).parents(&above));
+    assert!(authorizer.update_entities(waist_only).is_ok());
+    let below = |id| EntityUpdate::new().upsert(Entity::new(("G", id)).parents(&waist));
+    assert!(authorizer.update_entities(below("a")).is_ok());
+    let member = |update: EntityUpdate, id| {
+        let two = [("G", "waist").into(), ("G", "a").into()];
+        update.upsert(Entity::new(("User", id)).parents(&two))
+    };
+    let one = member(EntityUpdate::new(), "u");
+    let two = member(member(EntityUpdate::new(), "v"), "w");
+    assert!(authorizer.update_entities(one).is_ok());
+    let error = authorizer.update_entities(two).unwrap_err();
+    assert_eq!(limit(&error), Limit::Ancestors);
 }
 
 fn receiver() -> SignalReceiver {
