@@ -123,18 +123,25 @@ fn sustained(_: &mut Criterion) {
     if !std::env::args().any(|word| word == "--bench") {
         return;
     }
-    for (name, sync) in [
-        ("batch", SyncPolicy::default()),
+    let large = SyncPolicy::Batch {
+        records: 16_384,
+        within: Duration::from_millis(100),
+    };
+    let decisions = |options: LogOptions| options.without_inputs();
+    for (name, options) in [
+        ("batch", log("batch", SyncPolicy::default())),
+        ("large_batch", log("large_batch", large)),
+        ("never", log("never", SyncPolicy::Never)),
         (
-            "large_batch",
-            SyncPolicy::Batch {
-                records: 100_000,
-                within: Duration::from_millis(500),
-            },
+            "large_batch_without_inputs",
+            decisions(log("large_batch_without_inputs", large)),
         ),
-        ("never", SyncPolicy::Never),
+        (
+            "never_without_inputs",
+            decisions(log("never_without_inputs", SyncPolicy::Never)),
+        ),
     ] {
-        let sink = log(name, sync).open().expect("a directory to write to");
+        let sink = options.open().expect("a directory to write to");
         let queue = QueueSink::with_delivery(sink, 4096, Delivery::Block).expect("a thread");
         let queue = Arc::new(queue);
         let authorizer = build(builder().sink(Arc::clone(&queue)));

@@ -27,25 +27,17 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let record = records::find(directory.as_ref(), name)?;
     let mut versions = Versions::of(directory.as_ref())?;
     let policies = versions.get(record.version.policies())?;
-    if record.delegation.is_some() {
+    let files = policies.cedar_files(&record)?;
+    let [files] = files.as_slice() else {
         return Err(
             "the record has a delegation, and Cedar's command line takes one request".into(),
         );
-    }
-    let inputs = record.inputs.as_ref().ok_or("the record has no inputs")?;
+    };
     fs::create_dir_all(out)?;
     let files = [
-        ("policies.json", policies.policy_set().clone().to_json()?),
-        ("entities.json", inputs.to_cedar_entities()),
-        (
-            "request.json",
-            json!({
-                "principal": record.principal.to_string(),
-                "action": record.action.to_string(),
-                "resource": record.resource.to_string(),
-                "context": record.context,
-            }),
-        ),
+        ("policies.json", &files.policies),
+        ("entities.json", &files.entities),
+        ("request.json", &files.request),
     ];
     for (file, value) in &files {
         fs::write(std::path::Path::new(out).join(file), format!("{value:#}\n"))?;

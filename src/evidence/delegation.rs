@@ -395,6 +395,14 @@ impl CopiedHops {
         }
     }
 
+    /// What hops were decided on, where that is wanted.
+    pub(super) fn for_each_input(&self, mut look: impl FnMut(EntityUidRef<'_>, &HopCopies)) {
+        let inputs = self.inputs.iter().take(self.with_inputs);
+        for (at, inputs) in inputs.enumerate() {
+            look(self.uid(at), inputs);
+        }
+    }
+
     /// Makes uids, contexts and entities anew by `remake`, which gives the new uid. Those that there are, are left in
     /// `from`.
     pub(super) fn remake(

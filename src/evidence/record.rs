@@ -347,9 +347,34 @@ impl fmt::Display for DecisionId<'_> {
     }
 }
 
+/// Every record has one, and formatting machinery takes as long as all of its other numbers.
 impl Serialize for DecisionId<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // An instance, a hyphen, and as many digits as a number has.
+        let mut text = [0; 32 + 1 + 20];
+        let mut first = text.len();
+        let mut number = self.sequence;
+        for (at, digit) in text.iter_mut().enumerate().skip(33).rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            first = at;
+            if number == 0 {
+                break;
+            }
+        }
+        let start = first.wrapping_sub(33);
+        let head = text.get_mut(start..first).and_then(|head| {
+            let (hyphen, instance) = head.split_last_mut()?;
+            *hyphen = b'-';
+            (instance.len() == self.instance.len())
+                .then(|| instance.copy_from_slice(self.instance.as_bytes()))
+        });
+        let written = text.get(start..).and_then(|text| str::from_utf8(text).ok());
+        match (head, written) {
+            (Some(()), Some(written)) => serializer.serialize_str(written),
+            // Instances have 32 digits.
+            _ => serializer.collect_str(self),
+        }
     }
 }
 

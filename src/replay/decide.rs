@@ -146,7 +146,7 @@ impl ArchivedPolicies {
         })
     }
 
-    fn can_decide(&self, record: &OwnedRecord) -> Result<(), String> {
+    pub(super) fn can_decide(&self, record: &OwnedRecord) -> Result<(), String> {
         if let Some(error) = &record.request_error {
             return Err(format!("the request could not be decided: {error}"));
         }
@@ -213,12 +213,12 @@ impl ArchivedPolicies {
 }
 
 /// One question that a record has the answer to.
-struct Asked<'r> {
-    principal: EntityUidRef<'r>,
-    action: EntityUidRef<'r>,
-    resource: EntityUidRef<'r>,
-    context: &'r Json,
-    inputs: &'r OwnedInputs,
+pub(super) struct Asked<'r> {
+    pub(super) principal: EntityUidRef<'r>,
+    pub(super) action: EntityUidRef<'r>,
+    pub(super) resource: EntityUidRef<'r>,
+    pub(super) context: &'r Json,
+    pub(super) inputs: &'r OwnedInputs,
 }
 
 impl Asked<'_> {
@@ -233,7 +233,7 @@ impl Asked<'_> {
 }
 
 /// What was asked: the request, or the request for each hop of its delegation.
-fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
+pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
     let hops = record
         .delegation
         .as_ref()

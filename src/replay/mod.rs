@@ -34,6 +34,7 @@
 mod archive;
 mod decide;
 mod explain;
+mod export;
 mod locate;
 mod usage;
 mod whatif;
@@ -48,6 +49,7 @@ use crate::id::EntityUidRef;
 pub use archive::{ArchiveError, PolicyArchive};
 pub use decide::{Answer, ArchivedPolicies, Replayed, Verdict};
 pub use explain::ExplainError;
+pub use export::CedarFiles;
 pub use locate::ErrorLocation;
 pub use usage::{PolicyUse, Usage, UsageReport, UsageSink};
 pub use whatif::{

@@ -47,14 +47,78 @@ impl Buffer {
     }
 
     #[inline(always)]
-    pub(in super::super) fn last_mut(&mut self) -> Option<&mut u8> {
-        self.bytes.get_mut(self.len.wrapping_sub(1))
+    pub(in super::super) fn push(&mut self, byte: u8) {
+        if let Some([place]) = self.room() {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Puts `end` in the place of a comma that is last, or else behind what is there, and a comma behind it.
+    #[inline(always)]
+    pub(super) fn close(&mut self, end: u8) {
+        self.ensure(2);
+        let last = self.len.wrapping_sub(1);
+        let Some([before, first, second, ..]) = self.bytes.get_mut(last..) else {
+            // Nothing is closed before anything is there.
+            return;
+        };
+        if *before == b',' {
+            (*before, *first) = (end, b',');
+            self.len += 1;
+        } else {
+            (*first, *second) = (end, b',');
+            self.len += 2;
+        }
+    }
+
+    /// Puts `with` in the place of the last byte.
+    pub(super) fn replace_last(&mut self, with: u8) {
+        if let Some(last) = self.bytes.get_mut(self.len.wrapping_sub(1)) {
+            *last = with;
+        }
+    }
+
+    /// Text of at most 16 bytes between quotes, and what is behind it; `false`, and nothing is written, if it needs to be
+    /// escaped or is longer.
+    ///
+    /// Most texts of a record are as short. They are looked at and stored in two words, whatever their length is.
+    #[inline(always)]
+    pub(super) fn short_text(&mut self, text: &[u8], behind: u8) -> bool {
+        let Some(words) = Words::of(text) else {
+            return false;
+        };
+        if words.needs_escape() {
+            return false;
+        }
+        let len = text.len();
+        let Some([quote, place @ ..]) = self.room::<19>() else {
+            return false;
+        };
+        *quote = b'"';
+        let (halves, _) = place.as_chunks_mut::<8>();
+        if let [low, high] = halves {
+            (*low, *high) = (words.low.to_le_bytes(), words.high.to_le_bytes());
+        }
+        if let Some([end, last, ..]) = place.get_mut(len..) {
+            (*end, *last) = (b'"', behind);
+        }
+        self.len += len + 3;
+        true
+    }
+
+    /// The next `N` bytes, to be written; what of them counts, the length says afterwards.
+    #[inline(always)]
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.ensure(N);
+        self.bytes.get_mut(self.len..)?.first_chunk_mut()
     }
 
     #[inline(always)]
-    pub(in super::super) fn push(&mut self, byte: u8) {
-        if let [place] = self.space(1) {
-            *place = byte;
+    fn ensure(&mut self, room: usize) {
+        let end = self.len.saturating_add(room);
+        if end > self.bytes.len() {
+            self.grow(end);
         }
     }
 
@@ -82,11 +146,9 @@ impl Buffer {
     /// The next `len` bytes, to be written.
     #[inline(always)]
     pub(in super::super) fn space(&mut self, len: usize) -> &mut [u8] {
+        self.ensure(len);
         let start = self.len;
         let end = start.saturating_add(len);
-        if end > self.bytes.len() {
-            self.grow(end);
-        }
         self.len = end;
         self.bytes.get_mut(start..end).unwrap_or_default()
     }
@@ -97,6 +159,84 @@ impl Buffer {
         let len = least.max(self.bytes.len().saturating_mul(2)).max(LEAST);
         self.bytes.resize(len, 0);
     }
+}
+
+/// A text of at most 16 bytes in two words, zeros behind it.
+#[derive(Clone, Copy)]
+struct Words {
+    low: u64,
+    high: u64,
+    /// The same without the zeros: each byte is one of the text's, or a space.
+    seen: [u64; 2],
+}
+
+impl Words {
+    /// Pieces that overlap cover every length: where they do, they have the same bytes.
+    #[inline(always)]
+    fn of(text: &[u8]) -> Option<Self> {
+        let eight = |piece: Option<&[u8; 8]>| piece.map_or(0, |piece| u64::from_le_bytes(*piece));
+        let four = |piece: Option<&[u8; 4]>| {
+            piece.map_or(0, |piece| u64::from(u32::from_le_bytes(*piece)))
+        };
+        Some(match (text.len(), text) {
+            (8..=16, _) => {
+                let low = eight(text.first_chunk());
+                let last = eight(text.last_chunk());
+                // In two steps, as all 64 bits cannot be shifted out at once.
+                let out = 8 * (16 - text.len());
+                let high = (last >> (out / 2)) >> (out / 2);
+                let seen = [low, last];
+                Self { low, high, seen }
+            }
+            (4..=7, _) => {
+                let first = four(text.first_chunk());
+                let last = four(text.last_chunk());
+                let low = first | (last << (8 * (text.len() - 4)));
+                let seen = [first | (last << 32), SPACES];
+                Self { low, high: 0, seen }
+            }
+            (len, [first, .., last]) if len < 4 => {
+                let middle = text.get(len / 2).copied().unwrap_or_default();
+                let low = u64::from(*first)
+                    | (u64::from(middle) << (8 * (len / 2)))
+                    | (u64::from(*last) << (8 * (len - 1)));
+                let seen = [low | (SPACES << (8 * len)), SPACES];
+                Self { low, high: 0, seen }
+            }
+            (_, [one]) => {
+                let low = u64::from(*one);
+                let seen = [low | (SPACES << 8), SPACES];
+                Self { low, high: 0, seen }
+            }
+            (_, []) => Self {
+                low: 0,
+                high: 0,
+                seen: [SPACES; 2],
+            },
+            _ => return None,
+        })
+    }
+
+    /// A byte is below the space, a quote or a backslash. Subtracting borrows only from beside a byte that is, and what has
+    /// its top bit set is none.
+    #[inline(always)]
+    fn needs_escape(self) -> bool {
+        let found = |word: u64| {
+            let control = word.wrapping_sub(SPACES);
+            let quote = (word ^ each(b'"')).wrapping_sub(each(1));
+            let backslash = (word ^ each(b'\\')).wrapping_sub(each(1));
+            (control | quote | backslash) & !word
+        };
+        let [low, high] = self.seen;
+        (found(low) | found(high)) & each(0x80) != 0
+    }
+}
+
+const SPACES: u64 = each(b' ');
+
+/// A word of which each byte is the same.
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// Copies to a place of the same length. Short ones as two pieces that may overlap, without a call.

@@ -177,5 +177,27 @@ fn a_buffer_is_what_was_put_into_it() {
     buffer.digits(0);
     assert_eq!(buffer.since(5), b"184467440737095516150");
     buffer.clear();
-    assert_eq!((buffer.len(), buffer.last_mut()), (0, None));
+    assert_eq!((buffer.len(), buffer.as_slice()), (0, &[][..]));
+}
+
+/// Texts of all lengths in every place of a word, with what has its top bit set and borrows beside it.
+#[test]
+fn short_texts_are_seen_whole() {
+    let pieces = [
+        "a", " ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "é", "\"", "\\", "\u{1f}", "\0",
+    ];
+    for first in pieces {
+        for second in pieces {
+            for len in 0..18 {
+                let value: String = first
+                    .chars()
+                    .chain("x".repeat(len).chars())
+                    .chain(second.chars())
+                    .collect();
+                assert_eq!(text(&value), serde_json::to_string(&value).unwrap());
+                let object = BTreeMap::from([(value.clone(), len)]);
+                assert_eq!(text(&object), serde_json::to_string(&object).unwrap());
+            }
+        }
+    }
 }

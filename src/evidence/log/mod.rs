@@ -120,6 +120,8 @@ struct Shared {
     state: Mutex<State>,
     /// Told when something waits to be synced, and when the log is closed.
     changed: Condvar,
+    /// Told when a sync that was made without the lock is over.
+    synced: Condvar,
 }
 
 #[derive(Debug)]
@@ -152,6 +154,7 @@ impl DurableLog {
                 closed: false,
             }),
             changed: Condvar::new(),
+            synced: Condvar::new(),
         });
         let syncer = if matches!(sync, SyncPolicy::Batch { .. }) {
             let shared = Arc::clone(&shared);
@@ -175,7 +178,7 @@ impl DurableLog {
     /// # Errors
     /// [`LogError`] when that cannot be said.
     pub fn sync(&self) -> Result<(), LogError> {
-        self.shared.lock().writer.sync()
+        self.shared.lock_idle().writer.sync()
     }
 
     /// Where the chain stands, after syncing it: to be kept elsewhere.
@@ -183,19 +186,24 @@ impl DurableLog {
     /// # Errors
     /// [`LogError`] when what was acknowledged is not known to be on the disk.
     pub fn checkpoint(&self) -> Result<Checkpoint, LogError> {
-        let writer = &mut self.shared.lock().writer;
+        let writer = &mut self.shared.lock_idle().writer;
         writer.sync()?;
         Ok(Checkpoint::new(writer.head.next, writer.head.hash))
     }
 
+    /// Appends what `make` makes, at most so many lines.
     fn append(
         &self,
+        lines: usize,
         make: impl FnOnce(&mut Lines<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         let mut state = self.shared.lock();
-        let waiting = state.writer.sync_due_in().is_some();
+        while state.writer.must_be_idle(lines as u64) {
+            state = self.shared.wait_until_synced(state);
+        }
+        let before = state.writer.syncing_work();
         let appended = state.writer.append(make);
-        if !waiting && state.writer.sync_due_in().is_some() {
+        if state.writer.syncing_work() > before {
             self.shared.changed.notify_one();
         }
         appended
@@ -212,7 +220,7 @@ impl DecisionSink for DurableLog {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        Ok(self.append(|lines| add(lines, record))?)
+        Ok(self.append(LINES, |lines| add(lines, record))?)
     }
 
     /// Written, and under [`SyncPolicy::EachRecord`] synced, together: all of them are acknowledged at once.
@@ -224,7 +232,7 @@ impl DecisionSink for DurableLog {
         while let Some(rest) = records.get(*kept..).filter(|rest| !rest.is_empty()) {
             let mut added = 0;
             let mut failure = None;
-            self.append(|lines| {
+            self.append(rest.len() * LINES, |lines| {
                 for record in rest {
                     if lines.bytes() > BATCH_BYTES {
                         break;
@@ -246,13 +254,16 @@ impl DecisionSink for DurableLog {
     }
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
-        Ok(self.append(|lines| lines.event(&Event::Gap(Gap { lost })))?)
+        Ok(self.append(1, |lines| lines.event(&Event::Gap(Gap { lost })))?)
     }
 
     fn flush(&self) -> Result<(), SinkError> {
         Ok(self.sync()?)
     }
 }
+
+/// How many lines a record may take.
+const LINES: usize = 2;
 
 /// The record's line, and before it one that tells of lost ones.
 fn add(lines: &mut Lines<'_>, record: &DecisionRecord<'_>) -> Result<(), LogError> {
@@ -281,16 +292,51 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wait_until_synced<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        let waited = self.synced.wait(state);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While nobody syncs without the lock.
+    fn lock_idle(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        while state.writer.is_syncing() {
+            state = self.wait_until_synced(state);
+        }
+        state
+    }
+
+    /// Syncs without the lock; whether that is done.
+    ///
+    /// What is appended meanwhile is acknowledged as before: it is in memory too, and written again should this fail.
+    fn sync_beside<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+    ) -> (MutexGuard<'s, State>, bool) {
+        let Ok(beside) = state.writer.begin_sync() else {
+            return (state, false);
+        };
+        drop(state);
+        let synced = beside.sync();
+        let mut state = self.lock();
+        let done = state.writer.end_sync(synced);
+        self.synced.notify_all();
+        (state, done)
+    }
+
     fn sync_when_due(&self) {
         let mut state = self.lock();
         while !state.closed {
-            state = match state.writer.sync_due_in() {
+            let due = state.writer.sync_due_in();
+            state = match due {
                 None => self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(time) if time.is_zero() => {
-                    if state.writer.sync().is_ok() {
+                    let (after, done) = self.sync_beside(state);
+                    state = after;
+                    if done {
                         continue;
                     }
                     // What failed is repaired later; what is unsynced stays so, and records are refused until then.

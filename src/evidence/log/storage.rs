@@ -45,10 +45,16 @@ pub(super) struct About {
     pub(super) created: SystemTime,
 }
 
+/// Makes sure that what was written to a file is on the disk.
+pub(super) type Sync = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 /// A file that is only ever written to at its end.
 pub(super) trait Appendable: Write + Send {
     /// Makes sure that what was written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// The same for somebody who has not the file: it may be written to meanwhile.
+    fn sync_beside(&self) -> io::Result<Sync>;
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
 }
@@ -160,6 +166,11 @@ impl Storage for Directory {
 impl Appendable for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn sync_beside(&self) -> io::Result<Sync> {
+        let file = self.try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
     }
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Writing: lines to segments, syncing, rotation; what is not acknowledged after a failure.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::super::json::Buffer;
@@ -7,11 +8,15 @@ use super::chain::{EntryKind, Head};
 use super::event::Event;
 use super::options::{LogOptions, SyncPolicy};
 use super::segment;
-use super::storage::{Appendable, Storage};
+use super::storage::{Appendable, Storage, Sync};
 use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
 
 /// How much is kept in memory to be written again when a sync fails: long records must not take all there is.
 const UNSYNCED_BYTES: usize = 16 << 20;
+
+/// From how many records in a batch on half of it is synced while the other half is written. Smaller ones are not worth the
+/// change of threads.
+const LARGE_BATCH: u64 = 128;
 
 /// The one that writes.
 pub(super) struct Writer {
@@ -24,6 +29,43 @@ pub(super) struct Writer {
     lines: Buffer,
     /// Since when nothing is acknowledged: what is at the end of the segment is not known.
     broken: Option<Instant>,
+    /// Whether the segment is being synced without the lock. Then it is appended to, and nothing else.
+    syncing: bool,
+}
+
+/// What is being synced without the lock.
+pub(super) struct Beside {
+    sync: Sync,
+    begun: Instant,
+    /// Where the segment ended.
+    bytes: u64,
+    lines: u64,
+}
+
+impl Beside {
+    /// Takes as long as the disk does.
+    pub(super) fn sync(self) -> Synced {
+        let Self {
+            sync,
+            begun,
+            bytes,
+            lines,
+        } = self;
+        Synced {
+            outcome: sync(),
+            begun,
+            bytes,
+            lines,
+        }
+    }
+}
+
+/// What came of it.
+pub(super) struct Synced {
+    outcome: io::Result<()>,
+    begun: Instant,
+    bytes: u64,
+    lines: u64,
 }
 
 /// The segment that is written to.
@@ -37,6 +79,8 @@ pub(super) struct Open {
     /// What was acknowledged and is not known to be on the disk: to be written again when a sync fails, as nobody knows
     /// then what of it is there.
     pub(super) unsynced: Vec<u8>,
+    /// The beginning of it that is being synced without the lock.
+    in_flight: Vec<u8>,
     unsynced_lines: u64,
     unsynced_since: Option<Instant>,
     pub(super) begun: Begun,
@@ -78,6 +122,7 @@ impl Open {
             bytes,
             synced: bytes,
             unsynced: Vec::new(),
+            in_flight: Vec::new(),
             unsynced_lines: 0,
             unsynced_since: None,
             begun,
@@ -151,7 +196,26 @@ impl Writer {
             segment,
             lines: Buffer::default(),
             broken: None,
+            syncing: false,
         }
+    }
+
+    /// Whether so many lines can only be appended when nobody syncs beside: otherwise more would be unsynced than the policy
+    /// says, or something has to be done to the segment.
+    pub(super) fn must_be_idle(&self, lines: u64) -> bool {
+        let SyncPolicy::Batch { records, .. } = self.options.sync else {
+            return false;
+        };
+        let segment = &self.segment;
+        self.syncing
+            && (self.broken.is_some()
+                || self.is_segment_complete()
+                || segment.unsynced_lines.saturating_add(lines) > records
+                || segment.unsynced.len() + segment.in_flight.len() >= UNSYNCED_BYTES)
+    }
+
+    pub(super) fn is_syncing(&self) -> bool {
+        self.syncing
     }
 
     /// Appends lines: all that `make` makes, or none.
@@ -189,12 +253,30 @@ impl Writer {
         self.sync_segment()
     }
 
+    /// What there is to do for the thread that syncs.
+    pub(super) fn syncing_work(&self) -> Work {
+        let segment = &self.segment;
+        let SyncPolicy::Batch { records, .. } = self.options.sync else {
+            return Work::None;
+        };
+        let half = (records >= LARGE_BATCH && segment.unsynced_lines >= records / 2)
+            || segment.unsynced.len() >= UNSYNCED_BYTES / 2;
+        match segment.unsynced_since {
+            None => Work::None,
+            Some(_) if half && self.broken.is_none() => Work::Now,
+            Some(_) => Work::Later,
+        }
+    }
+
     /// How long what was acknowledged may still wait to be synced; `None` if nothing does.
     pub(super) fn sync_due_in(&self) -> Option<Duration> {
         let SyncPolicy::Batch { within, .. } = self.options.sync else {
             return None;
         };
         let since = self.segment.unsynced_since?;
+        if self.syncing_work() == Work::Now {
+            return Some(Duration::ZERO);
+        }
         let waited = match self.broken {
             // Not before the repair may be tried.
             Some(broken) => return Some(self.retry_in(broken)),
@@ -231,7 +313,10 @@ impl Writer {
                 false
             }
         };
-        if due && let Err(error) = self.sync_segment() {
+        if due
+            && !self.syncing
+            && let Err(error) = self.sync_segment()
+        {
             // These lines are not acknowledged; those that were before them are.
             let segment = &mut self.segment;
             segment.bytes -= lines.len() as u64;
@@ -252,11 +337,48 @@ impl Writer {
             return Err(LogError::not_synced(&path, error));
         }
         segment.synced = segment.bytes;
-        segment.unsynced.clear();
-        segment.unsynced.shrink_to(2 * BATCH_BYTES);
+        clear(&mut segment.unsynced);
         segment.unsynced_lines = 0;
         segment.unsynced_since = None;
         Ok(())
+    }
+
+    /// Begins a sync that needs the writer no more, so that it can be appended to meanwhile.
+    pub(super) fn begin_sync(&mut self) -> Result<Beside, LogError> {
+        self.ready()?;
+        let segment = &mut self.segment;
+        let sync = segment.file.sync_beside().map_err(|error| {
+            let path = self.storage.path().join(&segment.name);
+            self.broken = Some(Instant::now());
+            LogError::not_synced(&path, error)
+        })?;
+        std::mem::swap(&mut segment.unsynced, &mut segment.in_flight);
+        self.syncing = true;
+        Ok(Beside {
+            sync,
+            begun: Instant::now(),
+            bytes: segment.bytes,
+            lines: segment.unsynced_lines,
+        })
+    }
+
+    /// Whether it was synced. Otherwise all that is unsynced stays so, and is written again.
+    pub(super) fn end_sync(&mut self, synced: Synced) -> bool {
+        self.syncing = false;
+        let segment = &mut self.segment;
+        if synced.outcome.is_err() {
+            let since = std::mem::take(&mut segment.unsynced);
+            segment.unsynced = std::mem::take(&mut segment.in_flight);
+            segment.unsynced.extend_from_slice(&since);
+            self.broken = Some(Instant::now());
+            return false;
+        }
+        clear(&mut segment.in_flight);
+        segment.synced = synced.bytes;
+        segment.unsynced_lines = segment.unsynced_lines.saturating_sub(synced.lines);
+        let all = segment.unsynced.is_empty();
+        segment.unsynced_since = (!all).then_some(synced.begun);
+        true
     }
 
     /// Repairs what failed before, if it is time to.
@@ -315,6 +437,23 @@ impl Writer {
     pub(super) fn first_unsynced(&self) -> u64 {
         self.head.next - self.segment.unsynced_lines
     }
+}
+
+/// What a few long records needed is not kept for all.
+fn clear(unsynced: &mut Vec<u8>) {
+    if unsynced.len() < unsynced.capacity() / 4 {
+        unsynced.shrink_to((2 * BATCH_BYTES).max(unsynced.len()));
+    }
+    unsynced.clear();
+}
+
+/// What there is to do for the thread that syncs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Work {
+    None,
+    /// When the time has come.
+    Later,
+    Now,
 }
 
 impl std::fmt::Debug for Writer {

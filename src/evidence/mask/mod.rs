@@ -173,6 +173,15 @@ impl<S: DecisionSink> MaskSink<S> {
             if made.has_context {
                 walk.context(epoch, made.to);
             }
+            // What is masked for any hop must be known before entities that were read for another are named.
+            let [_, action, resource] = uids;
+            let any = made.from;
+            made.hops.for_each_input(|uid, (context, entities)| {
+                let uids = [(uid.type_name(), uid.id()), action, resource];
+                Walk::new(masks, key, work, context, names).context(epoch, made.inputs_to);
+                Walk::new(masks, key, work, entities, names).inputs(uids, made.inputs_to);
+                made.inputs_to.clear();
+            });
             if made.has_inputs {
                 let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
                 walk.inputs(uids, made.inputs_to);
@@ -183,14 +192,15 @@ impl<S: DecisionSink> MaskSink<S> {
                     walk.inputs(uids, made.inputs_to);
                 }
             }
-            let [_, action, resource] = uids;
-            let any = made.from;
             made.hops.remake(unmasked_hops, |hop| {
                 let uid = (hop.uid.type_name(), hop.uid.id());
                 if let Some(((context, entities), to)) = hop.inputs {
-                    Walk::new(masks, key, work, context, names).context(epoch, &mut to.0);
-                    Walk::new(masks, key, work, entities, names)
-                        .inputs([uid, action, resource], &mut to.1);
+                    let mut walk = Walk::new(masks, key, work, context, names);
+                    walk.noting = false;
+                    walk.context(epoch, &mut to.0);
+                    let mut walk = Walk::new(masks, key, work, entities, names);
+                    walk.noting = false;
+                    walk.inputs([uid, action, resource], &mut to.1);
                 }
                 let masked = Walk::new(masks, key, work, any, names).masked_id(uid.0, uid.1);
                 let id = masked.as_ref().map_or(uid.1, walk::Hex::as_str);

@@ -18,6 +18,10 @@ use worker::Worker;
 /// milliseconds.
 const CAPACITY: usize = 4096;
 
+/// How many slots are taken before others. Of a queue of 4,096 that are taken in turn, each is fetched from memory again: 340
+/// instead of 180 nanoseconds for a record without inputs.
+const NEAR: usize = 128;
+
 /// How much memory records that are not small may take together while they wait: requests must not take all there is.
 const LARGE_BYTES: usize = 64 << 20;
 
@@ -74,7 +78,9 @@ pub struct QueueSink {
 /// What the deciding threads and the worker share.
 #[derive(Debug)]
 struct Shared {
-    /// Slots that wait to be filled. As many as `full` has room for.
+    /// Slots that wait to be filled; with `free`, as many as `full` has room for. These are taken first and come back first:
+    /// as long as the sink keeps up, few slots are used, which stay in the processor's cache.
+    near: ArrayQueue<Box<Slot>>,
     free: ArrayQueue<Box<Slot>>,
     full: ArrayQueue<Box<Slot>>,
     /// What records that are not small take.
@@ -136,6 +142,7 @@ impl QueueSink {
         let capacity = capacity.max(1);
         let wants = sink.wants();
         let shared = Arc::new(Shared {
+            near: ArrayQueue::new(capacity.min(NEAR)),
             free: ArrayQueue::new(capacity),
             full: ArrayQueue::new(capacity),
             large: AtomicUsize::new(0),
@@ -149,8 +156,7 @@ impl QueueSink {
             changed: Condvar::new(),
         });
         for _ in 0..capacity {
-            // There is room for as many.
-            let _ = shared.free.push(Slot::new());
+            shared.give_back(Slot::new());
         }
         let worker = Worker::new(Arc::clone(&shared), sink, delivery);
         let worker = std::thread::Builder::new()
@@ -208,7 +214,7 @@ impl QueueSink {
         shared.waiting.fetch_add(1, Ordering::SeqCst);
         let mut flushes = shared.flushes();
         let slot = loop {
-            if let Some(slot) = shared.free.pop() {
+            if let Some(slot) = shared.take() {
                 break Ok(slot);
             }
             if flushes.worker_gone {
@@ -247,7 +253,7 @@ impl DecisionSink for QueueSink {
         if self.delivery == Delivery::DenyIfNotKept && shared.failing.load(Ordering::Relaxed) {
             return Err(SinkError::new("the sink behind the queue fails"));
         }
-        let mut slot = match shared.free.pop() {
+        let mut slot = match shared.take() {
             Some(slot) => slot,
             None => self.wait_for_slot()?,
         };
@@ -255,7 +261,7 @@ impl DecisionSink for QueueSink {
         let bytes = slot.bytes();
         if bytes > SMALL && !self.has_room_for(bytes) {
             slot.shrink();
-            let _ = shared.free.push(slot);
+            shared.give_back(slot);
             return Err(SinkError::new(
                 "the queue has no room for a record as large",
             ));
@@ -281,6 +287,17 @@ impl DecisionSink for QueueSink {
 }
 
 impl Shared {
+    fn take(&self) -> Option<Box<Slot>> {
+        self.near.pop().or_else(|| self.free.pop())
+    }
+
+    fn give_back(&self, slot: Box<Slot>) {
+        if let Err(slot) = self.near.push(slot) {
+            // There is room for all of them.
+            let _ = self.free.push(slot);
+        }
+    }
+
     fn flushes(&self) -> std::sync::MutexGuard<'_, Flushes> {
         self.flushes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -93,8 +93,7 @@ impl<S: DecisionSink> Worker<S> {
                 slot.shrink();
                 self.shared.large.fetch_sub(bytes, Ordering::Relaxed);
             }
-            // There is room for as many as there are slots.
-            let _ = self.shared.free.push(slot);
+            self.shared.give_back(slot);
         }
         self.batch = batch;
         if self.shared.waiting.load(Ordering::SeqCst) > 0 {
@@ -201,12 +200,14 @@ impl<S: DecisionSink> Worker<S> {
 
     /// Free slots let go of policies and entities: an idle queue must not keep in memory what was replaced.
     fn forget_epochs(&self) {
-        for _ in 0..self.shared.free.len() {
-            let Some(mut slot) = self.shared.free.pop() else {
-                break;
-            };
-            slot.forget();
-            let _ = self.shared.free.push(slot);
+        for slots in [&self.shared.near, &self.shared.free] {
+            for _ in 0..slots.len() {
+                let Some(mut slot) = slots.pop() else {
+                    break;
+                };
+                slot.forget();
+                self.shared.give_back(slot);
+            }
         }
     }
 

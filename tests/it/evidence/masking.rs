@@ -8,6 +8,7 @@ use duramen::evidence::{
     QueueSink,
 };
 use duramen::replay::{PolicyArchive, Replayed};
+use duramen::{Delegation, EntityUidRef};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -396,6 +397,48 @@ fn names_do_not_give_masked_values_away() {
         entity(&sink.records()[0], "User", "ann")["attrs"]["level"],
         3
     );
+}
+
+/// Nor in what an actor was decided on, whichever comes first, the entity or the value that refers to it.
+#[test]
+fn names_do_not_give_masked_values_of_an_actor_away() {
+    let world = r#"[
+        { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1 }, "parents": [] },
+        { "uid": { "type": "Doc", "id": "plan" },
+          "attrs": { "owner": { "__entity": { "type": "User", "id": "bob" } }, "keeper": { "__entity": { "type": "User", "id": "eve" } } },
+          "parents": [] },
+        { "uid": { "type": "User", "id": "eve" }, "attrs": { "level": 1 }, "parents": [] }
+    ]"#;
+    let policies = r#"
+        permit(principal == User::"ann", action, resource);
+        permit(principal == Agent::"bot", action, resource) when { resource.owner.level < 2 && resource.keeper.level < 2 };
+    "#;
+    for mask in [Mask::Drop, Mask::Digest] {
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().path("resource.*", mask).unwrap();
+        let authorizer = Authorizer::builder()
+            .policies(policies)
+            .entities(world)
+            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+            .build()
+            .unwrap();
+        let actors = [EntityUidRef::from(("Agent", "bot"))];
+        let delegation = Delegation::new(&actors);
+        assert!(authorizer.is_allowed(&asked().delegation(&delegation)));
+        let record = sink.records().remove(0);
+        let hop = &record.delegation.as_ref().unwrap().hops[1];
+        let entities = &hop.inputs.as_ref().unwrap().entities;
+        let read = entities
+            .iter()
+            .filter(|entity| entity["attrs"]["level"] == 1);
+        assert_eq!(read.count(), 2, "{entities:?}");
+        let text = serde_json::to_string(&record).unwrap();
+        for name in ["\"bob\"", "\"eve\""] {
+            assert!(!text.contains(name), "{mask:?}, {name}: {text}");
+        }
+        assert_eq!(record.masked, ["resource.*"]);
+        assert_eq!(record.replayable, Some(false));
+    }
 }
 
 #[test]

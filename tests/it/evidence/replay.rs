@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use duramen::evidence::{MemorySink, OwnedRecord};
-use duramen::replay::{ArchiveError, PolicyArchive, Replayed, Verdict};
+use duramen::replay::{ArchiveError, ArchivedPolicies, PolicyArchive, Replayed, Verdict};
 use duramen::{Authorizer, ErrorMode, Outcome, PolicyUpdate, Request};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -47,6 +47,9 @@ proptest! {
         }
         for record in sink.records() {
             let policies = archive.load(record.version.policies()).unwrap();
+            if let Err(difference) = as_cedars_command_line(&policies, &record) {
+                prop_assert!(false, "{}", reproduction(&world, None, &format!("{record:#?}\n{difference}")));
+            }
             let replayed = policies.replay(&record);
             if record.request_error.is_some() {
                 prop_assert!(matches!(replayed, Replayed::NotReplayable(_)));
@@ -109,6 +112,63 @@ fn a_hundred_thousand_decisions_are_decided_again() {
         "{decided} decisions of {worlds} worlds are the same with both engines: {allowed} allowed, {failed} with errors, \
          {policies} determining policies; {refused} requests were refused"
     );
+}
+
+/// Reads exported files as Cedar's command line does, from their texts, decides, and compares with the record.
+fn as_cedars_command_line(policies: &ArchivedPolicies, record: &OwnedRecord) -> Result<(), String> {
+    use cedar_policy::{Authorizer, Context, Decision, Entities, PolicySet, Request};
+    /// The members that the command line's `--request-json` reads.
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct RequestJson {
+        principal: String,
+        action: String,
+        resource: String,
+        context: serde_json::Value,
+    }
+    let files = match policies.cedar_files(record) {
+        Ok(files) => files,
+        Err(_) if record.request_error.is_some() => return Ok(()),
+        // Cedar's JSON has no place for calls with a wrong number of arguments.
+        Err(_) if policies.policy_set().clone().to_json().is_err() => return Ok(()),
+        Err(reason) => return Err(reason),
+    };
+    let [files] = files.as_slice() else {
+        return Err("not one request".into());
+    };
+    let error = |error: &dyn std::error::Error| format!("{error}\n{files:#?}");
+    let set = PolicySet::from_json_str(files.policies.to_string()).map_err(|e| error(&e))?;
+    let entities =
+        Entities::from_json_str(&files.entities.to_string(), None).map_err(|e| error(&e))?;
+    let request: RequestJson =
+        serde_json::from_str(&files.request.to_string()).map_err(|e| error(&e))?;
+    let uid = |text: &str| text.parse().map_err(|e| error(&e));
+    let context = Context::from_json_value(request.context, None).map_err(|e| error(&e))?;
+    let (principal, action) = (uid(&request.principal)?, uid(&request.action)?);
+    let request = Request::new(principal, action, uid(&request.resource)?, context, None)
+        .map_err(|e| error(&e))?;
+    let response = Authorizer::new().is_authorized(&request, &set, &entities);
+    let mut determining: Vec<String> = response
+        .diagnostics()
+        .reason()
+        .map(ToString::to_string)
+        .collect();
+    let mut expected: Vec<String> = record
+        .determining
+        .iter()
+        .map(|policy| policy.id.to_string())
+        .collect();
+    determining.sort();
+    expected.sort();
+    // A strict mode denies what the policies allow.
+    let allowed = matches!(record.outcome, Outcome::Allowed | Outcome::EvaluationErrors);
+    let same = (response.decision() == Decision::Allow) == allowed
+        && determining == expected
+        && response.diagnostics().errors().count() == record.errors.len();
+    match same {
+        true => Ok(()),
+        false => Err(format!("{response:#?}\n{files:#?}")),
+    }
 }
 
 const ENTITIES: &str = r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "level": 3 },

@@ -128,6 +128,61 @@ fn what_a_batch_syncs_late_is_not_acknowledged_when_that_fails() {
     assert_eq!(seen.lost(), 2);
 }
 
+/// Half of a large batch is synced while the other half is written: whatever fails then, what was acknowledged is there.
+#[test]
+fn syncs_beside_writing_lose_nothing_that_was_acknowledged() {
+    const RECORDS: u64 = 128;
+    for fault in [Fault::Forgets, Fault::Fails(ErrorKind::Other)] {
+        let scratch = Scratch::new(&format!("beside-{fault:?}").replace(['(', ')'], ""));
+        let faults = Faults::none();
+        let sync = SyncPolicy::Batch {
+            records: RECORDS,
+            within: Duration::from_secs(1000),
+        };
+        let options = options(scratch.path(), sync).segment_bytes(300_000);
+        let log = Arc::new(open(options, &faults).unwrap());
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .sink(Arc::clone(&log))
+            .build()
+            .unwrap();
+        let (mut syncs, mut writes) = (0, 0);
+        faults.set(move |call| {
+            let fails = match call {
+                Call::Sync => {
+                    syncs += 1;
+                    syncs % 5 == 4
+                }
+                Call::Write => {
+                    writes += 1;
+                    writes % 300 == 0
+                }
+                _ => false,
+            };
+            match call {
+                Call::Sync if fails => fault,
+                Call::Write if fails => Fault::Torn(100),
+                _ => Fault::None,
+            }
+        });
+        let mut acknowledged = Vec::new();
+        for user in 0..1500 {
+            if decide(&authorizer, user) {
+                acknowledged.push(user);
+            }
+            let writer = &log.shared.lock().writer;
+            assert!(writer.head.next - writer.first_unsynced() <= RECORDS);
+        }
+        faults.set(|_| Fault::None);
+        assert!(acknowledged.len() > 1200);
+        let checkpoint = log.checkpoint().unwrap();
+        drop((authorizer, log));
+        let seen = check(scratch.path(), &acknowledged, "after syncs beside failed");
+        assert!(seen.cuts() > 4, "{}", seen.cuts());
+        assert!(verify(scratch.path(), Some(&checkpoint)).unwrap().is_fine());
+    }
+}
+
 /// Wherever everything stops for ever, the next writer finds all that was acknowledged, and goes on.
 #[test]
 fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {

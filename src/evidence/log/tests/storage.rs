@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::super::storage::{About, Appendable, Directory, Storage};
+use super::super::storage::{About, Appendable, Directory, Storage, Sync};
 use super::super::{LogError, LogOptions};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,20 +127,47 @@ impl Storage for Faulty {
 
 impl Faulty {
     fn file(&self, file: Box<dyn Appendable>, bytes: u64) -> Box<dyn Appendable> {
-        Box::new(FaultyFile {
+        let contents = Contents {
             file,
-            faults: self.faults.clone(),
             bytes,
             synced: bytes,
+        };
+        Box::new(FaultyFile {
+            contents: Arc::new(Mutex::new(contents)),
+            faults: self.faults.clone(),
         })
     }
 }
 
 struct FaultyFile {
-    file: Box<dyn Appendable>,
+    contents: Arc<Mutex<Contents>>,
     faults: Faults,
+}
+
+struct Contents {
+    file: Box<dyn Appendable>,
     bytes: u64,
     synced: u64,
+}
+
+impl Contents {
+    /// Syncs what there was when there were so many bytes.
+    fn sync(&mut self, faults: &Faults, bytes: u64) -> io::Result<()> {
+        match faults.ask(Call::Sync) {
+            // Not really: what survives the machine is not what is tested, and a real sync takes milliseconds.
+            Fault::None => {
+                self.synced = self.synced.max(bytes);
+                Ok(())
+            }
+            Fault::Forgets => {
+                self.bytes = self.synced;
+                self.file.set_len(self.synced)?;
+                Err(io::Error::other("as planned"))
+            }
+            Fault::Fails(kind) => Err(kind.into()),
+            _ => Err(io::Error::other("as planned")),
+        }
+    }
 }
 
 impl Write for FaultyFile {
@@ -152,8 +179,9 @@ impl Write for FaultyFile {
             Fault::Torn(count) => (count.min(bytes.len()), true),
             Fault::Forgets => return Err(io::Error::other("as planned")),
         };
-        self.file.write_all(&bytes[..count])?;
-        self.bytes += count as u64;
+        let mut contents = self.contents.lock().unwrap();
+        contents.file.write_all(&bytes[..count])?;
+        contents.bytes += count as u64;
         if fails {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -167,23 +195,23 @@ impl Write for FaultyFile {
 
 impl Appendable for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
-        match self.faults.ask(Call::Sync) {
-            // Not really: what survives the machine is not what is tested, and a real sync takes milliseconds.
-            Fault::None => {
-                self.synced = self.bytes;
-                Ok(())
-            }
-            Fault::Forgets => {
-                self.file.set_len(self.synced)?;
-                Err(io::Error::other("as planned"))
-            }
-            Fault::Fails(kind) => Err(kind.into()),
-            _ => Err(io::Error::other("as planned")),
-        }
+        let mut contents = self.contents.lock().unwrap();
+        let bytes = contents.bytes;
+        contents.sync(&self.faults, bytes)
+    }
+
+    fn sync_beside(&self) -> io::Result<Sync> {
+        let (contents, faults) = (Arc::clone(&self.contents), self.faults.clone());
+        let bytes = contents.lock().unwrap().bytes;
+        Ok(Box::new(move || {
+            // So that there is time to write meanwhile.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            contents.lock().unwrap().sync(&faults, bytes)
+        }))
     }
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         self.faults.check(Call::SetLen)?;
-        self.file.set_len(bytes)
+        self.contents.lock().unwrap().file.set_len(bytes)
     }
 }

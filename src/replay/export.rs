@@ -1,0 +1,82 @@
+//! A record as the files that Cedar's own command line takes.
+
+use serde_json::{Value as Json, json};
+
+use crate::evidence::OwnedRecord;
+
+use super::decide::{ArchivedPolicies, Asked, asked};
+
+/// A request, with what it was decided on, as JSON documents in the formats of Cedar's own command line: for whoever
+/// wants to see the answer without trusting this crate.
+///
+/// ```text
+/// cedar authorize --policy-format json --policies policies.json --entities entities.json --request-json request.json
+/// ```
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct CedarFiles {
+    /// The policies, templates and links: Cedar's JSON format of policy sets.
+    pub policies: Json,
+    /// The entities that were read, with what was read of them: Cedar's entities format.
+    pub entities: Json,
+    /// `principal`, `action` and `resource` as texts (`User::"ann"`), and `context`.
+    pub request: Json,
+}
+
+impl ArchivedPolicies {
+    /// The files for each request that a record stands for: one, or one for each hop of its delegation, the principal
+    /// first.
+    ///
+    /// # Errors
+    /// The reason, for people, when the record cannot be decided again; and when Cedar has no JSON form for a policy.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use duramen::evidence::MemorySink;
+    /// use duramen::replay::PolicyArchive;
+    /// use duramen::{Authorizer, Request};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("duramen-doc-export-{}", std::process::id()));
+    /// let sink = Arc::new(MemorySink::new(10));
+    /// let authorizer = Authorizer::builder()
+    ///     .policies("permit(principal, action, resource) when { context.hour < 18 };")
+    ///     .sink(Arc::clone(&sink))
+    ///     .build()?;
+    /// let archive = PolicyArchive::open(&directory)?;
+    /// archive.keep(&authorizer)?;
+    /// let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    /// assert!(authorizer.is_allowed(&request.context_json(r#"{ "hour": 9 }"#)));
+    ///
+    /// let record = &sink.records()[0];
+    /// let files = archive.load(record.version.policies())?.cedar_files(record)?;
+    /// assert_eq!(files[0].request["principal"], r#"User::"ann""#);
+    /// assert_eq!(files[0].request["context"]["hour"], 9);
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cedar_files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, String> {
+        self.can_decide(record)?;
+        let policies = self.policy_set().clone().to_json();
+        let policies = policies.map_err(|error| error.to_string())?;
+        let files = asked(record)?.into_iter().map(|asked| {
+            let Asked {
+                principal,
+                action,
+                resource,
+                context,
+                inputs,
+            } = asked;
+            CedarFiles {
+                policies: policies.clone(),
+                entities: inputs.to_cedar_entities(),
+                request: json!({
+                    "principal": principal.to_string(),
+                    "action": action.to_string(),
+                    "resource": resource.to_string(),
+                    "context": context,
+                }),
+            }
+        });
+        Ok(files.collect())
+    }
+}
