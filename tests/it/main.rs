@@ -44,6 +44,7 @@ mod sinks;
 mod spiffe;
 mod steps;
 mod swap;
+mod threads;
 mod updates;
 mod validation;
 mod value;
