@@ -10,7 +10,7 @@ use crate::value::same_bytes;
 /// and so that growing and merging need not hash again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    /// Open addressing with linear probing. A power of two, at least a quarter of it free; empty at first.
+    /// Open addressing with linear probing. A power of two, at least a third of it free; empty at first.
     slots: Vec<Slot>,
     rows: Vec<Row>,
     /// Both parts of every text, one after the other.
@@ -68,7 +68,8 @@ impl Table {
         }
     }
 
-    #[inline]
+    /// A call of its own: within the loop, each of its comparisons would hold a register while the slots are walked.
+    #[inline(never)]
     fn is(&self, row: u32, first: &str, second: &str) -> bool {
         let Some(row) = self.rows.get(row as usize) else {
             return false;
@@ -125,7 +126,7 @@ impl Table {
             .filter(|number| *number != FREE)
             .ok_or(TableFull)?;
         self.rows.push(row);
-        if self.rows.len() * 4 > self.slots.len() * 3 {
+        if self.rows.len() * 3 > self.slots.len() * 2 {
             self.grow((self.rows.len() * 2).next_power_of_two().max(8));
         }
         place(&mut self.slots, Slot { hash, row: number });
@@ -175,7 +176,7 @@ impl Table {
     }
 }
 
-/// Puts a slot where a probe will find it. There is a free one: a quarter of them are.
+/// Puts a slot where a probe will find it. There is a free one: a third of them are.
 fn place(slots: &mut [Slot], slot: Slot) {
     let mask = slots.len().wrapping_sub(1);
     let mut at = slot.hash as usize & mask;

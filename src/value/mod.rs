@@ -314,8 +314,14 @@ pub(crate) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
         9..=16 => {
             a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk()
         }
-        _ => a == b,
+        _ => same_long_bytes(a, b),
     }
+}
+
+/// Apart, because what stays in registers across the call of `memcmp` costs the short ones as much as their comparison.
+#[inline(never)]
+fn same_long_bytes(a: &[u8], b: &[u8]) -> bool {
+    a == b
 }
 
 fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
