@@ -105,6 +105,12 @@ impl<'a> Machine<'a> {
 
     /// Evaluates any node.
     pub(super) fn eval(&self, id: NodeId) -> Result<Value<'a>> {
+        self.eval_here(id)
+    }
+
+    /// The same without a call: the jump to the operator is where the caller is.
+    #[inline(always)]
+    pub(super) fn eval_here(&self, id: NodeId) -> Result<Value<'a>> {
         match self.nodes[id.index()] {
             Node::GetAttr(a, key) => self.get_attr(id, a, key),
             Node::Call1(function, a) => self.call1(id, function, a),

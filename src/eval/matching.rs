@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn row_holds(&self, row: u32) -> Result<bool, Raise> {
         self.holds(&self.linked.rows[row as usize])
     }

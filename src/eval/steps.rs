@@ -137,7 +137,7 @@ impl<'a> Machine<'a> {
             Node::VarAttr(var, key) => self.attr_of_variable(inner, var, key)?,
             Node::Constant(index) => self.constant(index),
             Node::Var(var) => self.variable(var),
-            _ => self.eval(inner)?,
+            _ => self.eval_here(inner)?,
         };
         // What is not shared has no place.
         if let Some(place) = places.get(usize::from(operand.place)) {
