@@ -23,10 +23,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use duramen::tower::{Asked, AuthorizationLayer, Authorized, Rejection};
-use duramen::{Authorizer, EntityUid, Freshness, Policies};
+use duramen::tower::{Asked, AuthorizationLayer, Authorized, Denied, Rejection};
+use duramen::{Authorizer, Delegation, EntityUid, EntityUidRef, Freshness, Outcome, Policies};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service, ServiceExt};
@@ -343,6 +343,149 @@ fn what_goes_wrong_allows_nothing() {
     assert_eq!(
         (answer.status(), called),
         (StatusCode::SERVICE_UNAVAILABLE, 0)
+    );
+}
+
+/// Handlers and the layers outside learn which decision it was; the numbers are those of the records.
+#[test]
+fn a_decision_can_be_found_in_the_log() {
+    let sink = Arc::new(duramen::evidence::MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"@step_up("pin") permit(principal, action == Action::"GET", resource);
+               forbid(principal, action == Action::"PUT", resource);"#,
+        )
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let found = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&found);
+    let layer = AuthorizationLayer::new(authorizer.clone(), by_method);
+    let mut service = layer.layer(tower::service_fn(move |request: Request<String>| {
+        *seen.lock().unwrap() = request.extensions().get::<Authorized>().cloned();
+        std::future::ready(Ok::<_, Infallible>(Response::new(String::new())))
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut ask = |method| {
+        let answer = runtime.block_on(service.call(get(method))).unwrap();
+        (answer, sink.records().pop().unwrap())
+    };
+    for _ in 0..2 {
+        let (answer, record) = ask("GET");
+        let authorized = found.lock().unwrap().take().unwrap();
+        assert_eq!(authorized.sequence(), Some(record.sequence));
+        assert_eq!(authorized.principal(), ("User", "ann").into());
+        assert_eq!(authorized.policies()[0].as_str(), "policy0");
+        assert_eq!(authorized.step_up(), ["pin"]);
+        assert_eq!(authorized.version(), authorizer.version());
+        assert!(answer.extensions().get::<Denied>().is_none());
+    }
+    for (method, outcome, policies) in [
+        ("PUT", Outcome::Forbidden, 1),
+        ("POST", Outcome::NoPermit, 0),
+    ] {
+        let (answer, record) = ask(method);
+        let denied = answer.extensions().get::<Denied>().unwrap();
+        assert_eq!(denied.sequence(), Some(record.sequence));
+        assert_eq!(
+            (denied.outcome(), denied.policies().len()),
+            (outcome, policies)
+        );
+        assert_eq!(denied.version(), authorizer.version());
+        assert!(found.lock().unwrap().is_none());
+    }
+}
+
+/// A chain from a token is decided as it is elsewhere.
+#[test]
+fn those_who_act_for_others_are_asked_too() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action == Action::"GET", resource) when { context.actor == Agent::"planner" };
+               forbid(principal == Agent::"rogue", action, resource);
+               forbid(principal, action, resource) when { context.subject != User::"ann" };
+               forbid(principal, action, resource) when { context has via && context.via is Robot };"#,
+        )
+        .build()
+        .unwrap();
+    let status = |actors: &'static [(&'static str, &'static str)], bound: Option<SystemTime>| {
+        let layer = AuthorizationLayer::new(authorizer.clone(), move |head: &Parts| {
+            let actors: Vec<EntityUidRef<'_>> = actors.iter().map(|uid| (*uid).into()).collect();
+            let mut chain = Delegation::new(&actors)
+                .actor_as("actor")
+                .subject_as("subject")
+                .delegator_as("via");
+            if let Some(bound) = bound {
+                chain = chain.expires(bound);
+            }
+            Ok(by_method(head)?.delegation(&chain))
+        });
+        let (answer, called) = ask(&layer.tell_outcome(true), get("GET"));
+        assert_eq!(called == 1, answer.status() == StatusCode::OK);
+        let body = answer.into_body();
+        let outcome = body.split("outcome\":\"").nth(1);
+        outcome
+            .map_or("", |text| text.trim_end_matches("\"}"))
+            .to_owned()
+    };
+    assert_eq!(status(&[("Agent", "planner")], None), "");
+    assert_eq!(
+        status(&[("Agent", "rogue"), ("Agent", "planner")], None),
+        "forbidden"
+    );
+    assert_eq!(
+        status(&[("Robot", "r"), ("Agent", "planner")], None),
+        "forbidden"
+    );
+    assert_eq!(status(&[("Agent", "other")], None), "no_permit");
+    assert_eq!(
+        status(&[("Agent", "planner")], Some(UNIX_EPOCH)),
+        "delegation_expired"
+    );
+}
+
+#[test]
+fn a_step_up_is_asked_for_where_it_helps() {
+    let policies = r#"permit(principal, action, resource);
+        @step_up("mfa") forbid(principal, action in [Action::"PUT", Action::"POST", Action::"PATCH"], resource);
+        @step_up("phr") forbid(principal, action == Action::"POST", resource);
+        forbid(principal, action == Action::"PATCH", resource);
+        @step_up("no \"text\"") forbid(principal, action == Action::"DELETE", resource);
+        @step_up("a b") forbid(principal, action == Action::"COPY", resource);
+        @step_up("") forbid(principal, action == Action::"MOVE", resource);"#;
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+    let answer = |layer: &AuthorizationLayer<_>, method| {
+        let (answer, called) = ask(layer, get(method));
+        assert_eq!(called == 1, answer.status() == StatusCode::OK);
+        let challenge = answer.headers().get("www-authenticate");
+        let challenge = challenge.map(|text| text.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), challenge)
+    };
+    let silent = AuthorizationLayer::new(authorizer, by_method);
+    assert_eq!(answer(&silent, "PUT"), (403, None));
+    let layer = silent.challenge_step_up("DPoP");
+    let asks = |levels| {
+        let text =
+            format!(r#"DPoP error="insufficient_user_authentication", acr_values="{levels}""#);
+        (401, Some(text))
+    };
+    assert_eq!(answer(&layer, "PUT"), asks("mfa"));
+    assert_eq!(answer(&layer, "POST"), asks("mfa phr"));
+    assert_eq!(answer(&layer, "PATCH"), (403, None), "one forbid stays");
+    for method in ["DELETE", "COPY", "MOVE"] {
+        assert_eq!(
+            answer(&layer, method),
+            (403, None),
+            "no challenge can say that"
+        );
+    }
+    assert_eq!(answer(&layer, "GET"), (200, None));
+    let nobody = AuthorizationLayer::new(Authorizer::builder().build().unwrap(), by_method);
+    assert_eq!(
+        answer(&nobody.challenge_step_up("DPoP"), "GET"),
+        (403, None)
     );
 }
 

@@ -7,9 +7,10 @@ use std::fmt;
 use http::request::Parts;
 use serde::Serialize;
 
-use crate::id::EntityUid;
-use crate::request::Request;
+use crate::id::{EntityUid, EntityUidRef};
 use crate::request::context::WriteRecord;
+use crate::request::delegation::{ChainBounds, ChainNames};
+use crate::request::{Delegation, Request};
 
 /// Tells what an HTTP request asks for. Closures do.
 pub trait Extract: Send + Sync + 'static {
@@ -34,10 +35,20 @@ pub struct Asked {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
+    chain: Option<Chain>,
     context: Context,
     entities: Option<String>,
     request_id: Option<String>,
     trace: Option<(String, String)>,
+}
+
+/// A [`Delegation`] that owns what it says.
+struct Chain {
+    actors: Vec<EntityUid>,
+    bounds: ChainBounds,
+    actor_as: Option<String>,
+    subject_as: Option<String>,
+    delegator_as: Option<String>,
 }
 
 enum Context {
@@ -53,11 +64,32 @@ impl Asked {
             principal,
             action,
             resource,
+            chain: None,
             context: Context::Empty,
             entities: None,
             request_id: None,
             trace: None,
         }
+    }
+
+    /// Says that others act for the principal; as [`Request::delegation`]. What a token says of that,
+    /// [`ClaimsReader`](crate::delegation::ClaimsReader) reads.
+    #[must_use]
+    pub fn delegation(mut self, delegation: &Delegation<'_>) -> Self {
+        let names = &delegation.names;
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        self.chain = Some(Chain {
+            actors: delegation
+                .actors()
+                .iter()
+                .map(|uid| EntityUidRef::to_owned(*uid))
+                .collect(),
+            bounds: delegation.bounds(),
+            actor_as: owned(names.actor),
+            subject_as: owned(names.subject),
+            delegator_as: owned(names.delegator),
+        });
+        self
     }
 
     /// The context; as [`Request::context`].
@@ -96,7 +128,26 @@ impl Asked {
         self
     }
 
-    pub(super) fn request(&self) -> Request<'_> {
+    /// Who asks, once that was decided.
+    pub(super) fn into_principal(self) -> EntityUid {
+        self.principal
+    }
+
+    pub(super) fn with_request<R>(&self, ask: impl FnOnce(&Request<'_>) -> R) -> R {
+        let Some(chain) = &self.chain else {
+            return ask(&self.request());
+        };
+        let actors: Vec<EntityUidRef<'_>> = chain.actors.iter().map(EntityUid::as_ref).collect();
+        let mut delegation = Delegation::new(&actors).within(chain.bounds);
+        delegation.names = ChainNames {
+            actor: chain.actor_as.as_deref(),
+            subject: chain.subject_as.as_deref(),
+            delegator: chain.delegator_as.as_deref(),
+        };
+        ask(&self.request().delegation(&delegation))
+    }
+
+    fn request(&self) -> Request<'_> {
         let mut request = Request::new(&self.principal, &self.action, &self.resource);
         match &self.context {
             Context::Empty => {}

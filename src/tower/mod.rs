@@ -9,12 +9,13 @@
 //! | allowed | what the service says; it finds an [`Authorized`] among the request's extensions |
 //! | the extractor finds nobody ([`Rejection::unauthenticated`]) | 401 |
 //! | the extractor cannot make sense of the request ([`Rejection::bad_request`]) | 400 |
-//! | the policies deny, an evaluation error denies | 403 |
+//! | the policies deny, an evaluation error denies | 403; 401 if a step-up may lift it and the host wants that said ([`AuthorizationLayer::challenge_step_up`]) |
 //! | what the extractor asks cannot be understood, or the schema does not allow it ([`Outcome::InvalidRequest`]) | 403 |
 //! | data is too old, evidence cannot be kept | 503 |
 //! | the extractor fails ([`Rejection::failed`]) or panics | 500 |
 //!
-//! In no case but the first is the service called.
+//! In no case but the first is the service called. An answer to what was decided and denied has a [`Denied`] among its extensions,
+//! for the layers outside.
 //!
 //! Everything is decided, `OPTIONS` as well, unless [`AuthorizationLayer::pass_preflights`] says otherwise. A `HEAD` request is
 //! shown to the extractor as the `GET` that it stands for.
@@ -27,7 +28,7 @@ mod problem;
 mod service;
 
 pub use asked::{Asked, Extract, Rejection};
-pub use service::{Authorization, AuthorizationFuture, AuthorizationLayer, Authorized};
+pub use service::{Authorization, AuthorizationFuture, AuthorizationLayer, Authorized, Denied};
 
 #[cfg(doc)]
 use crate::decision::Outcome;

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::asked::{Rejection, Why};
+use super::service::Denied;
 
 /// The members of a problem document. There is no `type`: that is `about:blank`, and the title says what the status does.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,9 @@ pub(super) struct Problem {
     pub(super) reasons: Vec<String>,
     #[serde(skip)]
     challenge: Option<Cow<'static, str>>,
+    /// What was decided, for the layers outside; not for the client.
+    #[serde(skip)]
+    pub(super) denied: Option<Denied>,
 }
 
 impl Problem {
@@ -32,6 +36,15 @@ impl Problem {
             outcome: None,
             reasons: Vec::new(),
             challenge: None,
+            denied: None,
+        }
+    }
+
+    /// That whoever asks has to authenticate in this way first.
+    pub(super) fn challenge(challenge: String) -> Self {
+        Self {
+            challenge: Some(challenge.into()),
+            ..Self::new(StatusCode::UNAUTHORIZED)
         }
     }
 
@@ -71,6 +84,9 @@ impl Problem {
             // A 401 must have one.
             let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer"));
             headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(denied) = self.denied {
+            response.extensions_mut().insert(denied);
         }
         response
     }

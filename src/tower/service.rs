@@ -17,9 +17,9 @@ use tower_service::Service;
 use crate::authorizer::Authorizer;
 use crate::decision::Outcome;
 use crate::epoch::Version;
-use crate::id::PolicyId;
+use crate::id::{EntityUid, EntityUidRef, PolicyId};
 
-use super::asked::Extract;
+use super::asked::{Asked, Extract};
 use super::problem::Problem;
 
 /// Authorizes requests before a service gets them.
@@ -63,6 +63,7 @@ struct Options {
     pass_preflights: bool,
     tell_outcome: bool,
     tell_annotation: Option<String>,
+    step_up_scheme: Option<String>,
     epoch_header: Option<HeaderName>,
 }
 
@@ -99,6 +100,15 @@ impl<E: Extract> AuthorizationLayer<E> {
         self.with(|options| options.tell_annotation = Some(name))
     }
 
+    /// Answers a deny that a step-up may lift with 401 and a challenge of this scheme (`Bearer`, `DPoP`), as RFC 9470 has it,
+    /// with what the policies ask for as `acr_values`: where forbids deny all of which have an annotation `@step_up`
+    /// ([`Response::step_up`](crate::Response::step_up)). The default is 403 like any other deny.
+    #[must_use]
+    pub fn challenge_step_up(self, scheme: impl Into<String>) -> Self {
+        let scheme = scheme.into();
+        self.with(|options| options.step_up_scheme = Some(scheme))
+    }
+
     /// Puts the number of the epoch that was decided on into each answer, allowed or denied, under this header: for tests,
     /// and for clients that are to read their own writes.
     #[must_use]
@@ -115,20 +125,82 @@ impl<E: Extract> AuthorizationLayer<E> {
 /// What was decided of a request, among its extensions when the service gets it.
 #[derive(Clone, Debug)]
 pub struct Authorized {
-    version: Version,
-    policies: Arc<[PolicyId]>,
+    /// Cheap to clone, as extractors of frameworks do.
+    allow: Arc<Allow>,
+}
+
+#[derive(Debug)]
+struct Allow {
+    principal: EntityUid,
+    decided: Decided,
+    step_up: Vec<String>,
 }
 
 impl Authorized {
+    /// Who was found to ask: of a chain the subject, for whom others act.
+    pub fn principal(&self) -> EntityUidRef<'_> {
+        self.allow.principal.as_ref()
+    }
+
     /// The policies, schema and entities that were decided on.
     pub fn version(&self) -> Version {
-        self.version
+        self.allow.decided.version
     }
 
     /// The permits that apply.
     pub fn policies(&self) -> &[PolicyId] {
-        &self.policies
+        &self.allow.decided.policies
     }
+
+    /// The number of the decision's record, for the service's own log: with the record's `instance` it names the decision.
+    /// `None` when no sink wants records.
+    pub fn sequence(&self) -> Option<u64> {
+        self.allow.decided.sequence
+    }
+
+    /// What policies ask for before the service goes on: [`Response::step_up`](crate::Response::step_up). The layer cannot
+    /// know whether that was done.
+    pub fn step_up(&self) -> &[String] {
+        &self.allow.step_up
+    }
+}
+
+/// That the layer denied a request, among the extensions of its answer: for logs and metrics of the layers outside. Nothing of
+/// it is sent. What the extractor rejects was not decided and has none.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    outcome: Outcome,
+    decided: Decided,
+}
+
+impl Denied {
+    /// Why.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The policies, schema and entities that were decided on.
+    pub fn version(&self) -> Version {
+        self.decided.version
+    }
+
+    /// The policies that determine the deny: the forbids that apply, if any.
+    pub fn policies(&self) -> &[PolicyId] {
+        &self.decided.policies
+    }
+
+    /// As [`Authorized::sequence`].
+    pub fn sequence(&self) -> Option<u64> {
+        self.decided.sequence
+    }
+}
+
+/// What there is of every decision.
+#[derive(Clone, Debug)]
+struct Decided {
+    version: Version,
+    policies: Arc<[PolicyId]>,
+    sequence: Option<u64>,
 }
 
 impl<E: Extract> Shared<E> {
@@ -143,7 +215,7 @@ impl<E: Extract> Shared<E> {
             head.method = Method::GET;
         }
         let decided = catch_unwind(AssertUnwindSafe(|| match self.extract.extract(head) {
-            Ok(asked) => self.ask(&asked.request()),
+            Ok(asked) => self.ask(asked),
             Err(rejection) => (None, Err(Problem::of(rejection))),
         }));
         if is_head {
@@ -152,39 +224,85 @@ impl<E: Extract> Shared<E> {
         decided.unwrap_or_else(|_| (None, Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR))))
     }
 
-    fn ask(
-        &self,
-        request: &crate::request::Request<'_>,
-    ) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
-        let response = self.authorizer.is_authorized(request);
-        let version = response.version();
-        let outcome = response.outcome();
-        let decided = match outcome {
-            Outcome::Allowed => Ok(Some(Authorized {
-                version,
-                policies: response
-                    .determining()
-                    .map(|policy| policy.id().clone())
-                    .collect(),
+    fn ask(&self, asked: Asked) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
+        let (decided, denied) = asked.with_request(|request| {
+            let response = self.authorizer.is_authorized(request);
+            let policies = response.determining();
+            let decided = Decided {
+                version: response.version(),
+                policies: policies.map(|policy| policy.id().clone()).collect(),
+                sequence: response.sequence(),
+            };
+            match response.outcome() {
+                Outcome::Allowed => {
+                    let step_up = response.step_up().map(str::to_owned);
+                    (decided, Ok(step_up.collect()))
+                }
+                _ => (decided, Err(self.problem(&response))),
+            }
+        });
+        let epoch = decided.version.epoch();
+        let answer = match denied {
+            Ok(step_up) => Ok(Some(Authorized {
+                allow: Arc::new(Allow {
+                    principal: asked.into_principal(),
+                    decided,
+                    step_up,
+                }),
             })),
-            _ => {
-                let mut problem = Problem::new(status(outcome));
-                if self.options.tell_outcome {
-                    problem.outcome = Some(outcome.as_str());
-                }
-                if let Some(name) = &self.options.tell_annotation
-                    && outcome == Outcome::Forbidden
-                {
-                    let reasons = response
-                        .determining()
-                        .filter_map(|policy| policy.annotation(name));
-                    problem.reasons = reasons.map(str::to_owned).collect();
-                }
+            Err((outcome, mut problem)) => {
+                problem.denied = Some(Denied { outcome, decided });
                 Err(problem)
             }
         };
-        (Some(version.epoch()), decided)
+        (Some(epoch), answer)
     }
+
+    /// What a client is told of a deny.
+    fn problem(&self, response: &crate::eval::Response<'_>) -> (Outcome, Problem) {
+        let outcome = response.outcome();
+        let scheme = self.options.step_up_scheme.as_deref();
+        let challenge = scheme.and_then(|scheme| step_up_challenge(scheme, response));
+        let mut problem = match challenge {
+            Some(challenge) => Problem::challenge(challenge),
+            None => Problem::new(status(outcome)),
+        };
+        if self.options.tell_outcome {
+            problem.outcome = Some(outcome.as_str());
+        }
+        if let Some(name) = &self.options.tell_annotation
+            && outcome == Outcome::Forbidden
+        {
+            let reasons = response
+                .determining()
+                .filter_map(|policy| policy.annotation(name));
+            problem.reasons = reasons.map(str::to_owned).collect();
+        }
+        (outcome, problem)
+    }
+}
+
+/// The challenge of RFC 9470, section 3, if a step-up may lift the deny: one forbid that asks for none stays.
+fn step_up_challenge(scheme: &str, response: &crate::eval::Response<'_>) -> Option<String> {
+    if response.outcome() != Outcome::Forbidden {
+        return None;
+    }
+    let mut levels: Vec<&str> = Vec::new();
+    for policy in response.determining() {
+        let level = policy.annotation("step_up")?;
+        // `acr_values` are parted by spaces and stand in quotes.
+        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        if level.is_empty() || !level.bytes().all(fits) {
+            return None;
+        }
+        if !levels.contains(&level) {
+            levels.push(level);
+        }
+    }
+    let levels = levels.join(" ");
+    Some(format!(
+        r#"{scheme} error="insufficient_user_authentication", acr_values="{levels}""#
+    ))
 }
 
 /// The status for what is no allow.

@@ -1183,6 +1183,121 @@ fn a_chain_that_expires_ends_the_grant() {
     );
 }
 
+/// A sweep decides the grants again that have a policy in scope which may look at the time, however it is spelled, and no
+/// others.
+#[test]
+fn a_sweep_decides_what_may_look_at_the_time() {
+    let looks = [
+        "context.now < until",
+        "context has now && context.now < until",
+        "context == principal.context || context.now < until",
+        "(if principal has strict then context else context).now < until",
+        "[context].contains({}) || context.now < until",
+        r#"{ "c": context }.c.now < until"#,
+        // In a branch that is not taken yet.
+        "principal has now || context.now < until",
+    ];
+    let looks_not = [
+        "context.a == 1",
+        "context has b || context.a == 1",
+        "resource has now || context.r.now == 1",
+        "!(context has b.now)",
+        "principal.now == 1",
+    ];
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let sink = Arc::new(MemorySink::new(1_000));
+    let mut policies = String::new();
+    for (at, look) in looks.iter().chain(&looks_not).enumerate() {
+        let look = look.replace("until", r#"datetime("1970-01-01T00:30:00Z")"#);
+        policies +=
+            &format!("permit(principal, action, resource == Door::\"{at}\") when {{ {look} }};");
+    }
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .entities(r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "now": 1, "context": {} }, "parents": [] }]"#)
+        .clock(move || *clock.lock().unwrap())
+        .context_time("now")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let table = GrantTable::new(&authorizer);
+    let revocations = table.revocations();
+    let context = r#"{ "a": 1, "r": { "now": 1 } }"#;
+    let grants: Vec<Grant> = (0..looks.len() + looks_not.len())
+        .map(|door| {
+            let door = door.to_string();
+            let request = Request::new(("User", "ann"), ("Action", "open"), ("Door", &*door));
+            table.grant(&request.context_json(context)).unwrap()
+        })
+        .collect();
+    let again = |ask: &dyn Fn()| {
+        let before = sink.records().len();
+        ask();
+        let again = rechecks(&sink, before).into_iter();
+        again
+            .map(|record| record.resource.id().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let timed: Vec<String> = (0..looks.len()).map(|door| door.to_string()).collect();
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), timed);
+    assert_eq!(
+        again(&|| assert!(grants.iter().all(Grant::is_current))),
+        timed
+    );
+    // A change concerns nobody's time.
+    let other = EntityUpdate::new().upsert(Entity::new(("User", "bob")));
+    assert_eq!(
+        again(&|| drop(authorizer.update_entities(other.clone()))),
+        [""; 0]
+    );
+    set(1_800);
+    let ended = looks.len() - 1;
+    assert_eq!(again(&|| assert_eq!(table.sweep(), ended)), timed);
+    let told: Vec<_> = revocations.try_iter().collect();
+    assert!(
+        told.iter()
+            .all(|told| told.change().is_none() && told.outcome() == Some(Outcome::NoPermit))
+    );
+    let expected: Vec<_> = grants[..ended].iter().map(Grant::id).collect();
+    assert_eq!(
+        told.iter().map(|told| told.grant()).collect::<Vec<_>>(),
+        expected
+    );
+    // What has ended is not asked again. A policy may begin to look at the time, and be taken away.
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].as_str()]
+    );
+    let door = looks.len() + 1;
+    let text = format!(
+        r#"forbid(principal, action, resource == Door::"{door}") when {{ context.now > datetime("1970-01-01T00:40:00Z") }};"#
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().add("night", text))
+        .unwrap();
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone(), door.to_string()]
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().remove("night"))
+        .unwrap();
+    set(2_401);
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone()]
+    );
+    assert!(grants[door].is_current());
+    // A grant that is dropped is forgotten here, too.
+    drop(grants);
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), [""; 0]);
+}
+
 /// Whichever grants rest on what has become too old, a sweep ends, and the others stay; while nothing is, it decides nothing.
 #[test]
 fn a_sweep_ends_what_rests_on_stale_data() {
