@@ -404,6 +404,29 @@ fn loading_a_copy_does_not_make_it_younger() {
     );
 }
 
+/// An update shows that whoever feeds the type is alive, if it mentions one of it.
+#[test]
+fn an_update_makes_no_other_type_young() {
+    let clock = Clock::new();
+    let bounds = Freshness::new()
+        .max_age_of_type("User", Duration::from_secs(60))
+        .max_age_of_type("Photo", Duration::from_secs(60));
+    let authorizer = clock
+        .builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(bounds)
+        .build()
+        .unwrap();
+    clock.go(50);
+    let update = EntityUpdate::new().upsert(Entity::new(("User", "ann")));
+    authorizer.update_entities(update).unwrap();
+    let age = |name| authorizer.age(DataSource::EntityType(name)).unwrap();
+    assert_eq!(age("User"), Some(Duration::ZERO));
+    assert_eq!(age("Photo"), Some(Duration::from_secs(50)));
+    clock.go(20);
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+}
+
 #[test]
 fn types_go_stale_each_for_itself() {
     let clock = Clock::new();

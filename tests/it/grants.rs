@@ -549,6 +549,80 @@ fn a_tag_that_nobody_knew_ends_a_grant() {
     assert!(!grant.is_current());
 }
 
+/// What a grant rests on changes with what it is decided on again; the table follows.
+#[test]
+fn a_table_follows_what_a_grant_rests_on() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal in Group::"staff", action, resource);
+               forbid(principal in Group::"banned", action, resource);"#,
+        )
+        .entities(
+            r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [{ "type": "Group", "id": "staff" }] },
+                { "uid": { "type": "Group", "id": "staff" }, "attrs": {}, "parents": [] },
+                { "uid": { "type": "Group", "id": "club" }, "attrs": {}, "parents": [] }]"#,
+        )
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let grant = table.grant(&use_machine("alice")).unwrap();
+    let add = |below, above| EntityUpdate::new().add_parent(below, above);
+    let join = add(("User", "alice"), ("Group", "club"));
+    authorizer.update_entities(join).unwrap();
+    assert!(grant.revocation().is_none());
+    let ban = add(("Group", "club"), ("Group", "banned"));
+    let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_entities(ban).unwrap());
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(
+        grant.revocation().unwrap().outcome(),
+        Some(Outcome::Forbidden)
+    );
+}
+
+/// By its name, also where the tag is not there yet.
+#[test]
+fn a_tag_that_a_policy_names_ends_a_grant() {
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal, action == Action::"use", resource) unless { principal.hasTag("hold") };
+               permit(principal, action == Action::"see", resource) when { principal.getTag("team") == "red" };"#,
+        )
+        .entities(r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "tags": { "team": "red" }, "parents": [] }]"#)
+        .build()
+        .unwrap();
+    let uses = authorizer.grant(&use_machine("alice")).unwrap();
+    let see = Request::new(("User", "alice"), ("Action", "see"), ("Machine", "m"));
+    let sees = authorizer.grant(&see).unwrap();
+    let tag = |name, value| EntityUpdate::new().set_tag(("User", "alice"), name, value);
+    authorizer.update_entities(tag("other", &"red")).unwrap();
+    assert!(uses.is_current() && sees.is_current());
+    authorizer.update_entities(tag("hold", &"yes")).unwrap();
+    assert!(!uses.is_current() && sees.is_current());
+    authorizer.update_entities(tag("team", &"blue")).unwrap();
+    assert!(!sees.is_current());
+}
+
+/// The request's own entities count, whether a policy reads them or not: a request that makes a cycle is denied.
+#[test]
+fn a_cycle_with_entities_that_no_policy_reads_ends_a_grant() {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    let parents = [("Folder", "f").into()];
+    let entities = [Entity::new(("Draft", "d")).parents(&parents)];
+    let request = use_machine("alice").entities(&entities);
+    let grant = authorizer.grant(&request).unwrap();
+    let place = |above| EntityUpdate::new().add_parent(("Folder", "f"), above);
+    let upsert = EntityUpdate::new().upsert(Entity::new(("Folder", "f")));
+    authorizer.update_entities(upsert).unwrap();
+    authorizer.update_entities(place(("Folder", "g"))).unwrap();
+    assert!(grant.is_current());
+    authorizer.update_entities(place(("Draft", "d"))).unwrap();
+    assert!(!authorizer.is_allowed(&request));
+    assert!(!grant.is_current());
+}
+
 #[test]
 fn a_fresh_context_counts_from_then_on() {
     let sink = Arc::new(MemorySink::new(1000));

@@ -1,5 +1,7 @@
 //! Security events as updates of entities.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use duramen::grant::GrantTable;
@@ -9,7 +11,8 @@ use duramen::signals::{
 };
 use duramen::values::Datetime;
 use duramen::{
-    Authorizer, Delegation, Entities, Entity, EntityUidRef, Outcome, PolicyUpdate, Request,
+    Authorizer, DataSource, Delegation, Entities, Entity, EntityUidRef, Freshness, Outcome,
+    PolicyUpdate, Request,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -554,6 +557,91 @@ fn each_signal_names_the_grants_that_it_takes_back() {
         table.grant(&read("on-laptop")).unwrap_err().outcome(),
         Outcome::Forbidden
     );
+}
+
+/// An account that was purged is not enabled again by a signal, however late; times of events only go on.
+#[test]
+fn what_is_for_good_stays_and_times_go_on() {
+    let (authorizer, receiver) = (store(), receiver());
+    let apply = |event: String, at: u64, subject: Json| {
+        let token = token(IDP, US, at, subject, &event, json!({}));
+        receiver.apply(&authorizer, &token.to_string()).unwrap()
+    };
+    let account = || email("someuser@somedomain.com");
+    let who = ("User", "someuser@somedomain.com");
+    let _ = apply(format!("{RISC}account-purged"), NOW - 100, account());
+    let report = apply(format!("{RISC}account-enabled"), NOW - 50, account());
+    assert!(!report.ignored().is_empty());
+    assert!(holds(
+        &authorizer,
+        who,
+        "principal.purged && !principal.enabled"
+    ));
+    for (at, seen) in [
+        (NOW - 60, NOW - 60),
+        (NOW - 80, NOW - 60),
+        (NOW - 40, NOW - 40),
+    ] {
+        let report = apply(format!("{CAEP}session-presented"), at, account());
+        assert_eq!(report.ignored().is_empty(), at == seen, "{report:#?}");
+        let seen = format!(
+            "principal.lastSeen.durationSince(datetime(\"1970-01-01\")).toSeconds() == {seen}"
+        );
+        assert!(holds(&authorizer, who, &seen));
+    }
+}
+
+/// Of two events of one moment the stricter counts, whichever comes first.
+#[test]
+fn of_one_moment_the_stricter_counts() {
+    let laptop = ("Device", "e9297990-14d2-42ec-a4a9-4036db86509a");
+    let whom = json!({ "format": "complex", "device": iss_sub(IDP, laptop.1) });
+    let status =
+        |now: &str, before: &str| json!({ "current_status": now, "previous_status": before });
+    let (bad, good) = (
+        status("not-compliant", "compliant"),
+        status("compliant", "not-compliant"),
+    );
+    for events in [[&bad, &good], [&good, &bad]] {
+        let (authorizer, receiver) = (store(), receiver());
+        for said in events {
+            let event = format!("{CAEP}device-compliance-change");
+            let token = token(IDP, US, NOW - 10, whom.clone(), &event, said.clone());
+            let _ = receiver.apply(&authorizer, &token.to_string()).unwrap();
+        }
+        assert!(
+            holds(&authorizer, laptop, "!principal.compliant"),
+            "{events:?}"
+        );
+    }
+}
+
+/// Whoever sends signals is not whoever feeds the directory.
+#[test]
+fn a_signal_makes_nothing_younger() {
+    let seconds = Arc::new(AtomicU64::new(NOW));
+    let clock = Arc::clone(&seconds);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .entities(Entities::new().insert(Entity::new(("User", "someuser@somedomain.com"))))
+        .clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed)))
+        .freshness(Freshness::new().max_entity_age(Duration::from_secs(60)))
+        .build()
+        .unwrap();
+    seconds.fetch_add(50, Ordering::Relaxed);
+    let event = format!("{RISC}account-disabled");
+    let token = token(
+        IDP,
+        US,
+        NOW,
+        email("someuser@somedomain.com"),
+        &event,
+        json!({}),
+    );
+    let report = receiver().apply(&authorizer, &token.to_string()).unwrap();
+    assert!(report.updated().is_some());
+    let age = authorizer.age(DataSource::Entities).unwrap();
+    assert_eq!(age, Some(Duration::from_secs(50)));
 }
 
 /// Sessions are revoked for whom they were to be, and for nobody else.
