@@ -17,7 +17,7 @@ use std::cell::Cell;
 
 use bumpalo::collections::Vec;
 
-use crate::epoch::Row;
+use crate::epoch::{Row, Step};
 use crate::id::{NodeId, Sym, TypeId, Uid};
 use crate::program::{Node, Span, Var};
 use crate::value::{ErrorKind, Raise, Record, Value, arena, ops};
@@ -34,11 +34,18 @@ impl<'a> Machine<'a> {
     /// Whether the conditions of a policy hold.
     #[inline(always)]
     pub(crate) fn holds(&self, row: &Row) -> std::result::Result<bool, Raise> {
-        let holds = match self.steps {
-            Some(steps) => self.run(row.steps.of(steps)),
-            None => self.walk(self.program.children(row.conjuncts)),
-        };
-        holds.map_err(|Raised| self.raised.get())
+        match self.steps {
+            Some(steps) => self.steps_hold(row.steps.of(steps)),
+            None => {
+                let holds = self.walk(self.program.children(row.conjuncts));
+                holds.map_err(|Raised| self.raised.get())
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn steps_hold(&self, steps: &[Step]) -> std::result::Result<bool, Raise> {
+        self.run(steps).map_err(|Raised| self.raised.get())
     }
 
     #[inline(never)]

@@ -1,6 +1,6 @@
 //! Which policies of a segment can apply to the request.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 
 use crate::epoch::{
     ActionTest, Beginning, Branch, Class, Entry, Failed, Filed, Index, IndexSide, Left, Row,
@@ -44,8 +44,8 @@ struct Asked {
     class: Class,
     /// Looked up by the first entry that asks for it: in most sets none does, and what an entity's type is stands where
     /// nothing else of a decision does, so that it is two loads from far memory.
-    principal_type: OnceCell<Left>,
-    resource_type: OnceCell<Left>,
+    principal_type: Cell<Left>,
+    resource_type: Cell<Left>,
 }
 
 impl<'a> Machine<'a> {
@@ -104,11 +104,13 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn shared_body_holds(&self, row: u32, body: u32, known: &mut Known) -> Result<bool, Raise> {
-        // The row that stands for the body: it is in a cache rather than the candidate's own.
         let index = self.linked.index.as_ref();
         let shared = index.and_then(|index| index.shared.get(body as usize));
-        let row = shared.copied().unwrap_or(row);
-        let holds = self.holds(&self.linked.rows[row as usize])?;
+        let holds = match (shared, self.steps) {
+            (Some(shared), Some(steps)) => self.steps_hold(shared.steps.of(steps))?,
+            (Some(shared), None) => self.holds(&self.linked.rows[shared.row as usize])?,
+            (None, _) => self.holds(&self.linked.rows[row as usize])?,
+        };
         known.set(body, holds);
         Ok(holds)
     }
@@ -172,8 +174,8 @@ impl<'a> Machine<'a> {
     fn asked(&self, class: Class) -> Asked {
         Asked {
             class,
-            principal_type: OnceCell::new(),
-            resource_type: OnceCell::new(),
+            principal_type: Cell::new(Left::UNKNOWN),
+            resource_type: Cell::new(Left::UNKNOWN),
         }
     }
 
@@ -268,30 +270,34 @@ impl<'a> Machine<'a> {
             ..
         } = *entry;
         let of = (&self.principal, &asked.principal_type);
-        (principal == Left::NOTHING || self.fits(of, principal, what.is_exact_principal()))
-            && (resource == Left::NOTHING || {
+        let is =
+            |(_, ty): (&Side<'_>, &Cell<Left>), left| left == Left::NOTHING || left == ty.get();
+        (is(of, principal) || self.fits(of, principal, what.is_exact_principal()))
+            && {
                 let of = (&self.resource, &asked.resource_type);
-                self.fits(of, resource, what.is_exact_resource())
-            })
+                is(of, resource) || self.fits(of, resource, what.is_exact_resource())
+            }
             && (!what.is_in_full() || self.entry_matches_in_full(entry))
     }
 
-    /// Whether a side is what is left to test: of the type, or the entity or below it.
+    /// Whether a side is what is left to test, if that is not the type that it is known to be of.
     #[inline(always)]
-    fn fits(&self, (side, ty): (&Side<'_>, &OnceCell<Left>), left: Left, exact: bool) -> bool {
+    fn fits(&self, (side, ty): (&Side<'_>, &Cell<Left>), left: Left, exact: bool) -> bool {
         match left.entity() {
             Some(uid) if exact => side.uid == uid,
             Some(uid) => side.is_in(uid),
-            None => left == *ty.get_or_init(|| self.type_left(side.uid)),
+            None => ty.get() == Left::UNKNOWN && left == self.type_left(side.uid, ty),
         }
     }
 
     #[cold]
-    fn type_left(&self, uid: Uid) -> Left {
-        match self.names.type_of(uid) {
+    fn type_left(&self, uid: Uid, to: &Cell<Left>) -> Left {
+        let left = match self.names.type_of(uid) {
             Some(ty) => Left::of_type(ty),
             None => Left::NOTHING,
-        }
+        };
+        to.set(left);
+        left
     }
 
     #[inline(never)]

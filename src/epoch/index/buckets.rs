@@ -59,6 +59,8 @@ pub(crate) struct Left(u32);
 
 impl Left {
     pub(crate) const NOTHING: Self = Self(u32::MAX);
+    /// A type that nobody has asked for yet. There are fewer of them.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX - 1);
     /// Numbers of types and of uids are below it.
     const TYPE: u32 = 1 << 31;
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::entity::Snapshot;
 use crate::id::{TypeId, Uid};
-use crate::program::Program;
+use crate::program::{Program, Span};
 use crate::schema::is_action_type;
 
 use super::link::{ActionTest, Row, ScopeTest};
@@ -44,8 +44,16 @@ pub(crate) struct Index {
     pub(crate) rest_groups: Vec<u32>,
     /// What is told apart by its conditions.
     pub(crate) values: ValueIndex,
-    /// By the number of a body that several policies share ([`What::shared_body`]): the row of one of them.
-    pub(crate) shared: Vec<u32>,
+    /// By number: the bodies that several policies share ([`What::shared_body`]).
+    pub(crate) shared: Vec<SharedBody>,
+}
+
+/// A body that several policies share. With its steps, so that no row is read for them: those of a large set are in no cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedBody {
+    /// The row of one of the policies.
+    pub(crate) row: u32,
+    pub(crate) steps: Span,
 }
 
 /// Policies by the entity that a principal or resource must be, and by the one that it must be or be below.
@@ -128,6 +136,17 @@ impl<'p> Shared<'p> {
         }
     }
 
+    fn bodies(&self, rows: &[Row]) -> Vec<SharedBody> {
+        let body = |row: &u32| {
+            let steps = rows.get(*row as usize).map(|row| row.steps);
+            SharedBody {
+                row: *row,
+                steps: steps.unwrap_or_default(),
+            }
+        };
+        self.policies.iter().map(body).collect()
+    }
+
     /// The number of a policy's body, unless it is the policy's own.
     fn of(&self, policy: u32) -> Option<u32> {
         let body = self.program.policies.get(policy as usize)?.body;
@@ -170,7 +189,7 @@ impl Index {
                 lists: Some(lists),
                 actions,
                 action_types,
-                shared: shared.policies,
+                shared: shared.bodies(rows),
                 ..Self::default()
             };
         }
@@ -235,7 +254,7 @@ impl Index {
             rest,
             rest_groups,
             values: grouping.finish(),
-            shared: shared.policies,
+            shared: shared.bodies(rows),
         }
     }
 
