@@ -97,21 +97,10 @@ fn weights(program: &Program) -> Vec<u32> {
 /// (`epoch::steps`).
 fn is_free(program: &Program, node: &Node) -> bool {
     match node {
-        Node::Constant(_)
-        | Node::Var(_)
-        | Node::Bool(_)
-        | Node::Not(_)
-        | Node::And(..)
-        | Node::Or(..)
-        | Node::Equal(..)
-        | Node::NotEqual(..)
-        | Node::Less(..)
-        | Node::LessEq(..)
-        | Node::Greater(..)
-        | Node::GreaterEq(..) => true,
+        Node::Constant(_) | Node::Var(_) => true,
         Node::Call2(function, ..) => function.is_comparison(),
         Node::If(_, a, b) => program.is_test(*a) && program.is_test(*b),
-        _ => false,
+        node => node.joins_or_compares(),
     }
 }
 

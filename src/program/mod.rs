@@ -211,17 +211,7 @@ impl Program {
         };
         match node {
             Node::If(_, a, b) => self.is_test(*a) && self.is_test(*b),
-            Node::Bool(_)
-            | Node::Not(_)
-            | Node::And(..)
-            | Node::Or(..)
-            | Node::Equal(..)
-            | Node::NotEqual(..)
-            | Node::Less(..)
-            | Node::LessEq(..)
-            | Node::Greater(..)
-            | Node::GreaterEq(..)
-            | Node::In(..)
+            Node::In(..)
             | Node::Is(..)
             | Node::IsIn(..)
             | Node::IsEmpty(_)
@@ -233,7 +223,7 @@ impl Program {
             | Node::HasTag(..)
             | Node::HasNamedTag(..)
             | Node::Like(..) => true,
-            _ => false,
+            node => node.joins_or_compares(),
         }
     }
 

@@ -85,6 +85,23 @@ pub(crate) enum Node {
 }
 
 impl Node {
+    /// What gives a truth value of truth values or by comparing: in a flat condition a jump or a step.
+    pub(crate) fn joins_or_compares(&self) -> bool {
+        matches!(
+            self,
+            Node::Bool(_)
+                | Node::Not(_)
+                | Node::And(..)
+                | Node::Or(..)
+                | Node::Equal(..)
+                | Node::NotEqual(..)
+                | Node::Less(..)
+                | Node::LessEq(..)
+                | Node::Greater(..)
+                | Node::GreaterEq(..)
+        )
+    }
+
     /// The node with its operands replaced, except those in lists.
     pub(crate) fn with_operands(self, to: impl Fn(NodeId) -> NodeId) -> Self {
         match self {

@@ -37,14 +37,10 @@ impl Lists {
         policies: impl Iterator<Item = (&'c [u32], Entry)>,
     ) -> Option<Self> {
         let mut lists: Vec<Vec<Entry>> = vec![Vec::new(); classes];
+        let all: Vec<u32> = (0..as_u32(classes)).collect();
         for (of, entry) in policies {
-            let range = match of {
-                [ANY] => 0..classes,
-                _ => 0..0,
-            };
-            let named = of.iter().map(|class| *class as usize);
-            for class in range.chain(named.filter(|class| *class != ANY as usize)) {
-                let list = lists.get_mut(class)?;
+            for class in if of == [ANY] { &all } else { of } {
+                let list = lists.get_mut(*class as usize)?;
                 if list.len() == SHORT {
                     return None;
                 }

@@ -177,13 +177,12 @@ impl Index {
             .types()
             .map(|ty| is_action_type(snapshot.names.type_text(ty)))
             .collect();
-        let in_full = |(number, row): (u32, &'r Row)| {
+        let whole = |(number, row): (u32, &'r Row)| {
             let what = What::new(row, shared.of(number));
             let entry = |what| Entry::new(number, what, row.principal, row.resource);
             classes_of(&by_scope, row, what, entry)
         };
-        if short_lists
-            && let Some(lists) = Lists::new(actions.count(), (0..).zip(rows).map(in_full))
+        if short_lists && let Some(lists) = Lists::new(actions.count(), (0..).zip(rows).map(whole))
         {
             return Self {
                 lists: Some(lists),
