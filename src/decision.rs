@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Allow or deny, as in Cedar.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[must_use]
 pub enum Decision {
     /// At least one permit applies and no forbid does.
     Allow,

@@ -276,6 +276,12 @@ impl<'a> From<&'a EntityUid> for EntityUidRef<'a> {
     }
 }
 
+impl From<EntityUidRef<'_>> for EntityUid {
+    fn from(uid: EntityUidRef<'_>) -> Self {
+        uid.to_owned()
+    }
+}
+
 impl fmt::Display for EntityUidRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())

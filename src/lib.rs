@@ -164,7 +164,7 @@ pub use eval::{OwnedResponse, Response, Scratch};
 pub use freshness::{DataSource, Freshness, FreshnessError};
 pub use id::{EntityUid, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
-pub use replay::ErrorLocation;
+pub use replay::locate::ErrorLocation;
 pub use request::{
     Delegation, Entity, Request, RequestError, RequestPart, TraceIds, delegation, values,
 };

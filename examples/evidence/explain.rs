@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use duramen::replay::ExplainError;
+use duramen::replay::ReplayError;
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
@@ -38,7 +38,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         }
         Ok(explanation) => println!("{id}, {}\n{explanation}", record.time),
         // A request that was refused has its reason in the record.
-        Err(ExplainError::NotReplayable(reason)) => return finding(arguments, &id, &reason),
+        Err(ReplayError::NotReplayable(reason)) => return finding(arguments, &id, &reason),
         Err(error) => return finding(arguments, &id, &error.to_string()),
     }
     Ok(Verdict::Fine)

@@ -126,7 +126,7 @@ impl Page<'_> {
         let what_if = self.what_if;
         card(
             mark(what_if.newly_allowed == 0),
-            what_if.flips().to_string(),
+            what_if.flip_count().to_string(),
             "Would flip",
             format!(
                 "{} newly allowed, {} newly denied",

@@ -46,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 }
 
 pub(crate) fn verdict(report: &WhatIfReport) -> Verdict {
-    match report.flips() + report.undetermined {
+    match report.flip_count() + report.undetermined {
         0 => Verdict::Fine,
         _ => Verdict::Finding,
     }

@@ -101,6 +101,7 @@ impl Pinned {
     }
 
     /// Whether a request is allowed; as [`Authorizer::is_allowed`].
+    #[must_use]
     pub fn is_allowed(&self, request: &Request<'_>) -> bool {
         self.authorizer
             .decide_only(Pin::Borrowed(&self.epoch), Lease::pooled(), request)

@@ -52,6 +52,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whether a request is allowed; as [`Authorizer::is_allowed`].
+    #[must_use]
     pub fn is_allowed(&mut self, request: &Request<'_>) -> bool {
         self.authorizer.decide_only(
             Pin::Borrowed(self.epoch.load()),

@@ -11,7 +11,7 @@ use super::Authorizer;
 use super::watch::{Change, News};
 
 /// What an update of policies has changed. Made by [`Authorizer::update_policies`].
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct PolicyChanges {
     version: Version,
     added: Vec<PolicyId>,

@@ -70,7 +70,7 @@ pub(crate) struct Segment {
 }
 
 /// Which policies, schema and entities a decision was made on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {
     epoch: u64,
     entity_revision: u64,

@@ -46,6 +46,7 @@ pub struct Response<'a> {
 
 impl Response<'_> {
     /// Whether the request is allowed.
+    #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.outcome == Outcome::Allowed
     }

@@ -38,6 +38,7 @@ mod tracing;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 pub(crate) use ages::Ages;
 pub use ages::AgesView;
@@ -168,35 +169,48 @@ pub trait DecisionSink: Send + Sync {
     }
 }
 
-/// A shared sink is a sink: the caller keeps one handle and the authorizer the other.
-impl<S: DecisionSink + ?Sized> DecisionSink for std::sync::Arc<S> {
-    fn wants(&self) -> Wants {
-        (**self).wants()
-    }
+macro_rules! handles {
+    ($($(#[$doc:meta])* $handle:ident;)*) => {
+        $(
+            $(#[$doc])*
+            impl<S: DecisionSink + ?Sized> DecisionSink for $handle<S> {
+                fn wants(&self) -> Wants {
+                    (**self).wants()
+                }
 
-    fn delivery(&self) -> Delivery {
-        (**self).delivery()
-    }
+                fn delivery(&self) -> Delivery {
+                    (**self).delivery()
+                }
 
-    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        (**self).record(record)
-    }
+                fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+                    (**self).record(record)
+                }
 
-    fn record_batch(
-        &self,
-        records: &[DecisionRecord<'_>],
-        kept: &mut usize,
-    ) -> Result<(), SinkError> {
-        (**self).record_batch(records, kept)
-    }
+                fn record_batch(
+                    &self,
+                    records: &[DecisionRecord<'_>],
+                    kept: &mut usize,
+                ) -> Result<(), SinkError> {
+                    (**self).record_batch(records, kept)
+                }
 
-    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
-        (**self).record_loss(lost)
-    }
+                fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+                    (**self).record_loss(lost)
+                }
 
-    fn flush(&self) -> Result<(), SinkError> {
-        (**self).flush()
-    }
+                fn flush(&self) -> Result<(), SinkError> {
+                    (**self).flush()
+                }
+            }
+        )*
+    };
+}
+
+handles! {
+    /// A shared sink is a sink: the caller keeps one handle and the authorizer the other.
+    Arc;
+    /// A sink that is chosen when the program runs.
+    Box;
 }
 
 /// A record that a sink could not keep.

@@ -27,6 +27,7 @@ pub(crate) use ipaddr::IpAddr;
 /// which part of the text was wrong. When several reasons apply, the one reported is the one a left-to-right reader
 /// meets first, syntax before ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExtError {
     /// Not `-?digits.digits`.
     #[error(

@@ -118,6 +118,7 @@ impl Grant {
     ///
     /// False for good once it was false. Allocates nothing unless the request has to be decided again.
     #[inline]
+    #[must_use]
     pub fn is_current(&self) -> bool {
         self.standing.is_unchanged() || self.look(None)
     }
@@ -126,11 +127,13 @@ impl Grant {
     /// grant has this context from now on; if not, it has ended.
     ///
     /// For what changes without any update: a step-up that was made, a network that was left. Always decides.
+    #[must_use]
     pub fn is_current_with<T: Serialize>(&self, context: &T) -> bool {
         self.look(Some(ContextSource::Typed(context)))
     }
 
     /// [`Grant::is_current_with`], with the context as [`Request::context_json`] takes it.
+    #[must_use]
     pub fn is_current_with_json(&self, context: &str) -> bool {
         self.look(Some(ContextSource::Json(context)))
     }

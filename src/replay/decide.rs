@@ -32,6 +32,7 @@ pub struct ArchivedPolicies {
 
 /// What a decision comes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// Whether the policies allow. A strict [`ErrorMode`](crate::ErrorMode) may have denied all the same.
     pub allowed: bool,
@@ -54,6 +55,7 @@ pub enum Verdict {
 
 /// What became of a record that was decided again.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use = "whether the record was right is in it"]
 pub enum Replayed {
     /// It was, by each engine for itself.
     Decided {

@@ -7,10 +7,10 @@ use crate::explain::{ExplainOptions, ExplainedPolicy, Explanation};
 use super::archive::Written;
 use super::decide::{Answer, ArchivedPolicies};
 
-/// Why a record cannot be explained.
+/// Why a record cannot be explained or exported.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExplainError {
+pub enum ReplayError {
     /// It cannot be decided again, for this reason.
     #[error("not replayable: {0}")]
     NotReplayable(String),
@@ -42,8 +42,8 @@ impl ArchivedPolicies {
     /// allowed, as [`Response::explain`](crate::Response::explain) does; [`Self::explain_hop`] explains another.
     ///
     /// # Errors
-    /// [`ExplainError::NotReplayable`] for the reasons of
-    /// [`Replayed::NotReplayable`](super::Replayed::NotReplayable); [`ExplainError::Different`] when the record does not say
+    /// [`ReplayError::NotReplayable`] for the reasons of
+    /// [`Replayed::NotReplayable`](super::Replayed::NotReplayable); [`ReplayError::Different`] when the record does not say
     /// what its policies and inputs come to.
     ///
     /// ```
@@ -69,7 +69,7 @@ impl ArchivedPolicies {
     /// # std::fs::remove_dir_all(directory)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn explain(&self, record: &OwnedRecord) -> Result<Explanation, ExplainError> {
+    pub fn explain(&self, record: &OwnedRecord) -> Result<Explanation, ReplayError> {
         self.explain_with(record, &ExplainOptions::default())
     }
 
@@ -81,7 +81,7 @@ impl ArchivedPolicies {
         &self,
         record: &OwnedRecord,
         options: &ExplainOptions,
-    ) -> Result<Explanation, ExplainError> {
+    ) -> Result<Explanation, ReplayError> {
         let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
         let denied = |outcome| outcome != Some(Outcome::Allowed);
         let speaking = hops.map(|hop| hop.outcome).position(denied);
@@ -98,13 +98,13 @@ impl ArchivedPolicies {
     /// Of a request without a delegation the principal is the only hop.
     ///
     /// # Errors
-    /// As [`Self::explain`], and [`ExplainError::NoSuchHop`]. Only the hop is decided again:
+    /// As [`Self::explain`], and [`ReplayError::NoSuchHop`]. Only the hop is decided again:
     /// [`replay`](Self::replay) does so with the whole chain.
     pub fn explain_hop(
         &self,
         record: &OwnedRecord,
         hop: usize,
-    ) -> Result<Explanation, ExplainError> {
+    ) -> Result<Explanation, ReplayError> {
         self.explain_hop_with(record, hop, &ExplainOptions::default())
     }
 
@@ -117,7 +117,7 @@ impl ArchivedPolicies {
         record: &OwnedRecord,
         hop: usize,
         options: &ExplainOptions,
-    ) -> Result<Explanation, ExplainError> {
+    ) -> Result<Explanation, ReplayError> {
         let (recorded, expected) = match &record.delegation {
             None => (Some(record.outcome), Answer::recorded(record)),
             Some(chain) => match chain.hops.get(hop) {
@@ -130,14 +130,14 @@ impl ArchivedPolicies {
             let answer = Answer::of(&response)?;
             Ok::<_, String>((answer, response.explain_with(request, options)))
         });
-        let explained = explained.map_err(ExplainError::NotReplayable)?;
+        let explained = explained.map_err(ReplayError::NotReplayable)?;
         let (Some(explained), Some(recorded)) = (explained, recorded) else {
             let hops = record.delegation.as_ref();
-            return Err(ExplainError::NoSuchHop {
+            return Err(ReplayError::NoSuchHop {
                 hops: hops.map_or(1, |chain| chain.hops.len()),
             });
         };
-        let (answer, mut explanation) = explained.map_err(ExplainError::NotReplayable)?;
+        let (answer, mut explanation) = explained.map_err(ReplayError::NotReplayable)?;
         explanation.version = record.version;
         for policy in &mut explanation.policies {
             let text = policy.template.as_ref().unwrap_or(&policy.id);
@@ -146,7 +146,7 @@ impl ArchivedPolicies {
             }
         }
         if answer != expected {
-            return Err(ExplainError::Different {
+            return Err(ReplayError::Different {
                 recorded,
                 explanation: Box::new(explanation),
             });

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::evidence::OwnedRecord;
 
 use super::decide::{ArchivedPolicies, Asked, asked};
+use super::explain::ReplayError;
 
 /// A request, with what it was decided on, as JSON documents in the formats of Cedar's own command line: for whoever
 /// wants to see the answer without trusting this crate.
@@ -28,7 +29,7 @@ impl ArchivedPolicies {
     /// first.
     ///
     /// # Errors
-    /// The reason, for people, when the record cannot be decided again; and when Cedar has no JSON form for a policy.
+    /// [`ReplayError::NotReplayable`] when the record cannot be decided again, or Cedar has no JSON form for a policy.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -54,7 +55,11 @@ impl ArchivedPolicies {
     /// # std::fs::remove_dir_all(directory)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn cedar_files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, String> {
+    pub fn cedar_files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, ReplayError> {
+        self.files(record).map_err(ReplayError::NotReplayable)
+    }
+
+    fn files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, String> {
         self.can_decide(record)?;
         let policies = self.policy_set().clone().to_json();
         let policies = policies.map_err(|error| error.to_string())?;

@@ -35,7 +35,8 @@ mod archive;
 mod decide;
 mod explain;
 mod export;
-mod locate;
+// `ErrorLocation` is what decisions have to say and stands at the root of the crate.
+pub(crate) mod locate;
 mod usage;
 mod whatif;
 
@@ -48,9 +49,8 @@ use crate::id::EntityUidRef;
 
 pub use archive::{ArchiveError, PolicyArchive};
 pub use decide::{Answer, ArchivedPolicies, Replayed, Verdict};
-pub use explain::ExplainError;
+pub use explain::ReplayError;
 pub use export::CedarFiles;
-pub use locate::ErrorLocation;
 pub use usage::{PolicyUse, Usage, UsageReport, UsageSink};
 pub use whatif::{
     AskedFact, FilledIn, Flip, FlipCount, NotReplayable, Reconsidered, Side, UndeterminedRecord,

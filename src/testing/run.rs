@@ -53,6 +53,7 @@ pub struct PolicyTests {
 /// What came of the cases. Its `Display` is for people: what failed and why, and the coverage in a line.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[non_exhaustive]
+#[must_use = "a case that failed is in it: `assert_passed` fails the test"]
 pub struct TestReport {
     /// The policies, schema and entities that were tested.
     pub version: Version,

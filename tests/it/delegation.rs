@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{JsonLinesSink, Mask, MaskSink, Masks, MemorySink, QueueSink};
-use duramen::replay::{ExplainError, PolicyArchive, Replayed};
+use duramen::replay::{PolicyArchive, ReplayError, Replayed};
 use duramen::{
     Authorizer, Decision, Delegation, EntityUidRef, Limits, Outcome, Request, RequestPart,
 };
@@ -613,7 +613,7 @@ fn a_record_explains_the_hop_that_is_asked_for() {
             // What the record says of a hop is held against what the hop comes to, and of that hop alone.
             let mut altered = record.clone();
             altered.delegation.as_mut().unwrap().hops[hop].determining = Some(Vec::new());
-            let differs = |result| matches!(result, Err(ExplainError::Different { .. }));
+            let differs = |result| matches!(result, Err(ReplayError::Different { .. }));
             let found: Vec<_> = (0..3)
                 .map(|at| differs(policies.explain_hop(&altered, at)))
                 .collect();
@@ -621,14 +621,14 @@ fn a_record_explains_the_hop_that_is_asked_for() {
             assert_eq!(found, [0, 1, 2].map(|at| at == hop && determined));
         }
         let none = policies.explain_hop(&record, 3).unwrap_err();
-        assert_eq!(none, ExplainError::NoSuchHop { hops: 3 });
+        assert_eq!(none, ReplayError::NoSuchHop { hops: 3 });
     }
     let direct = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
     assert!(authorizer.is_allowed(&direct));
     let record = memory.records().pop().unwrap();
     assert_eq!(policies.explain_hop(&record, 0), policies.explain(&record));
     let none = policies.explain_hop(&record, 1).unwrap_err();
-    assert_eq!(none, ExplainError::NoSuchHop { hops: 1 });
+    assert_eq!(none, ReplayError::NoSuchHop { hops: 1 });
     // Nobody was asked: there is nothing to explain but the outcome, which the record has.
     let twice = agents(["planner", "planner"]);
     let cycle = named(&twice);
@@ -636,7 +636,7 @@ fn a_record_explains_the_hop_that_is_asked_for() {
     let record = memory.records().pop().unwrap();
     assert!(matches!(
         policies.explain_hop(&record, 0),
-        Err(ExplainError::NotReplayable(_))
+        Err(ReplayError::NotReplayable(_))
     ));
 }
 

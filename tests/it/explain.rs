@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use duramen::evidence::MemorySink;
 use duramen::explain::{Clause, ExplainOptions, ExplainedPolicy, Explanation, Part};
-use duramen::replay::{ExplainError, PolicyArchive};
+use duramen::replay::{PolicyArchive, ReplayError};
 use duramen::{Authorizer, Effect, Outcome, Policies, PolicyUpdate, Request};
 use proptest::prelude::*;
 
@@ -189,7 +189,7 @@ proptest! {
                     prop_assert_eq!(said(&explained), said(live), "{}", reproduction(&world, None, &format!("{record:#?}")));
                 }
                 Err(error) => {
-                    prop_assert!(matches!(error, ExplainError::NotReplayable(_)), "{}", error);
+                    prop_assert!(matches!(error, ReplayError::NotReplayable(_)), "{}", error);
                     prop_assert_eq!(live.outcome, Outcome::InvalidRequest);
                 }
             }
@@ -575,13 +575,13 @@ fn an_altered_record_is_told() {
         Part::Unmet
     );
     record.outcome = Outcome::Allowed;
-    let Err(ExplainError::Different { explanation, .. }) = policies.explain(&record) else {
+    let Err(ReplayError::Different { explanation, .. }) = policies.explain(&record) else {
         panic!("the difference is not told");
     };
     assert_eq!(explanation.outcome, Outcome::NoPermit);
     record.inputs = None;
     assert!(matches!(
         policies.explain(&record),
-        Err(ExplainError::NotReplayable(_))
+        Err(ReplayError::NotReplayable(_))
     ));
 }

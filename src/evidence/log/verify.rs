@@ -52,6 +52,7 @@ pub(super) fn verify_storage(
 
 /// What verifying a log came to.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[must_use = "what was found wrong is in it"]
 pub struct Verification {
     finding: Option<Finding>,
     segments: u64,

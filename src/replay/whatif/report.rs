@@ -62,7 +62,7 @@ pub struct WhatIfReport {
 
 impl WhatIfReport {
     /// How many decisions would have been others.
-    pub fn flips(&self) -> u64 {
+    pub fn flip_count(&self) -> u64 {
         self.newly_allowed + self.newly_denied
     }
 }

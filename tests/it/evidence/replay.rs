@@ -131,7 +131,7 @@ fn as_cedars_command_line(policies: &ArchivedPolicies, record: &OwnedRecord) -> 
         Err(_) if record.request_error.is_some() => return Ok(()),
         // Cedar's JSON has no place for calls with a wrong number of arguments.
         Err(_) if policies.policy_set().clone().to_json().is_err() => return Ok(()),
-        Err(reason) => return Err(reason),
+        Err(error) => return Err(error.to_string()),
     };
     let [files] = files.as_slice() else {
         return Err("not one request".into());

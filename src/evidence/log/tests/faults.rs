@@ -58,7 +58,8 @@ fn short_writes_lose_nothing() {
     let authorizer = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
     assert!((0..20).all(|user| decide(&authorizer, user)));
     drop(authorizer);
-    check(scratch.path(), &(0..20).collect::<Vec<_>>(), "short writes");
+    let seen = check(scratch.path(), &(0..20).collect::<Vec<_>>(), "short writes");
+    assert_eq!(seen.lost(), 0);
 }
 
 #[test]
