@@ -12,6 +12,7 @@
 mod agents;
 mod agree;
 mod alike;
+mod api;
 mod bulk;
 mod claims;
 mod classes;
