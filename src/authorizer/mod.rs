@@ -1,4 +1,7 @@
 //! The front door: build an authorizer, ask it, replace what it decides on.
+//!
+//! Long, because the ways to decide stand beside each other here: they share their parts, and differ in what a caller wants
+//! to know. What each part does is in modules of its own.
 
 mod builder;
 mod delegated;
@@ -143,6 +146,7 @@ impl Authorizer {
     ///
     /// The same decision as [`Authorizer::is_authorized`]. A sink that wants records gets them: then
     /// everything is evaluated.
+    #[must_use]
     pub fn is_allowed(&self, request: &Request<'_>) -> bool {
         let pin = Pin::Guard(self.inner.published.pin());
         self.decide_only(pin, Lease::pooled(), request)
@@ -430,25 +434,40 @@ impl Authorizer {
         let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
-        if let Some(delegation) = request.delegation {
-            let now = self.now(started);
-            let told = now.as_ref().ok().copied().flatten();
-            let chain = Chain {
-                request,
-                delegation,
-                reading,
-            };
-            let decided = self.decide_chain(epoch, scratch, chain, started, now, &mut seen);
-            let (Made { outcome, sequence }, request_error) = decided;
-            return Response {
-                outcome,
-                sequence,
-                pin,
-                lease,
-                request_error,
-                now: told,
-            };
+        let now = self.now(started);
+        let told = now.as_ref().ok().copied().flatten();
+        let (Made { outcome, sequence }, request_error) = match request.delegation {
+            Some(delegation) => {
+                let chain = Chain {
+                    request,
+                    delegation,
+                    reading,
+                };
+                self.decide_chain(epoch, scratch, chain, started, now, &mut seen)
+            }
+            None => self.decide_one(epoch, scratch, (request, reading), started, now, &mut seen),
+        };
+        Response {
+            outcome,
+            sequence,
+            pin,
+            lease,
+            request_error,
+            now: told,
         }
+    }
+
+    /// Decides a request that nobody makes for another.
+    #[inline]
+    fn decide_one<'a>(
+        &self,
+        epoch: &'a Arc<Epoch>,
+        scratch: &'a mut Scratch,
+        (request, reading): (&Request<'_>, &Reading),
+        started: Option<Started>,
+        now: Result<Option<Now<'_>>, RequestError>,
+        seen: &mut impl FnMut(Seen<'_, '_>),
+    ) -> (Made, Option<RequestError>) {
         let Scratch {
             arena,
             locals,
@@ -458,13 +477,11 @@ impl Authorizer {
         } = scratch;
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);
-        let now = self.now(started);
-        let told = now.as_ref().ok().copied().flatten();
-        let decided = match self.ask(epoch, request, reading, now, arena, locals) {
+        match self.ask(epoch, request, reading, now, arena, locals) {
             Ok((resolved, names)) => {
                 let machine = Machine::new(epoch, names, resolved, arena);
                 let both = [&mut *findings, beside];
-                let decided = self.evaluate(epoch, &machine, request, started, ages, both);
+                let made = self.evaluate(epoch, &machine, request, started, ages, both);
                 seen(Seen {
                     epoch,
                     machine: &machine,
@@ -473,21 +490,12 @@ impl Authorizer {
                     findings,
                     context_time: reading.context_time.as_deref(),
                 });
-                (decided, None)
+                (made, None)
             }
-            Err(error) => (
-                self.refuse(epoch, &error, request, started, ages),
-                Some(error),
-            ),
-        };
-        let (Made { outcome, sequence }, request_error) = decided;
-        Response {
-            outcome,
-            sequence,
-            pin,
-            lease,
-            request_error,
-            now: told,
+            Err(error) => {
+                let made = self.refuse(epoch, &error, request, started, ages);
+                (made, Some(error))
+            }
         }
     }
 
@@ -884,8 +892,3 @@ struct BuiltSchema {
     model: Arc<SchemaModel>,
     warnings: Vec<Problem>,
 }
-
-/// The README's code is compiled and run with the documentation tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

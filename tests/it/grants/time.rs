@@ -1,0 +1,302 @@
+//! Grants and time: lifetimes, the time in the context, data that becomes too old, and what a sweep looks at.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use duramen::evidence::MemorySink;
+use duramen::grant::{Grant, GrantTable, RevocationReason};
+use duramen::{
+    Authorizer, DataSource, Entity, EntityUidRef, EntityUpdate, Freshness, Outcome, PolicyUpdate,
+    Request,
+};
+
+use super::chains::{TEAM, through};
+use super::{rechecks, use_machine};
+
+#[test]
+fn time_ends_a_grant_also_when_the_clock_is_set_back() {
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .clock(move || *clock.lock().unwrap())
+        .build()
+        .unwrap();
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let table = GrantTable::new(&authorizer);
+    let revocations = table.revocations();
+    let minute = Duration::from_secs(60);
+    let alone = authorizer.grant_for(&use_machine("a"), minute).unwrap();
+    let tabled = table.grant_for(&use_machine("b"), minute).unwrap();
+    let longer = table.grant_for(&use_machine("c"), 2 * minute).unwrap();
+    let endless = table.grant_for(&use_machine("d"), Duration::MAX).unwrap();
+    let brief = authorizer
+        .grant_for(&use_machine("e"), Duration::from_millis(30))
+        .unwrap();
+    set(1_059);
+    assert!(alone.is_current() && tabled.is_current() && table.sweep() == 0);
+    set(1_060);
+    assert!(!alone.is_current());
+    assert_eq!(
+        *alone.revocation().unwrap().reason(),
+        RevocationReason::Expired
+    );
+    assert_eq!(table.sweep(), 1);
+    assert_eq!(revocations.try_recv().unwrap().grant(), tabled.id());
+    assert_eq!(table.sweep(), 0);
+    // The clock goes back: what is over stays over, and the other clock still counts.
+    set(0);
+    assert!(!alone.is_current() && !tabled.is_current() && longer.is_current());
+    std::thread::sleep(Duration::from_millis(31));
+    assert!(!brief.is_current());
+    // A change sweeps too.
+    set(1_120);
+    assert!(revocations.try_recv().is_err());
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(Entity::new(("User", "x"))))
+        .unwrap();
+    assert_eq!(revocations.try_recv().unwrap().grant(), longer.id());
+    set(u32::MAX.into());
+    assert!(endless.is_current());
+}
+
+/// Where time alone may change the answer, a look decides again: by the time in the context, by the age of data.
+#[test]
+fn time_that_goes_by_is_seen_by_a_look() {
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let builder = || {
+        let clock = Arc::clone(&clock);
+        Authorizer::builder().clock(move || *clock.lock().unwrap())
+    };
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let shift = builder()
+        .policies(r#"permit(principal, action, resource) when { context.now < datetime("1970-01-01T00:30:00Z") && context.a == 1 };"#)
+        .context_time("now")
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&shift);
+    let context = BTreeMap::from([("a", 1)]);
+    let request = use_machine("a").context(&context);
+    let grants = [
+        shift.grant(&request).unwrap(),
+        table.grant(&request).unwrap(),
+    ];
+    let minute = Duration::from_secs(60);
+    let stale = builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(Freshness::new().max_policy_age(minute))
+        .build()
+        .unwrap();
+    let aged = stale.grant(&use_machine("a")).unwrap();
+    set(1_059);
+    assert!(grants.iter().all(Grant::is_current) && aged.is_current());
+    set(1_799);
+    assert!(grants.iter().all(Grant::is_current));
+    assert!(grants[0].is_current_with(&context));
+    assert!(!aged.is_current());
+    assert_eq!(
+        aged.revocation().unwrap().outcome(),
+        Some(Outcome::StalePolicies)
+    );
+    set(1_800);
+    assert!(!grants.iter().any(Grant::is_current));
+    assert_eq!(
+        grants[1].revocation().unwrap().outcome(),
+        Some(Outcome::NoPermit)
+    );
+}
+
+/// A sweep decides the grants again that have a policy in scope which may look at the time, however it is spelled, and no
+/// others.
+#[test]
+fn a_sweep_decides_what_may_look_at_the_time() {
+    let looks = [
+        "context.now < until",
+        "context has now && context.now < until",
+        "context == principal.context || context.now < until",
+        "(if principal has strict then context else context).now < until",
+        "[context].contains({}) || context.now < until",
+        r#"{ "c": context }.c.now < until"#,
+        // In a branch that is not taken yet.
+        "principal has now || context.now < until",
+    ];
+    let looks_not = [
+        "context.a == 1",
+        "context has b || context.a == 1",
+        "resource has now || context.r.now == 1",
+        "!(context has b.now)",
+        "principal.now == 1",
+    ];
+    let now = Arc::new(Mutex::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+    ));
+    let clock = Arc::clone(&now);
+    let sink = Arc::new(MemorySink::new(1_000));
+    let mut policies = String::new();
+    for (at, look) in looks.iter().chain(&looks_not).enumerate() {
+        let look = look.replace("until", r#"datetime("1970-01-01T00:30:00Z")"#);
+        policies +=
+            &format!("permit(principal, action, resource == Door::\"{at}\") when {{ {look} }};");
+    }
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .entities(r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "now": 1, "context": {} }, "parents": [] }]"#)
+        .clock(move || *clock.lock().unwrap())
+        .context_time("now")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let set =
+        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let table = GrantTable::new(&authorizer);
+    let revocations = table.revocations();
+    let context = r#"{ "a": 1, "r": { "now": 1 } }"#;
+    let grants: Vec<Grant> = (0..looks.len() + looks_not.len())
+        .map(|door| {
+            let door = door.to_string();
+            let request = Request::new(("User", "ann"), ("Action", "open"), ("Door", &*door));
+            table.grant(&request.context_json(context)).unwrap()
+        })
+        .collect();
+    let again = |ask: &dyn Fn()| {
+        let before = sink.records().len();
+        ask();
+        let again = rechecks(&sink, before).into_iter();
+        again
+            .map(|record| record.resource.id().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let timed: Vec<String> = (0..looks.len()).map(|door| door.to_string()).collect();
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), timed);
+    assert_eq!(
+        again(&|| assert!(grants.iter().all(Grant::is_current))),
+        timed
+    );
+    // A change concerns nobody's time.
+    let other = EntityUpdate::new().upsert(Entity::new(("User", "bob")));
+    assert_eq!(
+        again(&|| drop(authorizer.update_entities(other.clone()))),
+        [""; 0]
+    );
+    set(1_800);
+    let ended = looks.len() - 1;
+    assert_eq!(again(&|| assert_eq!(table.sweep(), ended)), timed);
+    let told: Vec<_> = revocations.try_iter().collect();
+    assert!(
+        told.iter()
+            .all(|told| told.change().is_none() && told.outcome() == Some(Outcome::NoPermit))
+    );
+    let expected: Vec<_> = grants[..ended].iter().map(Grant::id).collect();
+    assert_eq!(
+        told.iter().map(|told| told.grant()).collect::<Vec<_>>(),
+        expected
+    );
+    // What has ended is not asked again. A policy may begin to look at the time, and be taken away.
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].as_str()]
+    );
+    let door = looks.len() + 1;
+    let text = format!(
+        r#"forbid(principal, action, resource == Door::"{door}") when {{ context.now > datetime("1970-01-01T00:40:00Z") }};"#
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().add("night", text))
+        .unwrap();
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone(), door.to_string()]
+    );
+    authorizer
+        .update_policies(PolicyUpdate::new().remove("night"))
+        .unwrap();
+    set(2_401);
+    assert_eq!(
+        again(&|| assert_eq!(table.sweep(), 0)),
+        [timed[ended].clone()]
+    );
+    assert!(grants[door].is_current());
+    // A grant that is dropped is forgotten here, too.
+    drop(grants);
+    assert_eq!(again(&|| assert_eq!(table.sweep(), 0)), [""; 0]);
+}
+
+/// Whichever grants rest on what has become too old, a sweep ends, and the others stay; while nothing is, it decides nothing.
+#[test]
+fn a_sweep_ends_what_rests_on_stale_data() {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+    let now = Arc::new(Mutex::new(start));
+    let clock = Arc::clone(&now);
+    let sink = Arc::new(MemorySink::new(1_000));
+    let minute = Duration::from_secs(60);
+    let bounds = Freshness::new()
+        .max_policy_age(60 * minute)
+        .max_entity_age(30 * minute)
+        .max_age_of_type("Agent", minute);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { principal has suspended && principal.suspended };")
+        .entities(TEAM)
+        .freshness(bounds)
+        .clock(move || *clock.lock().unwrap())
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let set = |time| *now.lock().unwrap() = time;
+    let table = GrantTable::new(&authorizer);
+    let actors = [EntityUidRef::new("Agent", "planner")];
+    let delegation = through(&actors);
+    let direct = table.grant(&use_machine("ann")).unwrap();
+    let delegated = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    let another = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    let mut before = sink.records().len();
+    set(start + minute);
+    assert_eq!(table.sweep(), 0);
+    assert!(direct.is_current() && delegated.is_current());
+    assert_eq!(
+        sink.records().len(),
+        before,
+        "nothing is too old: nothing is decided"
+    );
+    // The user's part of the chain rests on nothing that is; the agent's does.
+    set(start + minute + Duration::from_millis(1));
+    assert!(!another.is_current(), "a look sees it too");
+    assert_eq!(table.sweep(), 1);
+    let revocation = delegated.revocation().unwrap();
+    assert_eq!(revocation.outcome(), Some(Outcome::StaleEntities));
+    let RevocationReason::Denied(response) = revocation.reason() else {
+        panic!()
+    };
+    let outcomes: Vec<_> = response.hops.iter().map(|hop| hop.1.unwrap()).collect();
+    assert_eq!(outcomes, [Outcome::Allowed, Outcome::StaleEntities]);
+    assert!(direct.is_current());
+    // Once it is fresh again, a new grant can be had and nothing is decided.
+    authorizer
+        .confirm_fresh(DataSource::EntityType("Agent"), start + minute)
+        .unwrap();
+    let renewed = table
+        .grant(&use_machine("ann").delegation(&delegation))
+        .unwrap();
+    before = sink.records().len();
+    assert_eq!(table.sweep(), 0);
+    assert!(direct.is_current() && renewed.is_current());
+    assert_eq!(sink.records().len(), before);
+    // The store as a whole.
+    set(start + 31 * minute);
+    assert_eq!(table.sweep(), 2);
+    assert_eq!(
+        direct.revocation().unwrap().outcome(),
+        Some(Outcome::StaleEntities)
+    );
+}
