@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use duramen::evidence::log::{DurableLog, MAX_LINE_BYTES, verify};
 use duramen::{Authorizer, Entity, EntityUpdate, PolicyUpdate, Request};
 use memory::{live, peak};
 
@@ -91,6 +92,7 @@ fn memory_is_bounded() {
     the_same_ids_come_and_go();
     ever_new_ids_come_and_go();
     requests_name_unknown_ids();
+    a_log_without_an_end_of_line_is_read_in_bounded_memory();
     nothing_is_left_after_readers_and_writers();
 }
 
@@ -155,6 +157,32 @@ fn requests_name_unknown_ids() {
     let before = live();
     (100..20_000).for_each(&mut ask);
     assert_eq!(live(), before);
+}
+
+/// A segment of 80 MB that is one line: whoever verifies a log has not written it.
+fn a_log_without_an_end_of_line_is_read_in_bounded_memory() {
+    let directory = std::env::temp_dir().join(format!("duramen-memory-{}", std::process::id()));
+    let log = DurableLog::open(&directory).unwrap();
+    let authorizer = Authorizer::builder().sink(log).build().unwrap();
+    assert!(!authorizer.is_allowed(&view("u1", "d")));
+    drop(authorizer);
+    let entries = std::fs::read_dir(&directory).unwrap();
+    let segment = entries
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
+        .unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(segment);
+    file.unwrap().set_len(80 << 20).unwrap();
+
+    peak();
+    let before = live();
+    let seen = verify(&directory, None).unwrap();
+    assert!(seen.finding().is_some() && seen.decisions() == 1);
+    assert!(DurableLog::open(&directory).is_err());
+    let taken = peak() - before;
+    // A buffer that grows by doubling, and the one before it.
+    assert!(taken < MAX_LINE_BYTES * 4, "{taken}");
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 /// Readers in sessions, with prepared requests and with the pool, beside writers of every kind; then all of it is dropped,

@@ -111,6 +111,27 @@ fn commands_name_what_there_is() {
     assert!(count > 10, "only {count} commands");
 }
 
+/// Where a page says that something is, there is something.
+#[test]
+fn paths_that_pages_name_exist() {
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for (path, text) in pages() {
+        for code in text.split('`').skip(1).step_by(2) {
+            let folders = ["src/", "tests/", "examples/", "benches/", "docs/", "fuzz/"];
+            let is_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.');
+            if folders.iter().any(|folder| code.starts_with(folder)) && code.chars().all(is_path) {
+                count += 1;
+                if !root().join(code).exists() {
+                    missing.push(format!("{}: {code}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(count > 30, "only {count} paths");
+}
+
 /// Every source file of the crate and its tests, as one text for each.
 fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -123,14 +144,18 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// Every source file in a folder of the crate.
+pub(super) fn sources_of(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    sources(&root().join(folder), &mut found);
+    found
+}
+
 /// A claim's evidence is written `module::a_test_with_its_name`; what has three underscores or more is taken for one, but
 /// for the values that members of records have.
 #[test]
 fn tests_that_pages_name_exist() {
-    let mut code = Vec::new();
-    for folder in ["src", "tests", "fuzz/src"] {
-        sources(&root().join(folder), &mut code);
-    }
+    let code = ["src", "tests", "fuzz/src"].map(sources_of).concat();
     let functions: HashSet<&str> = code
         .iter()
         .flat_map(|text| text.split("fn ").skip(1))

@@ -74,3 +74,15 @@ fn an_action_that_nobody_knows_is_denied() {
     let response = validating.is_authorized(&request("delete")).to_owned();
     assert_eq!(response.outcome, Outcome::InvalidRequest);
 }
+
+#[test]
+fn without_policies_everything_is_denied() {
+    for authorizer in [
+        Authorizer::builder().build().unwrap(),
+        Authorizer::builder().policies("").build().unwrap(),
+    ] {
+        authorizer.update_entities(ann(9)).unwrap();
+        let response = authorizer.is_authorized(&request("read")).to_owned();
+        assert_eq!(response.outcome, Outcome::NoPermit);
+    }
+}
