@@ -121,7 +121,7 @@ impl<'a> DecisionRecord<'a> {
         self.duration
     }
 
-    /// The name and version of what decided: `duramen 0.0.1`.
+    /// The name and version of what decided: `duramen 0.1.0`.
     pub fn engine(&self) -> &'static str {
         concat!("duramen ", env!("CARGO_PKG_VERSION"))
     }
