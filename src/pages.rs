@@ -6,5 +6,8 @@ struct Readme;
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;
 
+#[doc = include_str!("../docs/continuous.md")]
+struct Continuous;
+
 #[doc = include_str!("../docs/migration.md")]
 struct Migration;
