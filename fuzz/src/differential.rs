@@ -4,6 +4,8 @@
 //! cargo run --release --manifest-path fuzz/Cargo.toml --features plain --bin differential -- --seconds 3600 --threads 2
 //! ```
 //!
+//! With `--schemas` worlds have a schema, and everything but that changes between requests.
+//!
 //! Without coverage it is a hundred times as fast as the fuzz target `decide`, and blind: it tries what the generator
 //! makes, and does not look for new paths. A finding prints a program that shows it and its seed; the seed goes to
 //! `regressions/differential`, which `cargo test` reads.
@@ -13,10 +15,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::it::many::{Counts, seed_agrees};
+use crate::it::many::{self, Counts};
+use crate::it::schemas;
 
 /// Requests of a world.
 const OF_A_WORLD: u64 = 1_200;
+
+/// Requests of a world with a schema. Each is read by its types, which costs Cedar more than a world does.
+const OF_A_SCHEMA: u64 = 400;
 
 /// How often it says how far it is.
 const EVERY: Duration = Duration::from_secs(60);
@@ -24,9 +30,14 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The runner.
 pub fn main() -> ExitCode {
     let [mut from, mut seconds, mut requests, mut threads] = [0, u64::MAX, u64::MAX, 1];
+    let mut with_schemas = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let target = match arg.as_str() {
+            "--schemas" => {
+                with_schemas = true;
+                continue;
+            }
             "--from" => &mut from,
             "--seconds" => &mut seconds,
             "--requests" => &mut requests,
@@ -49,7 +60,11 @@ pub fn main() -> ExitCode {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let mut counts = Counts::default();
-                    if let Err(error) = seed_agrees(seed, OF_A_WORLD, &mut counts) {
+                    let result = match with_schemas {
+                        true => schemas::seed_agrees(seed, OF_A_SCHEMA, &mut counts),
+                        false => many::seed_agrees(seed, OF_A_WORLD, &mut counts),
+                    };
+                    if let Err(error) = result {
                         findings.fetch_add(1, Ordering::Relaxed);
                         println!("FINDING: seed {seed}\n{error}");
                     }
@@ -79,7 +94,7 @@ pub fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("differential [--from SEED] [--seconds N] [--requests N] [--threads N]");
+    eprintln!("differential [--schemas] [--from SEED] [--seconds N] [--requests N] [--threads N]");
     ExitCode::from(2)
 }
 

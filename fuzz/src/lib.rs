@@ -16,13 +16,14 @@ mod it {
     pub(crate) mod generate;
     pub(crate) mod many;
     pub(crate) mod oracle;
+    pub(crate) mod schemas;
     pub(crate) mod value;
 }
 
+pub mod corpus;
 pub mod differential;
+mod evidence;
 
-use std::cell::RefCell;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use cedar_policy as cedar;
@@ -30,6 +31,7 @@ use duramen::delegation::ClaimsReader;
 use duramen::signals::{SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::SpiffeId;
 use duramen::{Authorizer, Entities, Entity, EntityUid, EntityUidRef, Request};
+pub use evidence::{log, records};
 use it::agree;
 use it::oracle::{answer, ours};
 use proptest::test_runner::TestCaseError;
@@ -37,6 +39,11 @@ use proptest::test_runner::TestCaseError;
 /// Both engines, on a world that the bytes make.
 pub fn decide(bytes: &[u8]) {
     insist(agree::worlds_agree(bytes));
+}
+
+/// Both engines, on a world with a schema that the bytes make, and while it changes.
+pub fn schemas(bytes: &[u8]) {
+    insist(it::schemas::bytes_agree(bytes));
 }
 
 /// Policies as text, as JSON, and schemas in both forms.
@@ -125,26 +132,6 @@ pub fn extensions(bytes: &[u8]) {
         let found = ours(&authorizer.is_authorized(&agree::view().context_json(&json)));
         assert_eq!(found, expected, "{json}");
     });
-}
-
-/// The verifier of logs, on a segment of any bytes.
-pub fn log(bytes: &[u8]) {
-    thread_local! {
-        static DIRECTORY: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
-    }
-    let directory = DIRECTORY.with(|directory| {
-        let mut directory = directory.borrow_mut();
-        let path = directory.get_or_insert_with(|| {
-            let path = std::env::temp_dir().join(format!("duramen-fuzz-{}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            path
-        });
-        path.clone()
-    });
-    let segment = directory.join("00000000000000000000.jsonl");
-    std::fs::write(segment, bytes).unwrap();
-    let report = duramen::evidence::log::verify(&directory, None).unwrap();
-    std::hint::black_box(report);
 }
 
 /// Entities and contexts that a schema gives types to.

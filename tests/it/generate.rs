@@ -4,6 +4,9 @@
 //! gives zeros. So proptest, which shrinks the tape, shrinks the world.
 
 mod policies;
+pub(crate) mod schema;
+pub(crate) mod typed_data;
+pub(crate) mod typed_policies;
 
 use proptest::prelude::*;
 
@@ -39,6 +42,12 @@ impl Numbers {
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let number = |four: &[u8]| four.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
         Self(bytes.chunks_exact(4).map(number).collect())
+    }
+
+    /// The bytes that make this tape.
+    #[allow(dead_code, reason = "the fuzzer's corpus")]
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|n| n.to_be_bytes()).collect()
     }
 
     /// So many random numbers, always the same for a seed (SplitMix64).
@@ -87,6 +96,12 @@ impl<'t> Tape<'t> {
 
     pub(crate) fn below(&mut self, n: usize) -> usize {
         self.next() as usize % n
+    }
+
+    /// As `below`, but 0 as often as all others together: what is to meet has to be the same.
+    fn early(&mut self, n: usize) -> usize {
+        let choice = self.below(2 * n);
+        if choice < n { choice } else { 0 }
     }
 
     pub(crate) fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {

@@ -38,6 +38,7 @@ mod policy_tests;
 mod positions;
 mod properties;
 mod requests;
+mod schemas;
 mod search;
 mod shadow;
 mod signals;

@@ -46,7 +46,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn answer(&mut self, answer: Option<&cedar::Response>) {
+    pub(crate) fn answer(&mut self, answer: Option<&cedar::Response>) {
         self.requests += 1;
         let Some(answer) = answer else {
             self.invalid += 1;
@@ -171,7 +171,7 @@ impl Run {
                     false => request.context_json(&text),
                 };
                 let expected = self.expected(triple, context.as_ref());
-                let way = (asked / OF_A_CONTEXT + turn) % 6;
+                let way = (asked / OF_A_CONTEXT + turn) % WAYS;
                 if !self.is_right(&request, way, expected.as_ref()) {
                     let [principal, action, resource] = triple.map(|(of, id)| uid(of, id));
                     let ask = Ask {
@@ -218,28 +218,7 @@ impl Run {
         way: u64,
         expected: Option<&cedar::Response>,
     ) -> bool {
-        let (authorizer, scratch) = (&self.authorizer, &mut self.scratch);
-        let mut session = authorizer.session();
-        match way {
-            0 => {
-                let allowed = expected.is_some_and(|r| r.decision() == cedar::Decision::Allow);
-                is_same(&authorizer.is_authorized(request), expected)
-                    && authorizer.is_allowed(request) == allowed
-            }
-            1 => is_same(&authorizer.is_authorized_with(scratch, request), expected),
-            2 => is_same(&authorizer.pin().is_authorized(request), expected),
-            3 => is_same(&session.is_authorized(request), expected),
-            way => match authorizer.prepare(request) {
-                Err(_) => expected.is_none(),
-                Ok(mut prepared) if way == 4 => {
-                    let found = authorizer.is_authorized_prepared(scratch, &mut prepared);
-                    is_same(&found, expected)
-                }
-                Ok(mut prepared) => {
-                    is_same(&session.is_authorized_prepared(&mut prepared), expected)
-                }
-            },
-        }
+        is_right(&self.authorizer, &mut self.scratch, request, way, expected)
     }
 
     fn difference(&self, ask: &Ask, way: u64) -> TestCaseError {
@@ -286,6 +265,38 @@ impl Run {
 
     fn fail(&self, ask: Option<&Ask>, what: &str) -> TestCaseError {
         TestCaseError::fail(reproduction(&self.world, ask, what))
+    }
+}
+
+/// The ways to ask.
+pub(crate) const WAYS: u64 = 6;
+
+/// Whether Duramen's answer, by one of its ways to ask, is Cedar's.
+pub(crate) fn is_right(
+    authorizer: &Authorizer,
+    scratch: &mut Scratch,
+    request: &Request<'_>,
+    way: u64,
+    expected: Option<&cedar::Response>,
+) -> bool {
+    let mut session = authorizer.session();
+    match way {
+        0 => {
+            let allowed = expected.is_some_and(|r| r.decision() == cedar::Decision::Allow);
+            is_same(&authorizer.is_authorized(request), expected)
+                && authorizer.is_allowed(request) == allowed
+        }
+        1 => is_same(&authorizer.is_authorized_with(scratch, request), expected),
+        2 => is_same(&authorizer.pin().is_authorized(request), expected),
+        3 => is_same(&session.is_authorized(request), expected),
+        way => match authorizer.prepare(request) {
+            Err(_) => expected.is_none(),
+            Ok(mut prepared) if way == 4 => {
+                let found = authorizer.is_authorized_prepared(scratch, &mut prepared);
+                is_same(&found, expected)
+            }
+            Ok(mut prepared) => is_same(&session.is_authorized_prepared(&mut prepared), expected),
+        },
     }
 }
 

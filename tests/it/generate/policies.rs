@@ -19,7 +19,7 @@ const TYPES: [&str; 7] = [
 ];
 
 /// As they stand between quotes in a policy.
-const PATTERNS: [&str; 13] = [
+pub(super) const PATTERNS: [&str; 13] = [
     "",
     "*",
     "a",
@@ -36,11 +36,11 @@ const PATTERNS: [&str; 13] = [
 ];
 
 /// As it stands between quotes in a policy.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
 
-fn entity_text((type_name, id): (&str, &str)) -> String {
+pub(super) fn entity_text((type_name, id): (&str, &str)) -> String {
     format!("{type_name}::{}", quoted(id))
 }
 

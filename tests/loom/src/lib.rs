@@ -8,6 +8,8 @@
 //! knows nothing of `std` and of `arc-swap`. The model of `arc-swap` does what that crate promises and nothing else: a
 //! load and a swap each happen at one moment, and when a swap has returned, every guard from before counts as a reference.
 //! How `arc-swap` does so without a lock is tested there, not here.
+//!
+//! The table of grants and the queue of records are too large for that: `table` and `queue` model their protocols.
 #![cfg(test)]
 
 #[path = "../../../src/epoch/changes.rs"]
@@ -16,7 +18,9 @@ mod changes;
 #[path = "../../../src/epoch/publish.rs"]
 #[allow(dead_code, reason = "the crate uses all of it")]
 mod publish;
+mod queue;
 mod sync;
+mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

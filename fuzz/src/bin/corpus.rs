@@ -1,0 +1,3 @@
+fn main() {
+    duramen_fuzz::corpus::main();
+}
