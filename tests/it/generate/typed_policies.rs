@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::policies::{PATTERNS, entity_text, quoted};
-use super::schema::{Fields, Ty, is_plain};
+use super::schema::{Action, Fields, Ty, is_plain};
 use super::typed_data::Typed;
 use super::*;
 
@@ -163,7 +163,11 @@ impl Typed<'_, '_, '_> {
                     side.to_owned()
                 }
                 1 => format!("{side} is {name}"),
-                2 => format!("{side} == {of}"),
+                2 => {
+                    // A slot has no type.
+                    asked.extend(slot.then(|| format!("{side} is {name}")));
+                    format!("{side} == {of}")
+                }
                 3 => format!("{side} is {name} in {}", above(typed)),
                 _ => {
                     asked.push(format!("{side} is {name}"));
@@ -177,7 +181,13 @@ impl Typed<'_, '_, '_> {
         let groups = &schema.actions[env.action].groups;
         let action = match self.tape.below(5) {
             0..2 => format!("action == {text}"),
-            2 => format!("action in [{text}]"),
+            2 => {
+                let in_it = |other: &Action| other.groups.contains(&env.action);
+                if schema.actions.iter().any(in_it) {
+                    asked.push(format!("action == {text}"));
+                }
+                format!("action in [{text}]")
+            }
             3 if !groups.is_empty() => {
                 asked.push(format!("action == {text}"));
                 let group = groups[self.tape.below(groups.len())];
