@@ -238,7 +238,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    #[inline]
+    /// Out of line: most of the entities that are asked for have nothing filed under them.
+    #[inline(never)]
     fn matching_filed(
         &self,
         index: &'a Index,
@@ -246,9 +247,10 @@ impl<'a> Machine<'a> {
         asked: &Asked,
         to: &mut Candidates<'_>,
     ) {
-        self.matching_entries(filed.for_any, asked, to.found);
-        self.matching_entries(filed.for_action, asked, to.found);
-        self.matching_groups(&index.values, filed.groups, to);
+        for entries in [filed.for_any(), filed.for_action(&asked.class)] {
+            self.matching_entries(entries, asked, to.found);
+        }
+        self.matching_groups(&index.values, filed.groups(), to);
     }
 
     #[inline(always)]

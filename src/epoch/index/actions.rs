@@ -47,13 +47,14 @@ impl ActionMembers {
 /// entity is filed by class, so that policies for other actions are not met at all.
 #[derive(Debug, Default)]
 pub(crate) struct ActionClasses {
-    /// By action: its number among those that are in some scope plus one.
-    number_of: BucketOf,
-    /// By that number; the first is [`ANY`].
-    classes: Vec<u32>,
+    /// By action: the number of its class.
+    class_of: BucketOf,
+    /// How many classes there are, [`ANY`] included.
+    count: usize,
 }
 
 /// The class of actions that no scope names. What is filed under it is for any action; every decision looks at it.
+/// 0 is what [`BucketOf`] says of an action that it does not have.
 pub(super) const ANY: u32 = 0;
 
 /// Where to file the policies of an action scope.
@@ -115,14 +116,13 @@ impl ActionClasses {
         pairs.sort_unstable();
         pairs.dedup();
         let mut numbers: BTreeMap<Vec<u32>, u32> = BTreeMap::new();
-        let (mut actions, mut classes) = (Vec::new(), vec![ANY]);
+        let mut class_of = Vec::new();
         let mut of_scope: Vec<Vec<u32>> = vec![Vec::new(); told.len()];
         for scopes in pairs.chunk_by(|(a, _), (b, _)| a == b) {
             let next = as_u32(numbers.len()) + ANY + 1;
             let scopes_of: Vec<u32> = scopes.iter().map(|(_, scope)| *scope).collect();
             let class = *numbers.entry(scopes_of).or_insert(next);
-            actions.extend(scopes.first().map(|(uid, _)| *uid));
-            classes.push(class);
+            class_of.extend(scopes.first().map(|(uid, _)| (*uid, class)));
             if class == next {
                 for (_, scope) in scopes {
                     of_scope[*scope as usize].push(class);
@@ -130,8 +130,8 @@ impl ActionClasses {
             }
         }
         let classes = Self {
-            number_of: BucketOf::new(&actions, flat),
-            classes,
+            class_of: BucketOf::new(&class_of, flat),
+            count: numbers.len() + 1,
         };
         let mut places: Vec<_> = told.into_iter().zip(of_scope).collect();
         places.sort_by_key(|(_, classes)| classes.len());
@@ -151,22 +151,17 @@ impl ActionClasses {
         )
     }
 
-    /// How many classes there are, [`ANY`] included.
     pub(super) fn count(&self) -> usize {
-        self.classes
-            .iter()
-            .max()
-            .map_or(1, |last| *last as usize + 1)
+        self.count.max(1)
     }
 
     /// The class of an action.
     #[inline]
     pub(crate) fn of(&self, action: Uid) -> Class {
-        let number = match action.is_local() {
-            true => 0,
-            false => self.number_of.get(action) as usize,
-        };
-        Class::new(self.classes.get(number).copied().unwrap_or(ANY))
+        Class::new(match action.is_local() {
+            true => ANY,
+            false => self.class_of.get(action),
+        })
     }
 }
 

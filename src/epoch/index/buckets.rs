@@ -12,33 +12,69 @@ use super::as_u32;
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
     bucket_of: BucketOf,
-    /// One more than there are buckets, for where the last one ends.
-    buckets: Vec<Bucket>,
-    /// One more than there are runs, likewise. Empty if there is none.
-    runs: Vec<Run>,
-    entries: Vec<Entry>,
+    /// The buckets, each in one piece: its [`Head`], its groups if it has any, where its runs end if there are several, its
+    /// policies. With each of these in an array of its own a decision waited for four loads, each from where the last one
+    /// pointed, and most of them in no cache; now the second mostly brings the rest. A bucket's number is where it begins.
+    cells: Vec<Entry>,
     /// Numbers of groups.
     groups: Vec<u32>,
     /// Whether there are more classes than bits.
     crowded: bool,
 }
 
-/// What is filed under a uid.
+/// What a bucket begins with. As a cell, so that one load brings it and the policies.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct Head {
     /// The bits of its runs' classes, see [`bit`], and [`GROUPS`].
     classes: u64,
-    /// Where its runs begin, in the order of the bits: how many lower ones are set is the number of a run.
-    runs: u32,
-    /// Where its groups begin.
-    groups: u32,
+    /// Where the first run begins. Runs stand in the order of the bits: how many lower ones are set is the number of a run.
+    start: u32,
+    /// Where it ends, and the next one begins. Where the next ones end stands four to a cell behind the head and the groups.
+    ///
+    /// If the set is crowded: how many runs there are, and a cell each stands there instead ([`RunCell`]).
+    end: u32,
 }
 
-/// Policies of a bucket that are for the same class of actions; up to where the next run starts.
+impl Head {
+    #[inline]
+    fn of(cell: &Entry) -> Self {
+        Self {
+            classes: u64::from(cell.row) | u64::from(cell.principal.0) << 32,
+            start: cell.resource.0,
+            end: cell.what.0,
+        }
+    }
+
+    fn cell(self) -> Entry {
+        let [a, b, c, d, high @ ..] = self.classes.to_le_bytes();
+        let low = u32::from_le_bytes([a, b, c, d]);
+        Entry::of_words([low, u32::from_le_bytes(high), self.start, self.end])
+    }
+
+    /// How many cells stand between the head and where runs end.
+    #[inline]
+    fn groups(self) -> usize {
+        usize::from(self.classes & GROUPS != 0)
+    }
+}
+
+/// A run of a crowded set.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct RunCell {
     class: u32,
     start: u32,
+    end: u32,
+}
+
+impl RunCell {
+    fn of(cell: &Entry) -> Self {
+        let [class, start, end, _] = cell.words();
+        Self { class, start, end }
+    }
+
+    fn cell(self) -> Entry {
+        Entry::of_words([self.class, self.start, self.end, 0])
+    }
 }
 
 /// A policy in a bucket, with what is left to test of its scope and what follows if it matches. Here, and not in the
@@ -50,6 +86,23 @@ pub(crate) struct Entry {
     pub(crate) principal: Left,
     pub(crate) resource: Left,
     pub(crate) what: What,
+}
+
+impl Entry {
+    /// A cell that is no policy.
+    fn of_words([row, principal, resource, what]: [u32; 4]) -> Self {
+        Self {
+            row,
+            principal: Left(principal),
+            resource: Left(resource),
+            what: What(what),
+        }
+    }
+
+    #[inline]
+    fn words(&self) -> [u32; 4] {
+        [self.row, self.principal.0, self.resource.0, self.what.0]
+    }
 }
 
 /// What is left to test of a side, in four bytes: nothing, a type, or an entity that the side is or is below
@@ -197,18 +250,17 @@ impl Class {
     }
 }
 
-/// What a decision finds of a bucket.
-#[derive(Clone, Copy, Debug, Default)]
+/// A bucket that has something for a class of actions.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Filed<'i> {
-    /// What is for any action.
-    pub(crate) for_any: &'i [Entry],
-    /// What is for the action.
-    pub(crate) for_action: &'i [Entry],
-    /// Groups of policies that are told apart by their conditions, by their numbers in [`super::Index::values`].
-    pub(crate) groups: &'i [u32],
+    buckets: &'i Buckets,
+    number: usize,
+    head: Head,
+    /// The bits of what it has.
+    found: u64,
 }
 
-/// By uid: the bucket's number plus one; 0 for none.
+/// By uid: the bucket's number; 0 for none.
 #[derive(Debug)]
 pub(super) enum BucketOf {
     /// By the uid's number. Four bytes a uid, and a nanosecond for each of the forty ancestors that a decision in a
@@ -224,7 +276,7 @@ pub(super) enum BucketOf {
 pub(crate) struct FlatBuckets<'i>(&'i [u32]);
 
 impl FlatBuckets<'_> {
-    /// The number of a uid's bucket plus one, for walks over many; 0 for none.
+    /// The number of a uid's bucket, for walks over many; 0 for none.
     #[inline]
     pub(crate) fn number(self, uid: Uid) -> u32 {
         match uid.is_local() {
@@ -241,26 +293,27 @@ impl Default for BucketOf {
 }
 
 impl BucketOf {
-    /// `flat` is how many uids a flat array may have however few of them have buckets.
-    pub(super) fn new(uids: &[Uid], flat: usize) -> Self {
-        let len = uids.last().map_or(0, |last| last.index() + 1);
-        if len <= flat.max(uids.len() * 32) {
+    /// From uids in ascending order, with the numbers of their buckets. `flat` is how many uids a flat array may have
+    /// however few of them have buckets.
+    pub(super) fn new(buckets: &[(Uid, u32)], flat: usize) -> Self {
+        let len = buckets.last().map_or(0, |(last, _)| last.index() + 1);
+        if len <= flat.max(buckets.len() * 32) {
             let mut bucket_of = vec![0; len];
-            for (uid, bucket) in uids.iter().zip(1..) {
-                bucket_of[uid.index()] = bucket;
+            for (uid, bucket) in buckets {
+                bucket_of[uid.index()] = *bucket;
             }
             return Self::Flat(bucket_of);
         }
-        let size = (uids.len() * 2).next_power_of_two().max(2);
+        let size = (buckets.len() * 2).next_power_of_two().max(2);
         let mut places = vec![(0, 0); size];
         let shift = u32::BITS - size.trailing_zeros();
-        for (uid, bucket) in uids.iter().zip(1..) {
+        for (uid, bucket) in buckets {
             let uid = as_u32(uid.index());
             let mut at = place(uid, shift);
             while places[at].1 != 0 {
                 at = (at + 1) % size;
             }
-            places[at] = (uid, bucket);
+            places[at] = (uid, *bucket);
         }
         Self::Hashed { places, shift }
     }
@@ -305,56 +358,95 @@ impl Buckets {
         });
         entries.dedup();
         let mut buckets = Self::default();
-        let mut uids = Vec::new();
+        if !entries.is_empty() {
+            // Number 0 is no bucket.
+            buckets.cells.push(Head::default().cell());
+        }
+        buckets.crowded = entries
+            .iter()
+            .any(|(_, class, _)| *class != ANY && *class > BITS);
+        let mut numbers = Vec::new();
         for bucket in entries.chunk_by(|(a, ..), (b, ..)| a == b) {
-            uids.extend(bucket.first().map(|(uid, ..)| *uid));
-            let mut rows: Vec<u32> = bucket.iter().map(|(.., entry)| entry.row).collect();
-            rows.sort_unstable();
-            rows.dedup();
-            let mut head = buckets.end();
-            buckets.groups.extend(grouping.group(&mut rows));
-            if buckets.groups.len() > head.groups as usize {
-                head.classes |= GROUPS;
-            }
-            for run in bucket.chunk_by(|(_, a, _), (_, b, _)| a == b) {
-                let single = run.iter().map(|(.., entry)| *entry);
-                let single = single.filter(|entry| rows.binary_search(&entry.row).is_ok());
-                let class = run.first().map_or(ANY, |(_, class, _)| *class);
-                let start = buckets.entries.len();
-                buckets.entries.extend(single);
-                if buckets.entries.len() > start {
-                    buckets.crowded |= class > BITS;
-                    head.classes |= bit(class);
-                    buckets.runs.push(Run {
-                        class,
-                        start: as_u32(start),
-                    });
-                }
-            }
-            buckets.buckets.push(head);
+            let number = as_u32(buckets.cells.len());
+            numbers.extend(bucket.first().map(|(uid, ..)| (*uid, number)));
+            buckets.file(bucket, grouping);
         }
-        buckets.buckets.push(buckets.end());
-        if !buckets.runs.is_empty() {
-            buckets.runs.push(Run {
-                class: u32::MAX,
-                start: as_u32(buckets.entries.len()),
-            });
-        }
-        buckets.bucket_of = BucketOf::new(&uids, flat);
+        buckets.cells.shrink_to_fit();
+        buckets.bucket_of = BucketOf::new(&numbers, flat);
         buckets
     }
 
-    /// An empty bucket behind all others.
-    fn end(&self) -> Bucket {
-        Bucket {
-            classes: 0,
-            runs: as_u32(self.runs.len()),
-            groups: as_u32(self.groups.len()),
+    /// Adds a bucket.
+    fn file(&mut self, bucket: &[(Uid, u32, Entry)], grouping: &mut Grouping<'_>) {
+        let mut rows: Vec<u32> = bucket.iter().map(|(.., entry)| entry.row).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let groups = self.groups.len();
+        self.groups.extend(grouping.group(&mut rows));
+        let groups = [groups, self.groups.len()].map(as_u32);
+        let single = |entry: &&Entry| rows.binary_search(&entry.row).is_ok();
+        let runs: Vec<(u32, Vec<Entry>)> = bucket
+            .chunk_by(|(_, a, _), (_, b, _)| a == b)
+            .filter_map(|run| {
+                let (_, class, _) = run.first()?;
+                let entries = run.iter().map(|(.., entry)| entry).filter(single).copied();
+                Some((*class, entries.collect::<Vec<Entry>>()))
+            })
+            .filter(|(_, entries)| !entries.is_empty())
+            .collect();
+        let mut head = Head::default();
+        let at = self.cells.len();
+        self.cells.push(head.cell());
+        if groups[0] < groups[1] {
+            head.classes |= GROUPS;
+            self.cells
+                .push(Entry::of_words([groups[0], groups[1], 0, 0]));
+        }
+        let between = match self.crowded {
+            true => runs.len(),
+            false => runs.len().saturating_sub(1).div_ceil(4),
+        };
+        let start = self.cells.len() + between;
+        head.start = as_u32(start);
+        let mut end = start;
+        let runs_end: Vec<RunCell> = runs
+            .iter()
+            .map(|(class, entries)| {
+                head.classes |= bit(*class);
+                let start = as_u32(end);
+                end += entries.len();
+                RunCell {
+                    class: *class,
+                    start,
+                    end: as_u32(end),
+                }
+            })
+            .collect();
+        match self.crowded {
+            true => {
+                head.end = as_u32(runs_end.len());
+                self.cells.extend(runs_end.iter().map(|run| run.cell()));
+            }
+            false => {
+                head.end = runs_end.first().map_or(head.start, |run| run.end);
+                for ends in runs_end.get(1..).unwrap_or_default().chunks(4) {
+                    let mut words = [0; 4];
+                    for (word, run) in words.iter_mut().zip(ends) {
+                        *word = run.end;
+                    }
+                    self.cells.push(Entry::of_words(words));
+                }
+            }
+        }
+        self.cells
+            .extend(runs.into_iter().flat_map(|(_, entries)| entries));
+        if let Some(cell) = self.cells.get_mut(at) {
+            *cell = head.cell();
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.groups.is_empty()
+        self.cells.is_empty()
     }
 
     /// What is filed under `uid` for a class of actions.
@@ -375,71 +467,94 @@ impl Buckets {
         }
     }
 
-    /// The same for the number of a bucket plus one.
-    #[inline]
+    /// The same for the number of a bucket.
+    #[inline(always)]
     pub(crate) fn filed_in(&self, number: u32, class: &Class) -> Option<Filed<'_>> {
-        let bucket = self.buckets.get((number as usize).checked_sub(1)?)?;
-        let found = bucket.classes & class.wanted;
-        if found == 0 {
-            return None;
-        }
-        let mut filed = Filed::default();
-        if found & FOR_ANY != 0 {
-            filed.for_any = self.entries_of(bucket.runs as usize);
-        }
-        if found & class.bit != 0 {
-            filed.for_action = match self.crowded {
-                false => {
-                    let before = (bucket.classes & (class.bit - 1)).count_ones();
-                    self.entries_of((bucket.runs + before) as usize)
-                }
-                true => self.search_run(number, class.number),
-            };
-        }
-        if found & GROUPS != 0 {
-            filed.groups = self.groups_in(number);
-        }
-        Some(filed)
+        let number = number as usize;
+        let head = Head::of(self.cells.get(number)?);
+        let found = head.classes & class.wanted;
+        (found != 0).then_some(Filed {
+            buckets: self,
+            number,
+            head,
+            found,
+        })
     }
 
-    /// The run of a class where there are more classes than bits.
-    #[inline(never)]
-    fn search_run(&self, number: u32, class: u32) -> &[Entry] {
-        let Some((bucket, next)) = self.with_next(number) else {
+    /// Where a run ends, by its number without the first: `ends` is the first cell that tells.
+    #[inline]
+    fn end(&self, ends: usize, run: usize) -> u32 {
+        let words = self.cells.get(ends + run / 4).map(Entry::words);
+        words.unwrap_or_default()[run % 4]
+    }
+
+    #[inline]
+    fn entries(&self, start: u32, end: u32) -> &[Entry] {
+        let entries = self.cells.get(start as usize..end as usize);
+        entries.unwrap_or_default()
+    }
+}
+
+impl<'i> Filed<'i> {
+    /// What is for any action.
+    #[inline]
+    pub(crate) fn for_any(&self) -> &'i [Entry] {
+        match self.found & FOR_ANY {
+            0 => &[],
+            _ if self.buckets.crowded => self.search_run(ANY),
+            _ => self.buckets.entries(self.head.start, self.head.end),
+        }
+    }
+
+    /// What is for the class that the bucket was asked for.
+    #[inline]
+    pub(crate) fn for_action(&self, class: &Class) -> &'i [Entry] {
+        let Self { buckets, head, .. } = *self;
+        if self.found & class.bit == 0 {
             return &[];
-        };
-        let start = bucket.runs as usize;
-        let runs = self.runs.get(start..next.runs as usize);
+        }
+        if buckets.crowded {
+            return self.search_run(class.number);
+        }
+        let before = (head.classes & (class.bit - 1)).count_ones() as usize;
+        let end = |run| buckets.end(self.number + 1 + head.groups(), run);
+        match before {
+            0 => buckets.entries(head.start, head.end),
+            1 => buckets.entries(head.end, end(0)),
+            _ => buckets.entries(end(before - 2), end(before - 1)),
+        }
+    }
+
+    /// The run of a class where classes share bits.
+    #[inline(never)]
+    fn search_run(&self, class: u32) -> &'i [Entry] {
+        let Self { buckets, head, .. } = *self;
+        let start = self.number + 1 + head.groups();
+        let runs = buckets.cells.get(start..start + head.end as usize);
+        let runs = runs.unwrap_or_default();
         let key = |class| (bit(class), class);
-        let found = runs
-            .unwrap_or_default()
-            .binary_search_by_key(&key(class), |run| key(run.class));
-        found.map_or(&[], |found| self.entries_of(start + found))
+        let found = runs.binary_search_by_key(&key(class), |run| key(RunCell::of(run).class));
+        let run = found.ok().and_then(|found| runs.get(found));
+        run.map(RunCell::of)
+            .map_or(&[], |run| buckets.entries(run.start, run.end))
+    }
+
+    /// Groups of policies that are told apart by their conditions, by their numbers in [`super::Index::values`].
+    #[inline]
+    pub(crate) fn groups(&self) -> &'i [u32] {
+        match self.found & GROUPS {
+            0 => &[],
+            _ => self.groups_found(),
+        }
     }
 
     #[inline(never)]
-    fn groups_in(&self, number: u32) -> &[u32] {
-        let groups = self.with_next(number).and_then(|(bucket, next)| {
-            let groups = bucket.groups as usize..next.groups as usize;
-            self.groups.get(groups)
+    fn groups_found(&self) -> &'i [u32] {
+        let Buckets { cells, groups, .. } = self.buckets;
+        let groups = cells.get(self.number + 1).and_then(|cell| {
+            let [start, end, ..] = cell.words();
+            groups.get(start as usize..end as usize)
         });
         groups.unwrap_or_default()
-    }
-
-    fn with_next(&self, number: u32) -> Option<(Bucket, Bucket)> {
-        let number = number as usize;
-        Some((
-            *self.buckets.get(number.checked_sub(1)?)?,
-            *self.buckets.get(number)?,
-        ))
-    }
-
-    #[inline]
-    fn entries_of(&self, run: usize) -> &[Entry] {
-        let (Some(run), Some(next)) = (self.runs.get(run), self.runs.get(run + 1)) else {
-            return &[];
-        };
-        let entries = self.entries.get(run.start as usize..next.start as usize);
-        entries.unwrap_or_default()
     }
 }
