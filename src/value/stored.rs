@@ -182,7 +182,7 @@ impl StoredRecord {
         })
     }
 
-    /// Takes the same keys from those that were met before.
+    /// Takes the same keys from those that were met before, as do the records in it.
     pub(crate) fn share_keys(&mut self, layouts: &mut Layouts) {
         match layouts.0.get(&self.keys) {
             Some(known) => self.keys = Arc::clone(known),
@@ -191,12 +191,23 @@ impl StoredRecord {
             }
             None => {}
         }
+        for value in &mut self.values {
+            if let Stored::Record(record) = value {
+                record.share_keys(layouts);
+            }
+        }
     }
 
-    /// Takes the same keys from another record, if it has the same.
+    /// Takes the same keys from another record, if it has the same, as do the records in it.
     pub(crate) fn share_keys_with(&mut self, other: &Self) {
-        if self.keys == other.keys {
-            self.keys = Arc::clone(&other.keys);
+        if self.keys != other.keys {
+            return;
+        }
+        self.keys = Arc::clone(&other.keys);
+        for pair in self.values.iter_mut().zip(&other.values) {
+            if let (Stored::Record(record), Stored::Record(other)) = pair {
+                record.share_keys_with(other);
+            }
         }
     }
 
