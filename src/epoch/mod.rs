@@ -119,21 +119,12 @@ impl VersionDigest {
 
 /// A digest in lower-case hexadecimal.
 pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
-    /// Both digits of each byte: records have several digests, and digits one by one took 500 instructions each.
-    const PAIRS: [[u8; 2]; 256] = {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut pairs = [[0; 2]; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-            byte += 1;
-        }
-        pairs
-    };
+    // Reckoned and not looked up, so that many are made at once.
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     let mut text = [0; 64];
     let (pairs, _) = text.as_chunks_mut::<2>();
     for (pair, byte) in pairs.iter_mut().zip(digest) {
-        *pair = PAIRS[usize::from(*byte)];
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     text
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::json::Members;
 use crate::freshness::{Age, Freshness};
 
 /// Ages at one decision.
@@ -72,10 +73,10 @@ impl fmt::Debug for AgesView<'_> {
 impl Serialize for AgesView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("policies_ms", &self.ages.policies.0)?;
-        map.serialize_entry("entities_ms", &self.ages.entities.0)?;
+        map.member("policies_ms", &self.ages.policies.0)?;
+        map.member("entities_ms", &self.ages.entities.0)?;
         if !self.ages.types.is_empty() {
-            map.serialize_entry("types_ms", &Types(*self))?;
+            map.member("types_ms", &Types(*self))?;
         }
         map.end()
     }

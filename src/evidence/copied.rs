@@ -16,7 +16,7 @@ use crate::request::locals::RequestNames;
 use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
-use super::record::{Offset, call, escape};
+use super::record::{EscapedDatetime, EscapedEntity, call};
 
 /// Values, one after the other, and any other text.
 #[derive(Debug, Default)]
@@ -284,10 +284,10 @@ impl Serialize for Next<'_, '_> {
             Some(Token::Text(span)) => serializer.serialize_str(copied.text(span)),
             Some(Token::Entity { type_name, id }) => {
                 let uid = EntityUidRef::new(copied.text(type_name), copied.text(id));
-                escape("__entity", uid).serialize(serializer)
+                EscapedEntity(uid).serialize(serializer)
             }
             Some(Token::Known(uid)) => {
-                escape("__entity", EntityUidRef::from(names.uid_text(uid))).serialize(serializer)
+                EscapedEntity(names.uid_text(uid).into()).serialize(serializer)
             }
             Some(Token::Set(count)) => {
                 let mut seq = serializer.serialize_seq(Some(count as usize))?;
@@ -306,10 +306,7 @@ impl Serialize for Next<'_, '_> {
             Some(Token::Decimal(d)) => call("decimal", &d).serialize(serializer),
             Some(Token::Duration(d)) => call("duration", &d).serialize(serializer),
             Some(Token::Ip(ip)) => call("ip", &ip).serialize(serializer),
-            Some(Token::Datetime(d)) if d.is_representable() => {
-                call("datetime", &d).serialize(serializer)
-            }
-            Some(Token::Datetime(d)) => escape("__extn", Offset(d)).serialize(serializer),
+            Some(Token::Datetime(d)) => EscapedDatetime(d).serialize(serializer),
             Some(Token::Name(_)) | None => Err(serde::ser::Error::custom(
                 "the copy of a value is not whole",
             )),

@@ -15,7 +15,7 @@ use crate::value::{Raise, Record};
 
 use super::copied::{Copied, Span};
 use super::inputs::{EntityInputs, InputsView};
-use super::json::{Marked, Part};
+use super::json::{Marked, Members, Part};
 use super::record::{ContextView, Each, RecordedError, RecordedPolicy, Timestamp};
 
 /// The hops of one decision, in memory that is reused. Empty when the request has no delegation.
@@ -217,14 +217,14 @@ impl Serialize for RecordedDelegation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if let Some(time) = self.not_before() {
-            map.serialize_entry("not_before", &Timestamp(time))?;
+            map.member("not_before", &Timestamp(time))?;
         }
         if let Some(time) = self.expires() {
-            map.serialize_entry("expires", &Timestamp(time))?;
+            map.member("expires", &Timestamp(time))?;
         }
-        map.serialize_entry("hops", &Each(|| self.hops()))?;
+        map.member("hops", &Each(|| self.hops()))?;
         if self.left_out() > 0 {
-            map.serialize_entry("left_out", &self.left_out())?;
+            map.member("left_out", &self.left_out())?;
         }
         map.end()
     }
@@ -328,20 +328,20 @@ impl fmt::Debug for RecordedHop<'_> {
 impl Serialize for RecordedHop<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("principal", &self.principal())?;
+        map.member("principal", &self.principal())?;
         // Of the first hop they are the record's own.
         if self.at > 0 {
             if let Some(context) = self.context() {
-                map.serialize_entry("context", &Marked(Part::Context, context))?;
+                map.member("context", &Marked(Part::Context, context))?;
             }
             if let Some(inputs) = self.inputs() {
-                map.serialize_entry("inputs", &inputs)?;
+                map.member("inputs", &inputs)?;
             }
         }
         if let Some(outcome) = self.outcome() {
-            map.serialize_entry("outcome", &outcome)?;
-            map.serialize_entry("determining", &Each(|| self.determining()))?;
-            map.serialize_entry("errors", &Each(|| self.errors()))?;
+            map.member("outcome", &outcome)?;
+            map.member("determining", &Each(|| self.determining()))?;
+            map.member("errors", &Each(|| self.errors()))?;
         }
         map.end()
     }
@@ -363,10 +363,13 @@ pub(super) struct CopiedHops {
 
 impl CopiedHops {
     pub(super) fn clear(&mut self) {
-        self.hops.clear();
-        self.text.clear();
-        self.uids.clear();
-        self.with_inputs = 0;
+        // Most records have none: then nothing is written.
+        if !self.hops.is_empty() {
+            self.hops.clear();
+            self.text.clear();
+            self.uids.clear();
+            self.with_inputs = 0;
+        }
     }
 
     pub(super) fn copy(&mut self, delegation: &RecordedDelegation<'_>) {

@@ -15,7 +15,7 @@ use crate::value::Record;
 use crate::value::arena::NameText;
 
 use super::copied::{Copied, Walk};
-use super::json::{Marked, Part};
+use super::json::{Marked, Members, Part};
 use super::record::{ContextView, Each};
 
 /// What was read of one entity.
@@ -151,8 +151,8 @@ impl fmt::Debug for InputsView<'_> {
 impl Serialize for InputsView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("entities", &Marked(Part::Entities, Entities(self.0)))?;
-        map.serialize_entry("digest", &Marked(Part::Digest, DigestOf(self)))?;
+        map.member("entities", &Marked(Part::Entities, Entities(self.0)))?;
+        map.member("digest", &Marked(Part::Digest, DigestOf(self)))?;
         map.end()
     }
 }
@@ -197,15 +197,15 @@ impl Serialize for Borrowed<'_> {
         let Self { entity, names } = self;
         let uid = |uid: &Uid| EntityUidRef::from(names.uid_text(*uid));
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("uid", &uid(&entity.uid))?;
+        map.member("uid", &uid(&entity.uid))?;
         if !entity.exists {
-            map.serialize_entry("missing", &true)?;
+            map.member("missing", &true)?;
         }
-        map.serialize_entry("attrs", &ContextView::new(entity.attrs, *names))?;
+        map.member("attrs", &ContextView::new(entity.attrs, *names))?;
         if entity.tags.len() > 0 {
-            map.serialize_entry("tags", &ContextView::new(entity.tags, *names))?;
+            map.member("tags", &ContextView::new(entity.tags, *names))?;
         }
-        map.serialize_entry("parents", &Each(|| entity.ancestors.iter().map(uid)))?;
+        map.member("parents", &Each(|| entity.ancestors.iter().map(uid)))?;
         for (member, absent, unknown) in [
             ("absent", entity.absent, &[][..]),
             ("absent_tags", entity.absent_tags, entity.unknown_tags),
@@ -221,7 +221,7 @@ impl Serialize for Borrowed<'_> {
         }
         if !entity.not_above.is_empty() {
             let uids = || entity.not_above.iter().map(uid);
-            map.serialize_entry("absent_parents", &Each(uids))?;
+            map.member("absent_parents", &Each(uids))?;
         }
         map.end()
     }
@@ -259,18 +259,18 @@ impl Serialize for CopiedEntity<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let walk = self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("uid", &walk.uid())?;
+        map.member("uid", &walk.uid())?;
         if !walk.bool() {
-            map.serialize_entry("missing", &true)?;
+            map.member("missing", &true)?;
         }
-        map.serialize_entry("attrs", &walk.value())?;
+        map.member("attrs", &walk.value())?;
         if walk.is_empty_record() {
             walk.skip();
         } else {
-            map.serialize_entry("tags", &walk.value())?;
+            map.member("tags", &walk.value())?;
         }
         let parents = walk.set();
-        map.serialize_entry("parents", &Each(|| (0..parents).map(|_| walk.uid())))?;
+        map.member("parents", &Each(|| (0..parents).map(|_| walk.uid())))?;
         for member in ["absent", "absent_tags"] {
             let count = walk.set();
             if count > 0 {
@@ -279,7 +279,7 @@ impl Serialize for CopiedEntity<'_, '_> {
         }
         let not_above = walk.set();
         if not_above > 0 {
-            map.serialize_entry(
+            map.member(
                 "absent_parents",
                 &Each(|| (0..not_above).map(|_| walk.uid())),
             )?;

@@ -23,7 +23,7 @@ use super::ages::{Ages, AgesView};
 use super::copied::{Copied, First};
 use super::delegation::RecordedDelegation;
 use super::inputs::InputsView;
-use super::json::{Marked, Part};
+use super::json::{Marked, Members, Part};
 use super::mask::Masked;
 
 /// The number of the record format that is written. Fields may be added under the same number.
@@ -276,59 +276,59 @@ impl fmt::Debug for DecisionRecord<'_> {
 impl Serialize for DecisionRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("format", &FORMAT)?;
-        map.serialize_entry("id", &self.id())?;
-        map.serialize_entry("instance", self.instance)?;
-        map.serialize_entry("sequence", &self.sequence)?;
+        map.member("format", &FORMAT)?;
+        map.member("id", &self.id())?;
+        map.member("instance", self.instance)?;
+        map.member("sequence", &self.sequence)?;
         if self.lost_before > 0 {
-            map.serialize_entry("lost_before", &self.lost_before)?;
+            map.member("lost_before", &self.lost_before)?;
         }
-        map.serialize_entry("time", &Timestamp(self.time))?;
-        map.serialize_entry(
+        map.member("time", &Timestamp(self.time))?;
+        map.member(
             "duration_ns",
             &u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX),
         )?;
-        map.serialize_entry("engine", self.engine())?;
-        map.serialize_entry("language", self.language())?;
-        map.serialize_entry("version", &self.version())?;
+        map.member("engine", self.engine())?;
+        map.member("language", self.language())?;
+        map.member("version", &self.version())?;
         if let Some(ages) = self.ages() {
-            map.serialize_entry("ages", &ages)?;
+            map.member("ages", &ages)?;
         }
         if let Some(id) = self.request_id() {
-            map.serialize_entry("request_id", id)?;
+            map.member("request_id", id)?;
         }
         if let Some(trace) = self.trace() {
-            map.serialize_entry("trace", &trace)?;
+            map.member("trace", &trace)?;
         }
         if let Some(sequence) = self.rechecks() {
-            map.serialize_entry("rechecks", &sequence)?;
+            map.member("rechecks", &sequence)?;
         }
-        map.serialize_entry("principal", &self.principal())?;
-        map.serialize_entry("action", &self.action())?;
-        map.serialize_entry("resource", &self.resource())?;
+        map.member("principal", &self.principal())?;
+        map.member("action", &self.action())?;
+        map.member("resource", &self.resource())?;
         if let Some(context) = self.context {
-            map.serialize_entry("context", &Marked(Part::Context, context))?;
+            map.member("context", &Marked(Part::Context, context))?;
         }
         if let Some(inputs) = self.inputs {
-            map.serialize_entry("inputs", &inputs)?;
+            map.member("inputs", &inputs)?;
         }
         if self.masked.is_some() {
-            map.serialize_entry("masked", &Each(|| self.masked()))?;
-            map.serialize_entry("replayable", &self.is_replayable())?;
+            map.member("masked", &Each(|| self.masked()))?;
+            map.member("replayable", &self.is_replayable())?;
         }
         if let Some(delegation) = self.delegation {
-            map.serialize_entry("delegation", &delegation)?;
+            map.member("delegation", &delegation)?;
         }
-        map.serialize_entry("mode", &self.mode())?;
+        map.member("mode", &self.mode())?;
         if let Some(enforced) = self.enforced {
-            map.serialize_entry("enforced", &enforced)?;
+            map.member("enforced", &enforced)?;
         }
-        map.serialize_entry("decision", &self.decision())?;
-        map.serialize_entry("outcome", &self.outcome)?;
-        map.serialize_entry("determining", &Each(|| self.determining()))?;
-        map.serialize_entry("errors", &Each(|| self.errors()))?;
+        map.member("decision", &self.decision())?;
+        map.member("outcome", &self.outcome)?;
+        map.member("determining", &Each(|| self.determining()))?;
+        map.member("errors", &Each(|| self.errors()))?;
         if let Some(error) = self.request_error {
-            map.serialize_entry("request_error", &Text(error))?;
+            map.member("request_error", &Text(error))?;
         }
         map.end()
     }
@@ -449,13 +449,13 @@ impl fmt::Debug for RecordedPolicy<'_> {
 impl Serialize for RecordedPolicy<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", self.id())?;
+        map.member("id", self.id())?;
         if let Some(template) = self.template() {
-            map.serialize_entry("template", template)?;
+            map.member("template", template)?;
         }
-        map.serialize_entry("effect", &self.effect())?;
+        map.member("effect", &self.effect())?;
         if self.annotations().len() > 0 {
-            map.serialize_entry("annotations", &Pairs(|| self.annotations()))?;
+            map.member("annotations", &Pairs(|| self.annotations()))?;
         }
         map.end()
     }
@@ -520,9 +520,9 @@ impl fmt::Display for RecordedError<'_> {
 impl Serialize for RecordedError<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", self.policy().id())?;
-        map.serialize_entry("kind", &self.raise.kind)?;
-        map.serialize_entry(
+        map.member("id", self.policy().id())?;
+        map.member("kind", &self.raise.kind)?;
+        map.member(
             "path",
             &Text(&PathText {
                 policy: self.policy,
@@ -618,7 +618,7 @@ impl Serialize for ValueView<'_> {
             View::String(s) => serializer.serialize_str(s),
             View::Entity(uid) => {
                 let uid = EntityUidRef::from(names.uid_text(uid));
-                escape("__entity", uid).serialize(serializer)
+                EscapedEntity(uid).serialize(serializer)
             }
             View::Set(set) => {
                 let mut seq = serializer.serialize_seq(Some(set.len()))?;
@@ -631,52 +631,74 @@ impl Serialize for ValueView<'_> {
             View::Decimal(d) => call("decimal", &d).serialize(serializer),
             View::Duration(d) => call("duration", &d).serialize(serializer),
             View::Ip(ip) => call("ip", &ip).serialize(serializer),
-            View::Datetime(d) if d.is_representable() => call("datetime", &d).serialize(serializer),
-            View::Datetime(d) => escape("__extn", Offset(d)).serialize(serializer),
+            View::Datetime(d) => EscapedDatetime(d).serialize(serializer),
         }
     }
 }
 
-/// `{ key: value }`.
-pub(super) struct Escape<T>(&'static str, T);
+/// `{ "__entity": uid }`.
+pub(super) struct EscapedEntity<'a>(pub(super) EntityUidRef<'a>);
 
-pub(super) fn escape<T>(key: &'static str, value: T) -> Escape<T> {
-    Escape(key, value)
-}
-
-impl<T: Serialize> Serialize for Escape<T> {
+impl Serialize for EscapedEntity<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.0, &self.1)?;
+        map.member("__entity", &self.0)?;
         map.end()
     }
 }
 
-pub(super) fn call<'a, T: fmt::Display>(function: &'static str, arg: &'a T) -> Escape<Call<'a, T>> {
-    escape("__extn", Call(function, arg))
+/// `{ "__extn": call }`.
+pub(super) struct EscapedCall<T>(Call<T>);
+
+impl<T: Serialize> Serialize for EscapedCall<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.member("__extn", &self.0)?;
+        map.end()
+    }
 }
 
-pub(super) struct Call<'a, T>(&'static str, &'a T);
+pub(super) fn call<'a, T: fmt::Display>(
+    function: &'static str,
+    arg: &'a T,
+) -> EscapedCall<Text<'a, T>> {
+    EscapedCall(Call(function, Text(arg)))
+}
 
-impl<T: fmt::Display> Serialize for Call<'_, T> {
+struct Call<T>(&'static str, T);
+
+impl<T: Serialize> Serialize for Call<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("fn", self.0)?;
-        map.serialize_entry("arg", &Text(self.1))?;
+        map.member("fn", self.0)?;
+        map.member("arg", &self.1)?;
         map.end()
     }
 }
 
-/// A datetime that no constructor text can say: the epoch plus a duration, as Cedar writes it.
-pub(super) struct Offset(pub(super) Datetime);
+/// A datetime. One that no constructor text can say is the epoch plus a duration, as Cedar writes it.
+pub(super) struct EscapedDatetime(pub(super) Datetime);
+
+impl Serialize for EscapedDatetime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(text) = self.0.text() {
+            return EscapedCall(Call("datetime", text.as_str())).serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.member("__extn", &Offset(self.0))?;
+        map.end()
+    }
+}
+
+struct Offset(Datetime);
 
 impl Serialize for Offset {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let from = Datetime::from_millis(0);
         let by = crate::ext::Duration::from_millis(self.0.millis());
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("fn", "offset")?;
-        map.serialize_entry("args", &(call("datetime", &from), call("duration", &by)))?;
+        map.member("fn", "offset")?;
+        map.member("args", &(call("datetime", &from), call("duration", &by)))?;
         map.end()
     }
 }
@@ -701,9 +723,9 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match Datetime::try_from(self.0) {
-            Ok(time) => serializer.collect_str(&time),
-            Err(_) => serializer.serialize_none(),
+        match Datetime::try_from(self.0).ok().and_then(Datetime::text) {
+            Some(text) => serializer.serialize_str(text.as_str()),
+            None => serializer.serialize_none(),
         }
     }
 }

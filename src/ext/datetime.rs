@@ -471,42 +471,63 @@ impl TryFrom<time::Duration> for Duration {
 /// have no literal at all ([`Datetime::is_representable`]) become `1970-01-01 + <n>ms`, which `parse` refuses.
 impl fmt::Display for Datetime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.is_representable() {
-            return write!(f, "1970-01-01 + {}", Duration(self.0));
+        match self.text() {
+            Some(text) => f.write_str(text.as_str()),
+            None => write!(f, "1970-01-01 + {}", Duration(self.0)),
         }
-        let (local, zone) = if self.0 < FIRST_WITHOUT_OFFSET {
-            (self.0 + WIDEST_OFFSET, "+2359")
-        } else if self.0 > LAST_WITHOUT_OFFSET {
-            (self.0 - WIDEST_OFFSET, "-2359")
-        } else {
-            (self.0, "Z")
-        };
-        f.write_str(str::from_utf8(&local_text(local)).unwrap_or_default())?;
-        f.write_str(zone)
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS.SSS`, of the years 0 to 9999. Every record has one: `write!` took 1,400 instructions for it.
-fn local_text(millis: i64) -> [u8; 23] {
-    let mut text = *b"0000-00-00T00:00:00.000";
-    let CivilDate { year, month, day } = civil_from_days(millis.div_euclid(DAY));
-    let time = millis.rem_euclid(DAY);
-    let fields = [
-        (0..4, year),
-        (5..7, month),
-        (8..10, day),
-        (11..13, time / HOUR),
-        (14..16, time % HOUR / MINUTE),
-        (17..19, time % MINUTE / SECOND),
-        (20..23, time % SECOND),
-    ];
-    for (place, mut number) in fields {
-        for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
+impl Datetime {
+    /// What the constructor reads it from again; `None` where it can say no such time.
+    pub(crate) fn text(self) -> Option<DatetimeText> {
+        if !self.is_representable() {
+            return None;
         }
+        let (local, zone, len) = if self.0 < FIRST_WITHOUT_OFFSET {
+            (self.0 + WIDEST_OFFSET, *b"+2359", 28)
+        } else if self.0 > LAST_WITHOUT_OFFSET {
+            (self.0 - WIDEST_OFFSET, *b"-2359", 28)
+        } else {
+            (self.0, *b"Z    ", 24)
+        };
+        let text = text_of(local, zone);
+        Some(DatetimeText { text, len })
     }
-    text
+}
+
+/// A datetime as Cedar writes it, without memory of its own.
+pub(crate) struct DatetimeText {
+    text: [u8; 28],
+    len: usize,
+}
+
+impl DatetimeText {
+    pub(crate) fn as_str(&self) -> &str {
+        let text = self.text.get(..self.len).unwrap_or_default();
+        str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SS.SSS`, of the years 0 to 9999, and the zone. Every record has one: `write!` took 1,400 instructions
+/// for it, digit after digit 330.
+fn text_of(millis: i64, zone: [u8; 5]) -> [u8; 28] {
+    let CivilDate { year, month, day } = civil_from_days(millis.div_euclid(DAY));
+    // All of them fit.
+    let small = |number: i64| number as u32;
+    let two = |number: u32| [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+    let (year, time) = (small(year), small(millis.rem_euclid(DAY)));
+    let (seconds, thousandths) = (time / 1000, time % 1000);
+    let ([y1, y2], [y3, y4]) = (two(year / 100), two(year % 100));
+    let ([m1, m2], [d1, d2]) = (two(small(month)), two(small(day)));
+    let [h1, h2] = two(seconds / 3600);
+    let ([i1, i2], [s1, s2]) = (two(seconds / 60 % 60), two(seconds % 60));
+    let ([t1, t2], t3) = (two(thousandths / 10), b'0' + (thousandths % 10) as u8);
+    let [z1, z2, z3, z4, z5] = zone;
+    [
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'.',
+        t1, t2, t3, z1, z2, z3, z4, z5,
+    ]
 }
 
 /// Cedar's canonical text, `<n>ms`, which [`Duration::parse`] reads back.

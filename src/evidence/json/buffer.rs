@@ -59,16 +59,11 @@ impl Buffer {
     pub(super) fn close(&mut self, end: u8) {
         self.ensure(2);
         let last = self.len.wrapping_sub(1);
-        let Some([before, first, second, ..]) = self.bytes.get_mut(last..) else {
-            // Nothing is closed before anything is there.
-            return;
-        };
-        if *before == b',' {
-            (*before, *first) = (end, b',');
-            self.len += 1;
-        } else {
+        let is_comma = self.bytes.get(last) == Some(&b',');
+        let at = self.len - usize::from(is_comma);
+        if let Some([first, second, ..]) = self.bytes.get_mut(at..) {
             (*first, *second) = (end, b',');
-            self.len += 2;
+            self.len = at + 2;
         }
     }
 
@@ -77,6 +72,28 @@ impl Buffer {
         if let Some(last) = self.bytes.get_mut(self.len.wrapping_sub(1)) {
             *last = with;
         }
+    }
+
+    /// Plain text of at most 28 bytes between quotes, and what is behind it; `false`, and nothing is written, if it is longer.
+    /// For constants, of which this is a few stores.
+    #[inline(always)]
+    pub(super) fn constant(&mut self, text: &[u8], behind: u8) -> bool {
+        let len = text.len();
+        if len > 28 {
+            return false;
+        }
+        let Some([quote, place @ ..]) = self.room::<32>() else {
+            return false;
+        };
+        *quote = b'"';
+        if let Some((place, rest)) = place.split_at_mut_checked(len) {
+            copy(place, text);
+            if let [end, last, ..] = rest {
+                (*end, *last) = (b'"', behind);
+            }
+        }
+        self.len += len + 3;
+        true
     }
 
     /// Text of at most 16 bytes between quotes, and what is behind it; `false`, and nothing is written, if it needs to be
@@ -116,9 +133,9 @@ impl Buffer {
 
     #[inline(always)]
     fn ensure(&mut self, room: usize) {
-        let end = self.len.saturating_add(room);
-        if end > self.bytes.len() {
-            self.grow(end);
+        // As what comes next asks it, so that the compiler asks but once.
+        if (self.bytes.get(self.len..)).is_none_or(|free| free.len() < room) {
+            self.grow(room);
         }
     }
 
@@ -155,7 +172,8 @@ impl Buffer {
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, least: usize) {
+    fn grow(&mut self, room: usize) {
+        let least = self.len.saturating_add(room);
         let len = least.max(self.bytes.len().saturating_mul(2)).max(LEAST);
         self.bytes.resize(len, 0);
     }

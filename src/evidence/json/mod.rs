@@ -5,6 +5,7 @@
 //! inputs, which it takes of the text that it has just written instead of writing context and entities a second time. All
 //! that a line costs a decision, but for the hashing, was 42,600 instructions, and is 20,000.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
@@ -56,6 +57,31 @@ impl<T: Serialize> Serialize for Marked<T> {
     }
 }
 
+/// Maps whose members' names are known where they are written: the compiler makes each name a constant with its quotes and
+/// its colon, at once in memory. A name that is not, `serialize_entry` takes.
+pub(super) trait Members: SerializeMap {
+    #[inline(always)]
+    fn member<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Self::Error> {
+        self.serialize_entry(&Name(name), value)
+    }
+}
+
+impl<M: SerializeMap> Members for M {}
+
+/// A name that is known where it is written.
+struct Name(&'static str);
+
+impl Serialize for Name {
+    #[inline(always)]
+    fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
 /// Appends `value` to `out`, as JSON. After an error, `out` ends with a piece of it.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Buffer) -> Result<(), JsonError> {
     let start = out.len();
@@ -71,8 +97,10 @@ pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Buffer) -> Resul
 }
 
 /// Why a value has no JSON text. None of ours has a reason; filters and maskings of others may.
+///
+/// One word, so that what each of a hundred calls returns is in a register.
 #[derive(Debug)]
-pub(super) struct JsonError(String);
+pub(super) struct JsonError(Box<Cow<'static, str>>);
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,13 +112,13 @@ impl std::error::Error for JsonError {}
 
 impl ser::Error for JsonError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self(Box::new(message.to_string().into()))
     }
 }
 
 impl From<JsonError> for SinkError {
     fn from(error: JsonError) -> Self {
-        Self::of_this_record(error.0)
+        Self::of_this_record(*error.0)
     }
 }
 
@@ -109,18 +137,17 @@ impl Writer<'_> {
         self.out.len().saturating_sub(1)
     }
 
-    /// The key of a struct's member: of a constant, the compiler knows that it is plain.
+    /// Text between quotes, and what is behind it. Of a constant, the compiler knows how long it is and that it is plain.
     #[inline(always)]
-    fn key(&mut self, key: &str) {
-        if is_plain(key.as_bytes()) {
-            self.plain(key.as_bytes(), b':');
-        } else {
-            self.escaped(key.as_bytes(), b':');
+    fn constant(&mut self, text: &str, behind: u8) {
+        let text = text.as_bytes();
+        if !(is_plain(text) && self.out.constant(text, behind)) {
+            self.long_text(text, behind);
         }
     }
 
     /// Text between quotes, and what is behind it.
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, text: &[u8], behind: u8) {
         if !self.out.short_text(text, behind) {
             self.long_text(text, behind);
@@ -156,7 +183,7 @@ impl Writer<'_> {
     }
 
     /// Closes what was opened last.
-    #[inline]
+    #[inline(always)]
     fn close(&mut self, end: u8) {
         self.out.close(end);
     }
@@ -164,7 +191,7 @@ impl Writer<'_> {
     /// `{"variant":`, the beginning of what enums with contents are.
     fn variant(&mut self, variant: &str) {
         self.out.push(b'{');
-        self.key(variant);
+        self.constant(variant, b':');
     }
 
     /// The digest of the parts that it is of, if both are there.
@@ -321,6 +348,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         self.serialize_str(value.encode_utf8(&mut [0; 4]))
     }
 
+    #[inline(always)]
     fn serialize_str(self, value: &str) -> Result<(), JsonError> {
         self.text(value.as_bytes(), b',');
         Ok(())
@@ -347,13 +375,15 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         self.serialize_unit()
     }
 
+    #[inline(always)]
     fn serialize_unit_variant(
         self,
         _: &'static str,
         _: u32,
         variant: &'static str,
     ) -> Result<(), JsonError> {
-        self.serialize_str(variant)
+        self.constant(variant, b',');
+        Ok(())
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -392,10 +422,12 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         Ok(())
     }
 
+    #[inline(always)]
     fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, JsonError> {
         Ok(Open::list(self))
     }
 
+    #[inline(always)]
     fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, JsonError> {
         Ok(Open::list(self))
     }
@@ -419,10 +451,12 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         Ok(Open::list(self).in_variant())
     }
 
+    #[inline(always)]
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, JsonError> {
         Ok(Open::object(self))
     }
 
+    #[inline(always)]
     fn serialize_struct(
         self,
         _: &'static str,
@@ -460,6 +494,7 @@ struct Open<'w, 'o> {
 }
 
 impl<'w, 'o> Open<'w, 'o> {
+    #[inline(always)]
     fn list(writer: &'w mut Writer<'o>) -> Self {
         writer.out.push(b'[');
         Self {
@@ -469,6 +504,7 @@ impl<'w, 'o> Open<'w, 'o> {
         }
     }
 
+    #[inline(always)]
     fn object(writer: &'w mut Writer<'o>) -> Self {
         writer.out.push(b'{');
         Self {
@@ -486,7 +522,7 @@ impl<'w, 'o> Open<'w, 'o> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
         value.serialize(&mut *self.writer)
     }
@@ -497,11 +533,11 @@ impl<'w, 'o> Open<'w, 'o> {
         key: &'static str,
         value: &T,
     ) -> Result<(), JsonError> {
-        self.writer.key(key);
+        self.writer.constant(key, b':');
         value.serialize(&mut *self.writer)
     }
 
-    #[inline]
+    #[inline(always)]
     fn close(self) {
         self.writer.close(self.end);
         if self.in_variant {
@@ -533,6 +569,7 @@ impl SerializeMap for Open<'_, '_> {
         value.serialize(&mut *self.writer)
     }
 
+    #[inline(always)]
     fn end(self) -> Result<(), JsonError> {
         self.close();
         Ok(())
@@ -568,8 +605,10 @@ impl ser::Serializer for Key<'_, '_> {
     type SerializeStruct = NotAKey;
     type SerializeStructVariant = NotAKey;
 
+    /// Most keys are constants.
+    #[inline(always)]
     fn serialize_str(self, key: &str) -> Result<(), JsonError> {
-        self.0.text(key.as_bytes(), b':');
+        self.0.constant(key, b':');
         Ok(())
     }
 
@@ -647,10 +686,12 @@ macro_rules! list {
             type Ok = ();
             type Error = JsonError;
 
+            #[inline(always)]
             fn $element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
                 self.element(value)
             }
 
+            #[inline(always)]
             fn end(self) -> Result<(), JsonError> {
                 self.close();
                 Ok(())
@@ -681,6 +722,7 @@ macro_rules! object {
                 self.member(key, value)
             }
 
+            #[inline(always)]
             fn end(self) -> Result<(), JsonError> {
                 self.close();
                 Ok(())

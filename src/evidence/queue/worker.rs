@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::super::{DecisionRecord, DecisionSink, Delivery, SinkError};
 use super::slot::{SMALL, Slot};
-use super::{Shared, deadline};
+use super::{NEAR, Shared, deadline};
 
 /// Records handed over at once.
 const BATCH: usize = 256;
 
-/// How long the worker rests when there is nothing to do. The queue must not run full meanwhile.
+/// How long the worker rests when there is nothing to do, at most: the queue must not run full meanwhile.
 const REST: Duration = Duration::from_millis(1);
+
+/// And at least. As many records may come meanwhile as there are slots that are near: slots that are not cost the deciding
+/// threads more than short rests cost this one.
+const SHORT_REST: Duration = Duration::from_micros(60);
 
 /// After how long without a record it sleeps until it is woken: short rests would cost an idle process, waking it costs
 /// deciding threads.
@@ -36,6 +40,8 @@ pub(super) struct Worker<S> {
     batch: Vec<Box<Slot>>,
     /// Records that were lost and that no record that was kept has told of yet.
     untold: u64,
+    /// How long the next rest is.
+    rest: Duration,
     /// When to give up, once the queue is closed.
     gives_up: Option<Instant>,
 }
@@ -48,6 +54,7 @@ impl<S: DecisionSink> Worker<S> {
             delivery,
             batch: Vec::with_capacity(BATCH),
             untold: 0,
+            rest: REST,
             gives_up: None,
         }
     }
@@ -59,7 +66,7 @@ impl<S: DecisionSink> Worker<S> {
             let closed = self.shared.closed.load(Ordering::Acquire);
             let asked = self.shared.flushes().asked;
             let mut left = self.shared.full.len();
-            let found = left > 0;
+            let found = left;
             while left > 0 {
                 let handed_over = self.hand_over_batch();
                 if handed_over == 0 {
@@ -71,8 +78,9 @@ impl<S: DecisionSink> Worker<S> {
             if closed && self.shared.full.is_empty() {
                 break;
             }
-            if found {
+            if found > 0 {
                 busy = Instant::now();
+                self.pace(found);
             } else {
                 self.rest(busy);
             }
@@ -185,9 +193,18 @@ impl<S: DecisionSink> Worker<S> {
             .unwrap_or_else(|_| Err(SinkError::new("the sink panicked")))
     }
 
+    /// Rests less where many records have come meanwhile, and more where few have.
+    fn pace(&mut self, found: usize) {
+        if found > NEAR / 2 {
+            self.rest = (self.rest / 2).max(SHORT_REST);
+        } else if found < NEAR / 8 {
+            self.rest = (self.rest * 2).min(REST);
+        }
+    }
+
     fn rest(&self, busy: Instant) {
         if busy.elapsed() < AWAKE {
-            std::thread::park_timeout(REST);
+            std::thread::park_timeout(self.rest);
             return;
         }
         self.forget_epochs();
