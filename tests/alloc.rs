@@ -23,8 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 use duramen::evidence::log::{DurableLog, SyncPolicy};
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, NoSink,
-    QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, MemorySink,
+    NoSink, QueueSink, SinkError, Wants,
 };
 use duramen::grant::{Grant, GrantTable};
 use duramen::replay::UsageSink;
@@ -738,7 +738,7 @@ fn sinks() {
         let masks = masks.path("*.*", Mask::Digest).unwrap();
         masks.path("context.*", Mask::Digest).unwrap()
     };
-    let sinks: [(&str, Box<dyn DecisionSink>); 9] = [
+    let sinks: [(&str, Box<dyn DecisionSink>); 10] = [
         (
             "masks",
             Box::new(MaskSink::new(JsonLinesSink::new(ring()), masks()).unwrap()),
@@ -759,6 +759,7 @@ fn sinks() {
         ),
         ("no sink", Box::new(NoSink)),
         ("JSON lines", Box::new(JsonLinesSink::new(ring()))),
+        ("memory", Box::new(MemorySink::new(2))),
         (
             "JSON lines without inputs",
             Box::new(JsonLinesSink::new(ring()).without_inputs()),

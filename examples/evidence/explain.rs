@@ -36,7 +36,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         Ok(explanation) if arguments.json => {
             println!("{:#}", json!({ "id": id, "explanation": explanation }));
         }
-        Ok(explanation) => println!("{id}, {}\n{explanation}", record.time),
+        Ok(explanation) => println!("{id}, {}\n{explanation}", record.time.unwrap_or_default()),
         // A request that was refused has its reason in the record.
         Err(ReplayError::NotReplayable(reason)) => return finding(arguments, &id, &reason),
         Err(error) => return finding(arguments, &id, &error.to_string()),

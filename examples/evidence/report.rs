@@ -37,7 +37,8 @@ const KINDS: [(&str, &str); 4] = [
 impl Hours {
     pub(crate) fn count(&mut self, record: &OwnedRecord) {
         // The time up to the hour: `2026-11-23T08`.
-        let hour = record.time.get(..13).unwrap_or_default().to_owned();
+        let hour = record.time.as_ref().and_then(|time| time.get(..13));
+        let hour = hour.unwrap_or_default().to_owned();
         let kind = match record.outcome {
             Outcome::Allowed => 0,
             Outcome::Forbidden => 1,
@@ -393,7 +394,7 @@ fn flip_row(flip: &Flip) -> String {
     let code = |text: String| format!("<code>{}</code>", escape(&text));
     format!(
         "<tr><td>{badge}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-        minute(&flip.time),
+        minute(flip.time.as_deref().unwrap_or_default()),
         code(flip.principal.to_string()),
         code(flip.action.id().to_owned()),
         code(flip.resource.to_string()),

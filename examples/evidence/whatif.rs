@@ -86,6 +86,12 @@ pub(crate) fn print(report: &WhatIfReport) {
             report.shadow
         );
     }
+    if report.stale > 0 {
+        println!(
+            "{} were denied because data was too old: compared by what policies said",
+            report.stale
+        );
+    }
     for (reason, records) in &report.reasons {
         println!("not replayable: {records} because of {reason:?}");
     }
@@ -130,12 +136,14 @@ fn print_counts(what: &str, counts: &[FlipCount]) {
 }
 
 fn line(flip: &Flip) -> String {
+    let actors = flip.actors.iter().map(|actor| format!(" by {actor}"));
     format!(
-        "{} -> {}  {}  {} {} {}  ({} -> {})",
+        "{} -> {}  {}  {}{} {} {}  ({} -> {})",
         flip.before.decision,
         flip.after.decision,
         flip.id,
         flip.principal,
+        actors.collect::<String>(),
         flip.action,
         flip.resource,
         reason(&flip.before),

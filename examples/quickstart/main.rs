@@ -243,7 +243,7 @@ fn show_evidence(file: &Path) -> Result<(), Box<dyn Error>> {
         println!(
             "    sequence {:2}, {}, {} bytes: {}",
             record.sequence,
-            record.time,
+            record.time.as_deref().unwrap_or("no time"),
             line.len(),
             record.outcome.as_str()
         );

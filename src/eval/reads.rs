@@ -116,6 +116,35 @@ pub(crate) fn reads_by_policy<'a>(
     }
 }
 
+/// Which policies in scope may look at which of some fields of the context, by the policy's number in answers. As
+/// [`Machine::may_see`], of the policies and not of what was evaluated.
+pub(crate) fn sees_by_policy<'a, 'f>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    candidates: &mut std::vec::Vec<Candidate>,
+    fields: &[&'f str],
+    each: &mut dyn FnMut(u32, &'f str),
+) {
+    let mut in_segment = |machine: &Machine<'a>| {
+        candidates.clear();
+        machine.matching_in_scope(candidates);
+        for policy in &*candidates {
+            if let Some((number, row)) = machine.in_force(policy.row) {
+                let seen =
+                    |field: &&&str| machine.policy_may_see(row, machine.names.find_sym(field));
+                fields
+                    .iter()
+                    .filter(seen)
+                    .for_each(|field| each(number, field));
+            }
+        }
+    };
+    in_segment(machine);
+    for segment in later_segments(epoch) {
+        in_segment(&machine.on(segment));
+    }
+}
+
 impl<'a> Machine<'a> {
     /// Whether a policy in scope may look at a field of the context. Asked of the policies and not of what was evaluated: so
     /// it holds for as long as they are the same, whatever the field's value. `candidates` is working memory.

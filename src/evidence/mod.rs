@@ -48,7 +48,7 @@ pub use fan_out::FanOut;
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
 pub use inputs::InputsView;
-pub(crate) use mask::path_text;
+pub(crate) use mask::{Hidden, path_text};
 pub use mask::{Mask, MaskError, MaskSink, Masks};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsSink;

@@ -12,6 +12,7 @@ use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
 use super::json::{self, Buffer};
+use super::queue::slot::SMALL;
 use super::{DecisionRecord, DecisionSink, Enforced, RecordedPolicy, SinkError, Wants};
 
 /// The sink that wants nothing.
@@ -43,7 +44,8 @@ pub struct OwnedRecord {
     pub sequence: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_before: u64,
-    pub time: String,
+    /// `None` where the clock is beyond what Cedar's datetimes can say.
+    pub time: Option<String>,
     pub duration_ns: u64,
     pub engine: String,
     pub language: String,
@@ -231,17 +233,24 @@ impl DecisionRecord<'_> {
     /// # Errors
     /// Does not happen for records that an authorizer made: the two forms have the same fields.
     pub fn to_owned(&self) -> Result<OwnedRecord, SinkError> {
-        serde_json::to_value(self)
-            .and_then(serde_json::from_value)
-            .map_err(|error| SinkError::of_this_record(error.to_string()))
+        let mut text = Buffer::default();
+        json::write(self, &mut text)?;
+        read(&text)
     }
 }
 
+fn read(text: &Buffer) -> Result<OwnedRecord, SinkError> {
+    serde_json::from_slice(text.as_slice())
+        .map_err(|error| SinkError::of_this_record(error.to_string()))
+}
+
 /// Keeps the last records in memory, for tests.
+///
+/// What is kept is each record's JSON, in memory that is used again: recording allocates nothing once that has grown.
 #[derive(Debug)]
 pub struct MemorySink {
     capacity: usize,
-    records: Mutex<VecDeque<OwnedRecord>>,
+    records: Mutex<VecDeque<Buffer>>,
 }
 
 impl MemorySink {
@@ -255,10 +264,12 @@ impl MemorySink {
 
     /// The records kept, oldest first.
     pub fn records(&self) -> Vec<OwnedRecord> {
-        self.lock().iter().cloned().collect()
+        // None was kept that cannot be read, as the two forms have the same fields.
+        let records = self.lock();
+        records.iter().filter_map(|text| read(text).ok()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedRecord>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Buffer>> {
         // A queue of whole records is sound whoever panicked.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,14 +281,19 @@ impl DecisionSink for MemorySink {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        let record = record.to_owned()?;
+        if self.capacity == 0 {
+            return Ok(());
+        }
         let mut records = self.lock();
-        if records.len() == self.capacity {
-            records.pop_front();
-        }
-        if self.capacity > 0 {
-            records.push_back(record);
-        }
+        let mut text = if records.len() < self.capacity {
+            Buffer::default()
+        } else {
+            records.pop_front().unwrap_or_default()
+        };
+        text.clear();
+        text.shrink_to(SMALL);
+        json::write(record, &mut text)?;
+        records.push_back(text);
         Ok(())
     }
 }

@@ -255,7 +255,7 @@ fn records_with_the_time_are_decided_again() {
     assert!(stale.count() > 0);
     for record in &records {
         let now = record.context.as_ref().unwrap()["now"]["__extn"]["arg"].as_str();
-        assert_eq!(now, Some(&*record.time));
+        assert_eq!(now, record.time.as_deref());
         let replayed = policies.replay(record);
         assert!(replayed.is_same(), "{record:?} {replayed:?}");
         // What was said all the same is checked, too.

@@ -73,7 +73,7 @@ fn records_say_what_was_decided() {
     let sequence: Vec<u64> = records.iter().map(|record| record.sequence).collect();
     assert_eq!(sequence, [1, 2, 3, 4, 5]);
     assert!(records.iter().all(|record| record.lost_before == 0));
-    assert_eq!(allowed.time, "2023-11-14T22:13:20.123Z");
+    assert_eq!(allowed.time.as_deref(), Some("2023-11-14T22:13:20.123Z"));
     assert!(allowed.engine.starts_with("duramen "));
     assert_eq!(allowed.version, authorizer.version());
     assert_eq!(allowed.request_id.as_deref(), Some("r-1"));
@@ -280,7 +280,7 @@ fn lines_read_back() {
         let mut record = record.clone();
         record.id.clear();
         record.instance.clear();
-        record.time.clear();
+        record.time = None;
         record.duration_ns = 0;
         record
     };
@@ -700,4 +700,23 @@ fn a_sink_may_decide_in_its_turn() {
     );
     drop(response);
     assert!(!authorizer.is_allowed(&request("alice", "view")));
+}
+
+/// A clock that shows what no datetime can say is told as that, and the record is read back.
+#[test]
+fn a_record_without_a_time_is_kept() {
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60))
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    assert!(authorizer.is_allowed(&Request::new(("User", "a"), ("Action", "b"), ("Doc", "c"))));
+    let record = sink.records().pop().unwrap();
+    assert_eq!(record.time, None);
+    assert_eq!(
+        serde_json::to_value(&record).unwrap()["time"],
+        serde_json::Value::Null
+    );
 }

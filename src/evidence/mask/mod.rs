@@ -18,7 +18,7 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 use hmac::Key;
 use walk::{Walk, Work};
 
-pub(crate) use rules::path_text;
+pub(crate) use rules::{Hidden, path_text};
 pub use rules::{Mask, MaskError, Masks};
 
 /// How many places for records are kept: as many threads decide at once without allocating.

@@ -71,6 +71,79 @@ pub(super) enum Segment {
     Name(Box<str>),
 }
 
+/// What a record says was masked in it, by one rule: what of it cannot be relied on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Hidden {
+    /// The ids of entities.
+    Ids,
+    /// A field of the context; any with `None`.
+    Context(Option<Box<str>>),
+    /// Attributes and tags of the entities of a type; of any with `None`.
+    OfEntities(Option<Box<str>>, HiddenNames),
+}
+
+/// Names of attributes and of tags. What is below one that is masked in part cannot be relied on either.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct HiddenNames {
+    attribute: Segment,
+    tag: Option<Segment>,
+}
+
+impl Hidden {
+    /// From a text of [`DecisionRecord::masked`](crate::evidence::DecisionRecord::masked); `None` if it is none.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        if text.starts_with("id(") {
+            return Some(Self::Ids);
+        }
+        let rule = Rule::parse(text, Mask::Drop).ok()?;
+        let mut segments = rule.segments.into_iter();
+        let first = segments.next()?;
+        let of_type = match rule.root {
+            Root::Context => {
+                return Some(Self::Context(match first {
+                    Segment::Any => None,
+                    Segment::Name(name) => Some(name),
+                }));
+            }
+            Root::Type(name) => Some(name),
+            // Of a chain of delegation, each hop has a principal.
+            Root::Principal | Root::Action | Root::Resource | Root::AnyEntity => None,
+        };
+        let tag = match &first {
+            Segment::Any => Some(Segment::Any),
+            Segment::Name(name) if **name == *"tags" => {
+                Some(segments.next().unwrap_or(Segment::Any))
+            }
+            Segment::Name(_) => None,
+        };
+        let names = HiddenNames {
+            attribute: first,
+            tag,
+        };
+        Some(Self::OfEntities(of_type, names))
+    }
+}
+
+impl Hidden {
+    /// The field of the context that it is.
+    pub(crate) fn context(&self) -> Option<&str> {
+        match self {
+            Self::Context(field) => field.as_deref(),
+            Self::Ids | Self::OfEntities(..) => None,
+        }
+    }
+}
+
+impl HiddenNames {
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        self.attribute.matches(name)
+    }
+
+    pub(crate) fn has_tag(&self, name: &str) -> bool {
+        self.tag.as_ref().is_some_and(|tag| tag.matches(name))
+    }
+}
+
 impl Segment {
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {

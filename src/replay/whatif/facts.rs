@@ -7,16 +7,18 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::epoch::Epoch;
-use crate::evidence::{ContextView, OwnedRecord};
+use crate::evidence::{ContextView, Hidden};
 use crate::id::{EntityUid, EntityUidRef};
 use crate::request::locals::{Locals, RequestNames};
 use crate::value::Record;
+
+use super::super::decide::Asked;
 
 /// Something about an entity that a candidate asks for and that is not known.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[non_exhaustive]
 pub struct UnknownFact {
-    /// The entity.
+    /// The entity; where it is the context that is asked for, the principal that it was the context of.
     pub entity: EntityUid,
     /// What is asked of it.
     #[serde(flatten)]
@@ -34,6 +36,8 @@ pub enum AskedFact {
     Tag(String),
     /// Whether it is in this one.
     Within(EntityUid),
+    /// A masked field of the context.
+    Context(String),
 }
 
 impl std::fmt::Display for UnknownFact {
@@ -43,6 +47,7 @@ impl std::fmt::Display for UnknownFact {
             AskedFact::Attribute(name) => write!(f, "attribute `{name}` of {entity}"),
             AskedFact::Tag(name) => write!(f, "tag `{name}` of {entity}"),
             AskedFact::Within(above) => write!(f, "whether {entity} is in {above}"),
+            AskedFact::Context(name) => write!(f, "field `{name}` of the context, for {entity}"),
         }
     }
 }
@@ -68,13 +73,22 @@ struct EntityFacts {
 }
 
 impl Facts {
-    /// What a record says was read. Of principal, action and resource all ancestors were.
+    /// What a record says was read for all of its hops: they were decided on the same entities. What was masked is not
+    /// known.
     ///
     /// # Errors
     /// When an entity is not in the form of a record.
-    pub(super) fn of(record: &OwnedRecord, entities: &[Json]) -> Result<Self, String> {
+    pub(super) fn of(asked: &[Asked<'_>], hidden: &[Hidden]) -> Result<Self, String> {
         let mut facts = Self::default();
-        for entity in entities {
+        for asked in asked {
+            facts.add(asked, hidden)?;
+        }
+        Ok(facts)
+    }
+
+    /// Of principal, action and resource all ancestors were read.
+    fn add(&mut self, asked: &Asked<'_>, hidden: &[Hidden]) -> Result<(), String> {
+        for entity in &asked.inputs.entities {
             let unreadable =
                 || format!("an entity of the inputs is not in the form of a record: {entity}");
             let uid = uid_of(entity.get("uid")).ok_or_else(unreadable)?;
@@ -83,20 +97,33 @@ impl Facts {
                 Some(Json::Object(map)) => Some(map.clone()),
                 Some(_) => None,
             };
-            let is_whole = [&record.principal, &record.action, &record.resource].contains(&&uid);
-            let known = EntityFacts {
+            let parents = each(entity, "parents", uid_of).ok_or_else(unreadable)?;
+            let is_asked = [asked.principal, asked.action, asked.resource].contains(&uid.as_ref());
+            let mut known = EntityFacts {
                 is_missing: entity.get("missing").is_some(),
-                is_whole,
+                is_whole: is_asked && !parents.iter().any(is_masked),
                 attrs: map("attrs").ok_or_else(unreadable)?,
                 tags: map("tags").ok_or_else(unreadable)?,
-                parents: each(entity, "parents", uid_of).ok_or_else(unreadable)?,
+                parents,
                 absent: each(entity, "absent", text_of).ok_or_else(unreadable)?,
                 absent_tags: each(entity, "absent_tags", text_of).ok_or_else(unreadable)?,
                 absent_parents: each(entity, "absent_parents", uid_of).ok_or_else(unreadable)?,
             };
-            facts.entities.insert(uid, known);
+            for hidden in hidden {
+                if let Hidden::OfEntities(of_type, names) = hidden
+                    && of_type
+                        .as_ref()
+                        .is_none_or(|name| **name == *uid.type_name())
+                {
+                    known.attrs.retain(|name, _| !names.has_attribute(name));
+                    known.absent.retain(|name| !names.has_attribute(name));
+                    known.tags.retain(|name, _| !names.has_tag(name));
+                    known.absent_tags.retain(|name| !names.has_tag(name));
+                }
+            }
+            self.entities.entry(uid).or_default().join(known);
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// Whether the answer to a question is known. `is_within` is what the known ancestors say to [`AskedFact::Within`]:
@@ -117,6 +144,7 @@ impl Facts {
                     known.tags.contains_key(name) || known.absent_tags.contains(name)
                 }
                 AskedFact::Within(above) => known.is_whole || known.absent_parents.contains(above),
+                AskedFact::Context(_) => false,
             }
     }
 
@@ -132,6 +160,9 @@ impl Facts {
     /// Takes an answer from a live store. What was recorded stands; an entity that the record knows and the store does
     /// not is another one today, and says nothing. Whether there was an answer.
     pub(super) fn fill_in(&mut self, fact: &UnknownFact, live: &Epoch) -> bool {
+        if matches!(fact.asked, AskedFact::Context(_)) {
+            return false;
+        }
         let snapshot = &live.snapshot;
         let names = &snapshot.names;
         let find = |uid: EntityUidRef<'_>| names.find_uid(uid.type_name(), uid.id());
@@ -176,9 +207,30 @@ impl Facts {
                 };
                 list.insert(above.clone());
             }
+            // No store knows it.
+            AskedFact::Context(_) => return false,
         }
         true
     }
+}
+
+impl EntityFacts {
+    /// Adds what another hop has read of the same entity.
+    fn join(&mut self, other: Self) {
+        self.is_missing |= other.is_missing;
+        self.is_whole |= other.is_whole;
+        self.attrs.extend(other.attrs);
+        self.tags.extend(other.tags);
+        self.parents.extend(other.parents);
+        self.absent.extend(other.absent);
+        self.absent_tags.extend(other.absent_tags);
+        self.absent_parents.extend(other.absent_parents);
+    }
+}
+
+/// Whether another id, or a digest, stands in the place of the entity's own.
+fn is_masked(uid: &EntityUid) -> bool {
+    uid.id().starts_with("masked:") || uid.id().starts_with("hmac-sha256:")
 }
 
 fn uid_of(json: Option<&Json>) -> Option<EntityUid> {

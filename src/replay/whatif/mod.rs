@@ -9,6 +9,8 @@
 //! *Rejected:* evaluating with a third truth value. It settles a little more (`unknown && false`), and is a second
 //! evaluator that has to be right.
 
+mod attempt;
+mod before;
 mod facts;
 mod report;
 
@@ -18,16 +20,18 @@ use std::sync::Arc;
 
 use crate::authorizer::Authorizer;
 use crate::compile::{CompileError, Entities, Problem};
-use crate::decision::{Decision, Effect, EnforcementMode, ErrorMode, Outcome};
+use crate::decision::{Decision, EnforcementMode, ErrorMode};
 use crate::epoch::Epoch;
-use crate::eval::{self, Findings, Reading, Scratch, What};
-use crate::evidence::{OwnedPolicy, OwnedRecord, RecordedPolicy};
-use crate::id::{EntityUid, PolicyId};
+use crate::eval::{self, Reading, Scratch, What};
+use crate::evidence::{Hidden, OwnedPolicy, OwnedRecord, RecordedPolicy};
+use crate::id::{EntityUid, EntityUidRef, PolicyId};
 use crate::request::{Request, RequestError};
 use crate::value::arena::NameText;
 
-use super::decide::wide_limits;
+use super::decide::{Asked, asked, wide_limits};
 
+use attempt::{Attempt, settle};
+use before::Before;
 use facts::Facts;
 use report::{Flips, Unknowns};
 
@@ -47,8 +51,8 @@ const ROUNDS: usize = 64;
 /// a change before it is made.
 ///
 /// Records must have inputs ([`Wants::DecisionsWithInputs`](crate::evidence::Wants::DecisionsWithInputs)). They are decided
-/// on what they say was read. Where the candidate asks for something that they do not know, the record is *undetermined*,
-/// unless the decision does not depend on it; see [`WhatIf::fill_in`].
+/// on what they say was read. Where the candidate asks for something that they do not know, or that is masked, the record is
+/// *undetermined*, unless the decision does not depend on it; see [`WhatIf::fill_in`]. Of a delegation each hop is decided.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -126,6 +130,7 @@ struct Seen {
     undetermined: u64,
     not_replayable: u64,
     shadow: u64,
+    stale: u64,
     filled_in: u64,
     reasons: BTreeMap<NotReplayable, u64>,
     /// By direction.
@@ -138,15 +143,6 @@ struct Seen {
     by_action: Flips,
     by_resource: Flips,
     unknown: Unknowns,
-}
-
-/// What the candidate's policies come to on what is known.
-struct Attempt {
-    after: Result<Side, ()>,
-    /// Policies that ask for what is not known.
-    unsettled: Vec<PolicyId>,
-    /// The first that each of them asks for.
-    unknown: BTreeSet<UnknownFact>,
 }
 
 impl WhatIf {
@@ -224,6 +220,7 @@ impl WhatIf {
             undetermined: seen.undetermined,
             not_replayable: seen.not_replayable,
             shadow: seen.shadow,
+            stale: seen.stale,
             filled_in: self.live.as_ref().map(|live| FilledIn {
                 version: live.version,
                 records: seen.filled_in,
@@ -245,52 +242,35 @@ impl WhatIf {
         if record.mode == EnforcementMode::Shadow {
             return Reconsidered::Shadow;
         }
-        if let Some(error) = &record.request_error {
-            let what = format!("the request was refused: {error}");
-            return Reconsidered::NotReplayable(NotReplayable::RequestRefused, what);
-        }
-        if record.outcome == Outcome::EvaluationErrors && self.mode == ErrorMode::Cedar {
-            let what = "a strict error mode denied; the candidate has Cedar's".to_owned();
-            return Reconsidered::NotReplayable(NotReplayable::StrictMode, what);
-        }
-        if matches!(
-            record.outcome,
-            Outcome::StalePolicies | Outcome::StaleEntities
-        ) {
-            let what = format!("{}, whatever the policies said", record.outcome);
-            return Reconsidered::NotReplayable(NotReplayable::Stale, what);
-        }
-        if record.delegation.is_some() {
-            let what =
-                "somebody acts for the principal, and only whole chains are decided".to_owned();
-            return Reconsidered::NotReplayable(NotReplayable::Delegated, what);
-        }
-        // Also where nothing is masked that the decision rested on: the candidate's may.
-        if !record.masked.is_empty() {
-            let what = format!("masked: {}", record.masked.join(", "));
-            return Reconsidered::NotReplayable(NotReplayable::Masked, what);
-        }
-        let (Some(context), Some(inputs)) = (&record.context, &record.inputs) else {
-            let what = "the record has no inputs: its sink wanted none".to_owned();
-            return Reconsidered::NotReplayable(NotReplayable::NoInputs, what);
-        };
-        let decided = Facts::of(record, &inputs.entities)
-            .and_then(|facts| self.decide(record, &context.to_string(), facts));
-        match decided {
+        match self.try_reconsider(record) {
             Ok(reconsidered) => reconsidered,
-            Err(what) => Reconsidered::NotReplayable(NotReplayable::Unreadable, what),
+            Err((why, what)) => Reconsidered::NotReplayable(why, what),
         }
     }
 
-    /// Decides on what is known, and on what the live store adds to it as long as it can add something.
-    fn decide(
+    fn try_reconsider(
         &mut self,
         record: &OwnedRecord,
-        context: &str,
-        mut facts: Facts,
-    ) -> Result<Reconsidered, String> {
+    ) -> Result<Reconsidered, (NotReplayable, String)> {
+        let before = Before::of(record, self.mode)?;
+        let hidden = hidden(record)?;
+        let unreadable = |what| (NotReplayable::Unreadable, what);
+        let asked = asked(record).map_err(unreadable)?;
+        let facts = Facts::of(&asked, &hidden).map_err(unreadable)?;
+        let asked = Question {
+            record,
+            before,
+            hops: asked,
+            hidden_context: hidden.iter().filter_map(Hidden::context).collect(),
+        };
+        self.decide(&asked, facts).map_err(unreadable)
+    }
+
+    /// Decides on what is known, and on what the live store adds to it as long as it can add something.
+    fn decide(&mut self, asked: &Question<'_>, mut facts: Facts) -> Result<Reconsidered, String> {
+        let Question { record, before, .. } = asked;
         let mut filled_in = Vec::new();
-        let mut attempt = self.attempt(record, context, &facts)?;
+        let mut attempt = self.attempt(asked, &facts)?;
         if let Some(live) = self.live.clone() {
             for _ in 0..ROUNDS {
                 let before = filled_in.len();
@@ -305,25 +285,27 @@ impl WhatIf {
                     attempt.unknown = unknown;
                     break;
                 }
-                attempt = self.attempt(record, context, &facts)?;
+                attempt = self.attempt(asked, &facts)?;
             }
         }
         self.seen.filled_in += u64::from(!filled_in.is_empty());
+        self.seen.stale += u64::from(before.stale.is_some());
         let Ok(after) = attempt.after else {
             return Ok(Reconsidered::Undetermined(
                 attempt.unknown.into_iter().collect(),
             ));
         };
-        if after.decision == record.decision {
+        if after.decision == before.side.decision {
             let ids = |policies: &[OwnedPolicy]| -> BTreeSet<PolicyId> {
                 policies.iter().map(|policy| policy.id.clone()).collect()
             };
             let same_reasons = attempt.unsettled.is_empty().then(|| {
-                after.outcome == record.outcome
-                    && ids(&after.determining) == ids(&record.determining)
+                after.outcome == before.side.outcome
+                    && ids(&after.determining) == ids(&before.side.determining)
             });
             return Ok(Reconsidered::Same { same_reasons });
         }
+        let actors = asked.hops.iter().skip(1);
         Ok(Reconsidered::Flipped(Box::new(Flip {
             id: record.id.clone(),
             time: record.time.clone(),
@@ -331,36 +313,35 @@ impl WhatIf {
             principal: record.principal.clone(),
             action: record.action.clone(),
             resource: record.resource.clone(),
-            before: Side {
-                decision: record.decision,
-                outcome: record.outcome,
-                determining: record.determining.clone(),
-                errors: record.errors.iter().map(|error| error.id.clone()).collect(),
-            },
+            actors: actors.map(|hop| owned(hop.principal)).collect(),
+            stale: before.stale,
+            before: before.side.clone(),
             after,
             unsettled: attempt.unsettled,
             filled_in,
         })))
     }
 
-    fn attempt(
-        &mut self,
-        record: &OwnedRecord,
-        context: &str,
-        facts: &Facts,
-    ) -> Result<Attempt, String> {
+    /// Each hop for itself, and what they come to together.
+    fn attempt(&mut self, asked: &Question<'_>, facts: &Facts) -> Result<Attempt, String> {
         let entities = facts.to_json();
-        let request = Request::new(&record.principal, &record.action, &record.resource)
-            .context_json(context)
-            .entities_json(&entities);
-        self.try_attempt(&request, facts)
-            .map_err(|error| error.to_string())
+        let mut hops = Vec::with_capacity(asked.hops.len());
+        for hop in &asked.hops {
+            let context = hop.context.to_string();
+            let request = Request::new(hop.principal, hop.action, hop.resource)
+                .context_json(&context)
+                .entities_json(&entities);
+            let attempt = self.try_attempt(&request, facts, &asked.hidden_context);
+            hops.push(attempt.map_err(|error| error.to_string())?);
+        }
+        Attempt::of_chain(hops).ok_or_else(|| "the record has a delegation without hops".into())
     }
 
     fn try_attempt(
         &mut self,
         request: &Request<'_>,
         facts: &Facts,
+        hidden_context: &[&str],
     ) -> Result<Attempt, RequestError> {
         let (epoch, mode) = (&self.epoch, self.mode);
         self.scratch.reset();
@@ -411,6 +392,20 @@ impl WhatIf {
                         break;
                     }
                 }
+            },
+        );
+        let asker = self::owned(request.principal());
+        eval::sees_by_policy(
+            epoch,
+            &machine,
+            &mut findings.candidates,
+            hidden_context,
+            &mut |policy, field| {
+                unsettled.insert(policy);
+                unknown.insert(UnknownFact {
+                    entity: asker.clone(),
+                    asked: AskedFact::Context(field.to_owned()),
+                });
             },
         );
         let ids = unsettled.iter();
@@ -480,68 +475,35 @@ impl WhatIf {
     }
 }
 
-/// What the policies decide when those that are not settled may each hold, not hold or fail; an error when that leaves
-/// both open.
-fn settle(
-    epoch: &Epoch,
-    mode: ErrorMode,
-    outcome: Outcome,
-    findings: &Findings,
-    unsettled: &BTreeSet<u32>,
-) -> Result<Side, ()> {
-    let settled = |policies: &[u32]| -> Vec<u32> {
-        let settled = policies.iter().filter(|policy| !unsettled.contains(policy));
-        settled.copied().collect()
+fn owned(uid: EntityUidRef<'_>) -> EntityUid {
+    EntityUid::new(uid.type_name(), uid.id())
+}
+
+/// What is decided again: a record, and what was asked for it.
+struct Question<'r> {
+    record: &'r OwnedRecord,
+    before: Before,
+    /// The request, or the request for each hop of its delegation.
+    hops: Vec<Asked<'r>>,
+    /// Fields of the context that are masked.
+    hidden_context: Vec<&'r str>,
+}
+
+/// What the record says was masked. Attributes, tags and fields of the context are not known then, also where nothing is
+/// masked that the decision rested on: the candidate's may.
+fn hidden(record: &OwnedRecord) -> Result<Vec<Hidden>, (NotReplayable, String)> {
+    let masked = || {
+        let what = format!("masked: {}", record.masked.join(", "));
+        (NotReplayable::Masked, what)
     };
-    let (permits, forbids) = (
-        settled(findings.permits.in_order()),
-        settled(findings.forbids.in_order()),
-    );
-    let errors = findings.errors(epoch).map(|(policy, _)| policy);
-    let errors: Vec<u32> = errors
-        .filter(|policy| !unsettled.contains(policy))
-        .collect();
-    let is_open = |effect| {
-        unsettled
-            .iter()
-            .any(|policy| epoch.effect(*policy) == effect)
-    };
-    let is_spoiled = match mode {
-        ErrorMode::Cedar => false,
-        ErrorMode::DenyOnForbidError => {
-            let mut errors = errors.iter();
-            errors.any(|policy| epoch.effect(*policy) == Effect::Forbid)
-        }
-        ErrorMode::DenyOnAnyError => !errors.is_empty(),
-    };
-    let may_allow =
-        forbids.is_empty() && !is_spoiled && (!permits.is_empty() || is_open(Effect::Permit));
-    let may_deny = !forbids.is_empty()
-        || is_spoiled
-        || permits.is_empty()
-        || is_open(Effect::Forbid)
-        || (mode == ErrorMode::DenyOnAnyError && !unsettled.is_empty());
-    let outcome = match (may_allow, may_deny) {
-        _ if unsettled.is_empty() => outcome,
-        (true, true) => return Err(()),
-        (true, false) => Outcome::Allowed,
-        // Where several would do, the one that the settled policies come to.
-        _ if !forbids.is_empty() => Outcome::Forbidden,
-        _ if permits.is_empty() => Outcome::NoPermit,
-        _ => Outcome::EvaluationErrors,
-    };
-    let determining = if forbids.is_empty() { permits } else { forbids };
-    let policy = |policy: &u32| RecordedPolicy::new(epoch, *policy);
-    Ok(Side {
-        decision: outcome.decision(),
-        outcome,
-        determining: determining
-            .iter()
-            .map(|number| OwnedPolicy::of(policy(number)))
-            .collect(),
-        errors: errors
-            .iter()
-            .map(|number| policy(number).id().clone())
-            .collect(),
-    })
+    let hidden = record.masked.iter().map(|rule| Hidden::read(rule));
+    let hidden: Option<Vec<_>> = hidden.collect();
+    let hidden = hidden.ok_or_else(masked)?;
+    match hidden
+        .iter()
+        .any(|hidden| matches!(hidden, Hidden::Ids | Hidden::Context(None)))
+    {
+        true => Err(masked()),
+        false => Ok(hidden),
+    }
 }

@@ -35,6 +35,9 @@ pub struct WhatIfReport {
     pub not_replayable: u64,
     /// Records of shadow decisions: nobody was told those, so they are left out.
     pub shadow: u64,
+    /// Records of decisions that were denied because data was too old, whatever policies said. They are compared by what
+    /// policies said, and counted among the others.
+    pub stale: u64,
     /// With a live store: what was taken from it.
     pub filled_in: Option<FilledIn>,
     /// How many records were not replayable, by reason.
@@ -88,11 +91,12 @@ pub enum NotReplayable {
     NoInputs,
     /// A strict [`ErrorMode`](crate::ErrorMode) denied, and the candidate's is Cedar's: build it with the same.
     StrictMode,
-    /// Policies or entities were too old, and nothing was allowed for that.
+    /// Policies or entities were too old, some policies failed and others permitted: whether an error mode had denied for
+    /// that, the record does not tell, and the candidate's is strict.
     Stale,
-    /// Somebody acted for the principal. Each hop would have to be decided again, which is not done.
-    Delegated,
-    /// Something in the record is masked, and the candidate may ask for it.
+    /// The delegation was refused, and policies were not asked.
+    DelegationRefused,
+    /// Ids or any field of the context are masked: what the candidate asks for cannot be told from the rest.
     Masked,
     /// What the record says cannot be read.
     Unreadable,
@@ -105,7 +109,7 @@ pub struct Flip {
     /// [`DecisionRecord::id`](crate::evidence::DecisionRecord::id).
     pub id: String,
     /// When it was decided, as in the record.
-    pub time: String,
+    pub time: Option<String>,
     /// The caller's id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -115,7 +119,14 @@ pub struct Flip {
     pub action: EntityUid,
     /// What they wanted to do it to.
     pub resource: EntityUid,
-    /// What was decided.
+    /// Who acted for the principal, the current actor last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actors: Vec<EntityUid>,
+    /// Where data was too old: the outcome that the caller was told, a denial that the candidate would not have changed.
+    /// What is compared is what policies came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Outcome>,
+    /// What was decided; of a chain, what its first hop that was denied came to.
     pub before: Side,
     /// What the candidate decides.
     pub after: Side,
@@ -170,7 +181,7 @@ pub struct FlipCount {
 pub struct UnknownCount {
     /// The type of the entity.
     pub entity_type: String,
-    /// `attribute`, `tag` or `within`, and which: for the last, the type of what it may be in.
+    /// `attribute`, `tag`, `within` or `context`, and which: for `within`, the type of what it may be in.
     pub what: String,
     /// How many records.
     pub records: u64,
@@ -233,6 +244,7 @@ impl Unknowns {
                     AskedFact::Attribute(name) => format!("attribute {name}"),
                     AskedFact::Tag(name) => format!("tag {name}"),
                     AskedFact::Within(above) => format!("within {}", above.type_name()),
+                    AskedFact::Context(name) => format!("context {name}"),
                 };
                 (fact.entity.type_name().to_owned(), what)
             })

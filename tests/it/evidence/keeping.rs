@@ -30,7 +30,7 @@ fn lines_are_records() {
         let mut record = record.clone();
         record.id.clear();
         record.instance.clear();
-        record.time.clear();
+        record.time = None;
         record.duration_ns = 0;
         record
     };

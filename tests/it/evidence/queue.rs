@@ -317,7 +317,7 @@ proptest! {
             let mut record = record.clone();
             record.id.clear();
         record.instance.clear();
-            record.time.clear();
+            record.time = None;
             record.duration_ns = 0;
             record
         };

@@ -3,14 +3,15 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use duramen::evidence::{MemorySink, OwnedRecord};
+use duramen::evidence::{Mask, MaskSink, Masks, MemorySink, OwnedRecord};
 use duramen::replay::{AskedFact, NotReplayable, PolicyArchive, Reconsidered, WhatIf};
-use duramen::{Authorizer, Decision, ErrorMode, Request};
+use duramen::{Authorizer, Decision, Delegation, EntityUidRef, ErrorMode, Outcome, Request};
 use proptest::prelude::*;
 
 use super::Scratch;
 use crate::generate::{Tape, config, tape};
-use crate::oracle::{Answer, ours, reproduction};
+use crate::oracle::{Answer, Ask, ours, reproduction, uid_ref};
+use crate::value::Uid;
 
 thread_local! {
     /// How often each thing was found, so that the property is not about nothing.
@@ -111,6 +112,111 @@ fn a_candidate_is_decided_as_on_all_there_is_or_not_at_all() {
     // A few worlds may have nothing that is undetermined; `what_was_not_read_is_not_absent` has all kinds of that.
     let [same, flipped, _, filled] = FOUND.get();
     assert!(same > 0 && flipped > 0 && filled > 0);
+}
+
+/// A path to something that worlds and requests have.
+fn masked_path(tape: &mut Tape<'_>) -> String {
+    let root = tape.pick(&[
+        "context",
+        "context",
+        "principal",
+        "resource",
+        "User",
+        "Doc",
+        "Group",
+        "*",
+    ]);
+    let below = tape.pick(&["", "", ".tags", ".rec"]);
+    let name = tape.pick(&["flag", "n", "s", "e", "set", "rec", "ip", "dt", "a", "*"]);
+    format!("{root}{below}.{name}")
+}
+
+thread_local! {
+    /// Flips of chains, flips of masked records, and records of which masks leave too little.
+    static FOUND_BEYOND: Cell<[u32; 3]> = const { Cell::new([0; 3]) };
+}
+
+/// The same of chains of delegation and of masked records.
+#[test]
+fn chains_and_masked_records_are_decided_as_on_all_there_is_or_not_at_all() {
+    let found = |what: usize| {
+        let mut counts = FOUND_BEYOND.get();
+        counts[what] += 1;
+        FOUND_BEYOND.set(counts);
+    };
+    proptest!(config(60), |(numbers in tape())| {
+        let mut tape = Tape::new(&numbers);
+        let (mut world, asks) = tape.world();
+        let (candidate, more) = tape.world();
+        let sink = Arc::new(MemorySink::new(100));
+        let is_masked = tape.chance(60);
+        let builder = if is_masked {
+            let mut masks = Masks::new().key(&[7; 32]);
+            for _ in 0..=tape.below(3) {
+                let mask = [Mask::Drop, Mask::Digest][tape.below(2)];
+                masks = masks.path(&masked_path(&mut tape), mask).unwrap();
+            }
+            world.builder().sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+        } else {
+            world.builder().sink(Arc::clone(&sink))
+        };
+        let Ok(enforced) = builder.build() else { return Ok(()) };
+        let asks: Vec<_> = asks.into_iter().chain(more).map(|ask| {
+            let actors: Vec<_> = (0..tape.below(3)).map(|_| tape.uid()).collect();
+            (ask, actors)
+        }).collect();
+        let with_request = |(ask, actors): &(Ask, Vec<Uid>), authorizer: &Authorizer| {
+            let actors: Vec<_> = actors.iter().map(uid_ref).collect();
+            let delegation = Delegation::new(&actors);
+            ask.with_request(|request| match actors.is_empty() {
+                true => authorizer.is_authorized(request).is_allowed(),
+                false => authorizer.is_authorized(&request.delegation(&delegation)).is_allowed(),
+            })
+        };
+        for ask in &asks {
+            with_request(ask, &enforced);
+        }
+        let records = sink.records();
+        let Ok(tried) = Authorizer::builder().policies(candidate.policies()).build() else { return Ok(()) };
+        world.policies = candidate.policies;
+        world.links = candidate.links;
+        let whole = world.builder().build().unwrap();
+        let mut alone = WhatIf::new(&tried).unwrap();
+        let mut filled = WhatIf::new(&tried).unwrap().fill_in(&enforced);
+        for (record, asked) in records.iter().zip(&asks) {
+            let allowed = with_request(asked, &whole);
+            for (what_if, is_filled) in [(&mut alone, false), (&mut filled, true)] {
+                if is_filled && asked.0.overlay.is_some() {
+                    continue;
+                }
+                let again = what_if.add(record);
+                let is_right = match &again {
+                    Reconsidered::Same { .. } => allowed == (record.decision == Decision::Allow),
+                    Reconsidered::Flipped(flip) => {
+                        found(usize::from(flip.actors.is_empty()));
+                        allowed == (flip.after.decision == Decision::Allow)
+                    }
+                    Reconsidered::Undetermined(_) => {
+                        found(2);
+                        !is_filled || !record.masked.is_empty()
+                    }
+                    Reconsidered::NotReplayable(NotReplayable::RequestRefused, _) => record.request_error.is_some(),
+                    Reconsidered::NotReplayable(NotReplayable::DelegationRefused, _) => !asked.1.is_empty(),
+                    Reconsidered::NotReplayable(NotReplayable::Masked, _) => record.masked.iter().any(|rule| rule == "context.*"),
+                    _ => false,
+                };
+                if !is_right {
+                    let what = format!("{record:#?}\nfilled in: {is_filled}\n{again:#?}\nnot {allowed}");
+                    return Err(TestCaseError::fail(reproduction(&world, Some(&asked.0), &what)));
+                }
+            }
+        }
+    });
+    assert!(
+        FOUND_BEYOND.get().iter().all(|count| *count > 0),
+        "{:?}",
+        FOUND_BEYOND.get()
+    );
 }
 
 /// Whether the policies that determine the answer are those of the record.
@@ -324,11 +430,11 @@ fn nothing_is_skipped_without_a_word() {
     odd.inputs.as_mut().unwrap().entities[0]["attrs"] = 1.into();
     let mut masked = without.clone();
     masked.inputs = records[0].inputs.clone();
-    masked.masked.push("context.token".into());
-    masked.replayable = Some(true);
-    let mut stale = without.clone();
-    stale.outcome = duramen::Outcome::StaleEntities;
-    records.extend([without, odd, masked, stale]);
+    masked.masked.push("id(User)".into());
+    masked.replayable = Some(false);
+    let mut any_field = masked.clone();
+    any_field.masked = vec!["context.*".into()];
+    records.extend([without, odd, masked, any_field]);
     let candidate = Authorizer::builder()
         .policies("permit(principal, action, resource);")
         .build()
@@ -346,11 +452,167 @@ fn nothing_is_skipped_without_a_word() {
             (NotReplayable::RequestRefused, 1),
             (NotReplayable::NoInputs, 1),
             (NotReplayable::StrictMode, 1),
-            (NotReplayable::Stale, 1),
-            (NotReplayable::Masked, 1),
+            (NotReplayable::Masked, 2),
             (NotReplayable::Unreadable, 1),
         ]
     );
+}
+
+/// Of what was denied because data was too old, what policies said is compared.
+#[test]
+fn stale_records_are_compared_by_what_policies_said() {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) when { context.n > 1 };")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    for n in ["1", "2", "\"\""] {
+        let context = format!(r#"{{ "n": {n} }}"#);
+        let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+        let _ = authorizer.is_allowed(&request.context_json(&context));
+    }
+    let mut records = sink.records();
+    for record in &mut records {
+        (record.outcome, record.decision) = (Outcome::StaleEntities, Decision::Deny);
+    }
+    let what_if = |policies: &str, mode, records: &[OwnedRecord]| {
+        let candidate = Authorizer::builder().policies(policies).error_mode(mode);
+        WhatIf::new(&candidate.build().unwrap())
+            .unwrap()
+            .run(records)
+    };
+    let open = "permit(principal, action, resource);";
+    let report = what_if(open, ErrorMode::Cedar, &records);
+    assert_eq!((report.newly_allowed, report.same, report.stale), (2, 1, 3));
+    assert_eq!(report.flips[0].stale, Some(Outcome::StaleEntities));
+    assert_eq!(report.flips[0].before.outcome, Outcome::NoPermit);
+    let closed = "forbid(principal, action, resource);";
+    let report = what_if(closed, ErrorMode::Cedar, &records);
+    assert_eq!((report.newly_denied, report.same), (1, 2));
+    assert_eq!(report.flips[0].before.outcome, Outcome::Allowed);
+    // A policy that failed may have denied, under a strict mode.
+    let mut unclear = records[1].clone();
+    unclear.errors = records[2].errors.clone();
+    assert_eq!(unclear.errors.len(), 1);
+    let report = what_if(open, ErrorMode::DenyOnAnyError, &[unclear]);
+    assert_eq!(report.reasons[&NotReplayable::Stale], 1);
+    // The digest of the policies that forbade says the same.
+    records[0].determining = what_forbids();
+    let report = what_if(open, ErrorMode::Cedar, &records[..1]);
+    assert_eq!(report.flips[0].before.outcome, Outcome::Forbidden);
+}
+
+/// The determining policies of a decision that a forbid made.
+fn what_forbids() -> Vec<duramen::evidence::OwnedPolicy> {
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies("forbid(principal, action, resource);")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let _ = authorizer.is_allowed(&Request::new(("User", "a"), ("Action", "b"), ("Doc", "c")));
+    sink.records().remove(0).determining
+}
+
+/// Each hop is decided for itself; the chain flips where the hop that denied it, or the last that allowed it, does.
+#[test]
+fn chains_are_decided_hop_by_hop() {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies(
+            r#"permit(principal == User::"ann", action, resource);
+               permit(principal == Agent::"bot", action, resource) when { context.ok };"#,
+        )
+        .entities(ENTITIES)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&actors);
+    let asked = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    for ok in ["true", "false"] {
+        let context = format!(r#"{{ "ok": {ok} }}"#);
+        let _ = authorizer.is_allowed(&asked.context_json(&context).delegation(&delegation));
+    }
+    // Nobody is asked about a chain that goes in a circle.
+    let circle = [EntityUidRef::new("User", "ann")];
+    let circle = Delegation::new(&circle);
+    let _ = authorizer.is_allowed(&asked.delegation(&circle));
+    let what_if = |policies: &str| {
+        let candidate = Authorizer::builder().policies(policies).build().unwrap();
+        WhatIf::new(&candidate).unwrap().run(sink.records())
+    };
+    let report = what_if("permit(principal, action, resource);");
+    assert_eq!((report.newly_allowed, report.same), (1, 1));
+    assert_eq!(report.reasons[&NotReplayable::DelegationRefused], 1);
+    assert_eq!(report.flips[0].principal.id(), "ann");
+    assert_eq!(report.flips[0].actors[0].id(), "bot");
+    let report = what_if(r#"permit(principal == User::"ann", action, resource);"#);
+    assert_eq!((report.newly_denied, report.same), (1, 1));
+    assert_eq!(report.flips[0].after.outcome, Outcome::NoPermit);
+    // What one hop does not tell is not waited for where another is denied.
+    let unknown =
+        r#"permit(principal == User::"ann", action, resource) when { principal.level > 3 };"#;
+    let report = what_if(unknown);
+    assert_eq!((report.newly_denied, report.undetermined), (1, 0));
+    let bot = r#"permit(principal == Agent::"bot", action, resource);"#;
+    let report = what_if(&format!("{unknown} {bot}"));
+    assert_eq!((report.flips(), report.undetermined), (0, 2));
+}
+
+/// What is masked is unknown, and nothing else is.
+#[test]
+fn what_is_masked_is_unknown_and_the_rest_is_not() {
+    let context = r#"{ "token": "t", "n": 1 }"#;
+    for (mask, asked, is_known) in [
+        ("User.level", "principal.level > 1", false),
+        ("*.level", "principal has level", false),
+        ("principal.level", "principal.level > 1", false),
+        ("Team.level", "principal.level > 1", true),
+        ("User.dept", "principal.level > 1", true),
+        ("User.tags.k", "principal.hasTag(\"k\")", false),
+        ("User.tags", "principal.hasTag(\"k\")", false),
+        ("User.tags.z", "principal.hasTag(\"k\")", true),
+        ("context.token", "context.token == \"t\"", false),
+        ("context.token", "context has token", false),
+        ("context.token", "context == {}", false),
+        ("context.token", "context.n == 1", true),
+    ] {
+        for what in [Mask::Drop, Mask::Digest] {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = Masks::new().key(&[7; 32]).path(mask, what).unwrap();
+            let authorizer = Authorizer::builder()
+                .policies(permit(
+                    "principal.level > 2 && principal.hasTag(\"k\") && principal has dept",
+                ))
+                .entities(ENTITIES)
+                .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+                .build()
+                .unwrap();
+            let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+            let _ = authorizer.is_allowed(&request.context_json(context));
+            let candidate = Authorizer::builder()
+                .policies(permit(asked))
+                .build()
+                .unwrap();
+            let outcome = WhatIf::new(&candidate).unwrap().add(&sink.records()[0]);
+            let is_determined = matches!(
+                outcome,
+                Reconsidered::Same { .. } | Reconsidered::Flipped(_)
+            );
+            assert_eq!(
+                is_determined, is_known,
+                "{mask}, then {asked}: {outcome:#?}"
+            );
+            if !is_known {
+                assert!(
+                    matches!(outcome, Reconsidered::Undetermined(_)),
+                    "{outcome:#?}"
+                );
+            }
+        }
+    }
 }
 
 /// The report adds up, its lists are bounded, and what is newly allowed comes first.
