@@ -120,6 +120,12 @@ impl WideUid {
         // Nothing is cut off: it was 32 bits wide before.
         Uid(self.0 as u32)
     }
+
+    /// Another for each uid.
+    #[inline]
+    pub(crate) fn number(self) -> i64 {
+        self.0.cast_signed()
+    }
 }
 
 /// The id of a policy or of a template-linked policy, as `cedar-policy` has it: `policy0`, `policy1`, …

@@ -39,7 +39,7 @@ pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
 use publish::Publication;
 pub(crate) use shadow::{Compared, Shadow, ShadowParts, Tally};
 pub(crate) use stamps::{Stamps, Updated};
-pub(crate) use steps::{FAILS, Operand, Step, Test as StepTest};
+pub(crate) use steps::{Comparison, FAILS, Operand, Step, Test as StepTest};
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
 
 /// Policies, schema and entities that are in force together. Immutable.

@@ -9,11 +9,11 @@
 //! same order. It has to answer only where the answer is plain. Whatever else it meets (a type that it does not expect,
 //! say) it leaves to the walk over that node, so errors, their positions, and all that is rare are said in one place.
 
-use crate::id::{NodeId, Sym, Uid};
+use crate::id::{NodeId, Sym};
 use crate::program::{Node, Program, Span, Var};
 use crate::value::arena::TableFull;
 use crate::value::ops::Extension;
-use crate::value::{Stored, Value};
+use crate::value::{Plain, Stored, Truth, Value};
 
 /// A test, and where to go on after it: at the next step, or at `to` where the result is `on`.
 #[derive(Clone, Copy, Debug)]
@@ -38,22 +38,14 @@ pub(crate) enum Test {
     Node,
     /// Always true: a jump.
     Always,
-    /// The operand itself.
-    Truth(Operand),
-    /// Less than a constant. All orderings by constants are this or its negation.
-    LongBelow(Operand, i64),
-    DecimalBelow(Operand, i64),
-    DatetimeBelow(Operand, i64),
-    DurationBelow(Operand, i64),
-    LongIs(Operand, i64),
-    EntityIs(Operand, Uid),
+    /// The operand's number against a constant. A truth value against "true", an equality, an ordering, of whichever type: half
+    /// of all tests, and one instruction, because which of many comes next is what a processor guesses wrong.
+    Number(Operand, Comparison, i64),
+    /// The numbers of two operands.
+    Numbers(Operand, Operand, Order),
     /// By the text's place in the constants.
     TextIs(Operand, u32),
     Same(Operand, Operand),
-    Less(Operand, Operand),
-    LessEq(Operand, Operand),
-    DecimalLess(Operand, Operand),
-    DecimalLessEq(Operand, Operand),
     /// By the pattern's place in the program's.
     Like(Operand, u32),
     Contains(Operand, Operand),
@@ -62,6 +54,36 @@ pub(crate) enum Test {
     InRange(Operand, Operand),
     In(Var, Operand),
     Has(Var, Sym),
+}
+
+/// How a number is compared with a constant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison {
+    pub(crate) of: Plain,
+    /// Whether it has to be that number; less than it otherwise. All orderings by constants are "less", or its negation.
+    pub(crate) equal: bool,
+    /// The result for operands of other types, if the walk need not tell.
+    pub(crate) otherwise: Option<bool>,
+}
+
+/// How the numbers of two operands of one type are ordered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) or_equal: bool,
+    /// The types that have the order, a bit each.
+    types: u8,
+}
+
+impl Order {
+    const DECIMALS: u8 = 1 << Plain::Decimal as u8;
+    /// With `<` and `<=`.
+    const OTHERS: u8 =
+        1 << Plain::Long as u8 | 1 << Plain::Datetime as u8 | 1 << Plain::Duration as u8;
+
+    #[inline]
+    pub(crate) fn has(self, plain: Plain) -> bool {
+        self.types >> (plain as u8) & 1 != 0
+    }
 }
 
 /// An expression whose value is asked for.
@@ -214,7 +236,7 @@ impl<'p> Writer<'p> {
             | Node::GetAttr(..)
             | Node::GetTag(..)
             | Node::GetNamedTag(..)
-            | Node::Call1(..) => (Test::Truth(self.operand(id)), true),
+            | Node::Call1(..) => (truth(self.operand(id)), true),
             _ => (Test::Node, true),
         }
     }
@@ -225,24 +247,24 @@ impl<'p> Writer<'p> {
             Some(Value::Decimal(constant)) => Some(constant.ten_thousandths()),
             _ => None,
         };
-        let below = |bound: Option<i64>| Some(Test::DecimalBelow(left, bound?));
-        let above = |bound: Option<i64>| Some(Test::DecimalBelow(right, bound?));
+        let below = |bound: Option<i64>| Some(less(left, Plain::Decimal, bound?));
+        let above = |bound: Option<i64>| Some(less(right, Plain::Decimal, bound?));
         let next = |bound: Option<i64>| bound?.checked_add(1);
         match function {
             Extension::IsInRange => (Test::InRange(left, right), true),
             Extension::LessThan => match (below(decimal(b)), above(next(decimal(a)))) {
                 (Some(test), _) => (test, true),
                 (_, Some(test)) => (test, false),
-                _ => (Test::DecimalLess(left, right), true),
+                _ => (ordered(left, right, false, Order::DECIMALS), true),
             },
             Extension::LessThanOrEqual => match (below(next(decimal(b))), above(decimal(a))) {
                 (Some(test), _) => (test, true),
                 (_, Some(test)) => (test, false),
-                _ => (Test::DecimalLessEq(left, right), true),
+                _ => (ordered(left, right, true, Order::DECIMALS), true),
             },
             Extension::GreaterThan => negated(self.call(id, Extension::LessThanOrEqual, a, b)),
             Extension::GreaterThanOrEqual => negated(self.call(id, Extension::LessThan, a, b)),
-            _ => (Test::Truth(self.operand(id)), true),
+            _ => (truth(self.operand(id)), true),
         }
     }
 
@@ -255,11 +277,14 @@ impl<'p> Writer<'p> {
             },
         };
         let operand = self.operand(operand);
-        match self.constants.get(constant as usize) {
-            Some(Stored::Long(long)) => Test::LongIs(operand, *long),
-            Some(Stored::Entity(uid)) => Test::EntityIs(operand, *uid),
-            Some(Stored::String(_)) => Test::TextIs(operand, constant),
-            _ => Test::Same(self.operand(a), self.operand(b)),
+        let Some(value) = self.constants.get(constant as usize).map(Stored::value) else {
+            return Test::Same(self.operand(a), self.operand(b));
+        };
+        match (value.plain(), value.number()) {
+            (Plain::Other, _) if value.as_string().is_ok() => Test::TextIs(operand, constant),
+            (Plain::Other, _) => Test::Same(self.operand(a), self.operand(b)),
+            // Values of different types are unequal.
+            (of, number) => equal(operand, of, Some(false), number),
         }
     }
 
@@ -271,7 +296,7 @@ impl<'p> Writer<'p> {
         match (below, above) {
             (Some(test), _) => (test, true),
             (_, Some(test)) => (test, false),
-            _ => (Test::Less(left, right), true),
+            _ => (ordered(left, right, false, Order::OTHERS), true),
         }
     }
 
@@ -283,7 +308,7 @@ impl<'p> Writer<'p> {
         match (below_or_at, above) {
             (Some(test), _) => (test, true),
             (_, Some(test)) => (test, false),
-            _ => (Test::LessEq(left, right), true),
+            _ => (ordered(left, right, true, Order::OTHERS), true),
         }
     }
 
@@ -343,15 +368,48 @@ fn negated((test, is): (Test, bool)) -> (Test, bool) {
     (test, !is)
 }
 
+fn equal(operand: Operand, of: Plain, otherwise: Option<bool>, number: i64) -> Test {
+    let equal = true;
+    Test::Number(
+        operand,
+        Comparison {
+            of,
+            equal,
+            otherwise,
+        },
+        number,
+    )
+}
+
+fn truth(operand: Operand) -> Test {
+    equal(operand, Plain::Bool, None, Truth::Yes as i64)
+}
+
+fn less(operand: Operand, of: Plain, bound: i64) -> Test {
+    let (equal, otherwise) = (false, None);
+    Test::Number(
+        operand,
+        Comparison {
+            of,
+            equal,
+            otherwise,
+        },
+        bound,
+    )
+}
+
+fn ordered(a: Operand, b: Operand, or_equal: bool, types: u8) -> Test {
+    Test::Numbers(a, b, Order { or_equal, types })
+}
+
 /// `operand < constant + more`, where `<` has these two and the sum is in range.
 fn below(operand: Operand, constant: Value<'_>, more: i64) -> Option<Test> {
-    let bound = |constant: i64| constant.checked_add(more);
-    Some(match constant {
-        Value::Long(long) => Test::LongBelow(operand, bound(long)?),
-        Value::Datetime(datetime) => Test::DatetimeBelow(operand, bound(datetime.millis())?),
-        Value::Duration(duration) => Test::DurationBelow(operand, bound(duration.millis())?),
-        _ => return None,
-    })
+    match (constant.plain(), constant.number()) {
+        (of @ (Plain::Long | Plain::Datetime | Plain::Duration), number) => {
+            Some(less(operand, of, number.checked_add(more)?))
+        }
+        _ => None,
+    }
 }
 
 fn below_or_at(operand: Operand, constant: Value<'_>) -> Option<Test> {

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use crate::epoch::{FAILS, Operand, Step, StepTest as Test};
+use crate::epoch::{Comparison, FAILS, Operand, Step, StepTest as Test};
 use crate::id::{NodeId, Sym};
 use crate::program::{Node, Var};
-use crate::value::{Record, Stored, Truth, Value, ops, same_bytes};
+use crate::value::{Record, Stored, Value, ops, same_bytes};
 
 use super::condition::Result;
 use super::machine::{Machine, is_in_set};
@@ -45,28 +45,30 @@ impl<'a> Machine<'a> {
         Ok(match *test {
             Test::Node => None,
             Test::Always => Some(true),
-            Test::Truth(a) => match read(a)? {
-                Value::Bool(truth) => Some(truth == Truth::Yes),
-                _ => None,
-            },
-            Test::LongBelow(a, bound) => match read(a)? {
-                Value::Long(a) => Some(a < bound),
-                _ => None,
-            },
-            Test::DecimalBelow(a, bound) => match read(a)? {
-                Value::Decimal(a) => Some(a.ten_thousandths() < bound),
-                _ => None,
-            },
-            Test::DatetimeBelow(a, bound) => match read(a)? {
-                Value::Datetime(a) => Some(a.millis() < bound),
-                _ => None,
-            },
-            Test::DurationBelow(a, bound) => match read(a)? {
-                Value::Duration(a) => Some(a.millis() < bound),
-                _ => None,
-            },
-            Test::LongIs(a, long) => Some(matches!(read(a)?, Value::Long(a) if a == long)),
-            Test::EntityIs(a, uid) => Some(matches!(read(a)?, Value::Entity(a) if a.uid() == uid)),
+            Test::Number(
+                a,
+                Comparison {
+                    of,
+                    equal,
+                    otherwise,
+                },
+                bound,
+            ) => {
+                let value = read(a)?;
+                let number = value.number();
+                // Neither `if` nor `&&`: there is nothing to guess.
+                let holds = (equal & (number == bound)) | (!equal & (number < bound));
+                match value.plain() == of {
+                    true => Some(holds),
+                    false => otherwise,
+                }
+            }
+            Test::Numbers(a, b, order) => {
+                let (a, b) = (read(a)?, read(b)?);
+                let ordered = order.has(a.plain()) & (a.plain() == b.plain());
+                let (a, b) = (a.number(), b.number());
+                ordered.then_some((a < b) | (order.or_equal & (a == b)))
+            }
             Test::TextIs(a, text) => {
                 let value = read(a)?;
                 Some(match (value.as_string(), &self.constants[text as usize]) {
@@ -75,16 +77,6 @@ impl<'a> Machine<'a> {
                 })
             }
             Test::Same(a, b) => Some(read(a)?.same(read(b)?)),
-            Test::Less(a, b) => ops::less(read(a)?, read(b)?).ok(),
-            Test::LessEq(a, b) => ops::less_eq(read(a)?, read(b)?).ok(),
-            Test::DecimalLess(a, b) => match (read(a)?, read(b)?) {
-                (Value::Decimal(a), Value::Decimal(b)) => Some(a < b),
-                _ => None,
-            },
-            Test::DecimalLessEq(a, b) => match (read(a)?, read(b)?) {
-                (Value::Decimal(a), Value::Decimal(b)) => Some(a <= b),
-                _ => None,
-            },
             Test::Like(a, pattern) => match read(a)?.as_string() {
                 Ok(text) => Some(self.program.patterns[pattern as usize].matches(text)),
                 Err(_) => None,
