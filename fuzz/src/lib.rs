@@ -20,6 +20,7 @@ mod it {
     pub(crate) mod value;
 }
 
+pub mod blind;
 pub mod corpus;
 pub mod differential;
 mod evidence;

@@ -95,6 +95,51 @@ fn patterns_do_not_backtrack() {
     }
 }
 
+/// Texts that the readers of extension values, patterns and literals go through: once.
+#[test]
+fn long_texts_cost_their_size() {
+    let long = 900_000;
+    let texts = [
+        ("ip", "1.".repeat(long / 2)),
+        ("ip", ":".repeat(long)),
+        ("ip", format!("10.0.0.1/{}", "0".repeat(long))),
+        ("decimal", format!("{}.5", "9".repeat(long))),
+        ("decimal", format!("1.{}", "0".repeat(long))),
+        ("datetime", "2024-01-01T".repeat(long / 11)),
+        (
+            "datetime",
+            format!("2024-01-01T00:00:00.{}Z", "0".repeat(long)),
+        ),
+        ("duration", "1d".repeat(long / 2)),
+        ("duration", format!("{}ms", "9".repeat(long))),
+    ];
+    for (name, text) in texts {
+        let context = json!({ "x": { "__extn": { "fn": name, "arg": text } } }).to_string();
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .build()
+            .unwrap();
+        let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context_json(&context);
+        let response = in_time(|| authorizer.is_authorized(&request).to_owned());
+        let error = response.request_error.expect("no such value");
+        assert!(
+            error.message().len() < 2_000,
+            "an error as long as the text"
+        );
+    }
+    // A literal, a pattern and an id of some megabytes in a policy.
+    let (literal, pattern) = ("x".repeat(4_000_000), "a*".repeat(200_000));
+    let policy = format!(
+        "permit(principal == U::\"{literal}\", action, resource) when {{ context.t like \"{pattern}b\" }};"
+    );
+    let authorizer = in_time(|| Authorizer::builder().policies(policy.as_str()).build());
+    let authorizer = authorizer.unwrap();
+    let context = json!({ "t": "a".repeat(long) });
+    let request =
+        Request::new(("U", literal.as_str()), ("Action", "a"), ("R", "r")).context(&context);
+    assert!(!in_time(|| authorizer.is_allowed(&request)));
+}
+
 /// Ids that collide in hashes that sum up bytes by 31, 33 or xor: a table that used one of these would compare each with
 /// all others.
 /// The keys of tables, for whoever asks in another process.

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    duramen_fuzz::blind::main()
+}
