@@ -32,6 +32,7 @@
 //! stack as much as Cedar text: the 128 levels that `serde_json` allows are some 60 operators. A crate in the dev profile may be linked with a release build of Cedar and the other
 //! way round, so the sizes below are those of the dev profile, doubled.
 
+use std::cell::Cell;
 use std::num::NonZero;
 use std::{io, panic, thread};
 
@@ -49,12 +50,20 @@ const PER_DECLARATION: usize = 2 << 10;
 /// No system has room for more, and std panics on a size that it cannot round up to whole pages.
 const LARGEST: usize = usize::MAX >> 2;
 
+thread_local! {
+    /// The size of this thread's stack, if it was made here.
+    static STACK: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Runs `f` on a thread whose stack suffices for every text within `limits`.
 ///
 /// The stack is address space until it is touched: 242 MiB under the default limits, of which an
 /// ordinary policy set touches less than one. Spawning and joining takes some 30 microseconds,
 /// which is why this is done once a load and not once a policy. Trees must also be dropped in here
 /// or be within the default limits; a drop of 1,000 levels takes less than 1 MiB.
+///
+/// On a thread that has such a stack already, `f` is just called: so a loop over policies that calls what may be called
+/// alone as well can be run in here as a whole. (Nothing that recurses calls this.)
 ///
 /// # Errors
 /// When the system has no room for such a thread. Lower [`Limits::with_operator_chain`] then.
@@ -65,11 +74,18 @@ pub(crate) fn with_parser_stack<T: Send>(
     limits: &Limits,
     f: impl FnOnce() -> T + Send,
 ) -> io::Result<T> {
+    let bytes = parser_stack_bytes(limits);
+    if STACK.get() >= bytes {
+        return Ok(f());
+    }
     thread::scope(|scope| {
         let worker = thread::Builder::new()
             .name("duramen-parser".into())
-            .stack_size(parser_stack_bytes(limits))
-            .spawn_scoped(scope, f)?;
+            .stack_size(bytes)
+            .spawn_scoped(scope, move || {
+                STACK.set(bytes);
+                f()
+            })?;
         match worker.join() {
             Ok(value) => Ok(value),
             Err(payload) => panic::resume_unwind(payload),
@@ -160,6 +176,21 @@ mod tests {
         })
         .unwrap();
         assert_eq!((len, name.as_deref()), (3, Some("duramen-parser")));
+    }
+
+    #[test]
+    fn a_thread_with_such_a_stack_is_not_left() {
+        let id = || thread::current().id();
+        let limits = Limits::default();
+        let deeper = limits.with_operator_chain(2_000);
+        let [outer, inner, deep] = with_parser_stack(&limits, || {
+            let inside = |limits| with_parser_stack(limits, id).unwrap();
+            [id(), inside(&limits), inside(&deeper)]
+        })
+        .unwrap();
+        assert_eq!(outer, inner);
+        assert_ne!(outer, deep, "its stack is too small");
+        assert_ne!(outer, id());
     }
 
     #[test]
