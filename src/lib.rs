@@ -112,12 +112,26 @@
 //! * **The first decisions of a thread allocate** their working memory, and so does one that is larger than any
 //!   before it. An invalid request allocates its error.
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `tower` | the module `tower`: a layer that authorizes HTTP requests |
+//! | `tracing` | [`evidence`]`::TracingSink`: decisions as events |
+//! | `metrics` | [`evidence`]`::MetricsSink`: decisions counted through the `metrics` facade |
+//! | `ocsf` | [`evidence`]`::ocsf`: decisions as events of the Open Cybersecurity Schema Framework |
+//! | `signed-checkpoints` | signatures of the durable log's checkpoints |
+//!
 //! The repository has the rest: `docs/guide.md` goes from a first model to production, `docs/migration.md` comes from
 //! `cedar-policy`, `docs/design.md` says what was built and why, `docs/semantics.md` how each rule of
 //! Cedar is met and where this crate deviates on purpose, and
 //! `cargo run --release --example quickstart` shows a small world at work.
 //!
 //! There is no `unsafe` in this crate.
+// docs.rs says which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod authorizer;
