@@ -99,18 +99,38 @@ impl Freshness {
         age.exceeds(self.entities)
     }
 
-    /// Whether the age of a type is too much; `ages` in the order of the bounds.
-    pub(crate) fn refuses_a_type(&self, ages: impl Iterator<Item = Age>) -> bool {
-        let mut types = self.types.iter().zip(ages);
-        types.any(|((_, bound), age)| age.exceeds(Some(*bound)))
-    }
-
     /// The types whose age is too much.
     pub(crate) fn refused_types<'a>(&'a self, ages: &'a [Age]) -> impl Iterator<Item = &'a str> {
         let types = self.types.iter().zip(ages);
         types
             .filter(|((_, bound), age)| age.exceeds(Some(*bound)))
             .map(|((name, _), _)| &**name)
+    }
+}
+
+/// Types whose entities are too old: a bit for each of the first 31, by its place among the bounds, and one for all others.
+/// Every grant has one of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct StaleTypes(u32);
+
+impl StaleTypes {
+    const OTHERS: u32 = 1 << 31;
+
+    /// `ages` in the order of the bounds.
+    pub(crate) fn of(bounds: &Freshness, ages: impl Iterator<Item = Age>) -> Self {
+        let types = (0..).zip(bounds.types.iter().zip(ages));
+        let stale = types.filter(|(_, ((_, bound), age))| age.exceeds(Some(*bound)));
+        let bits = stale.map(|(place, _)| 1_u32.checked_shl(place).unwrap_or(Self::OTHERS));
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it is certain that all of these are among `others`.
+    pub(crate) fn are_among(self, others: Self) -> bool {
+        self.0 & (!others.0 | Self::OTHERS) == 0
     }
 }
 
@@ -178,4 +198,30 @@ impl Moment {
 
 fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_beyond_the_bits_are_never_taken_for_each_other() {
+        let names: Vec<String> = (0..40).map(|number| format!("T{number:02}")).collect();
+        let bounds = names.iter().fold(Freshness::new(), |bounds, name| {
+            bounds.max_age_of_type(name.as_str(), Duration::from_millis(5))
+        });
+        let stale = |places: &[usize]| {
+            let age = |place| Age(Some(if places.contains(&place) { 6 } else { 5 }));
+            StaleTypes::of(&bounds, (0..40).map(age))
+        };
+        assert!(stale(&[]).is_empty() && stale(&[]).are_among(stale(&[])));
+        assert!(stale(&[3, 30]).are_among(stale(&[3, 7, 30])));
+        assert!(!stale(&[3, 8]).are_among(stale(&[3, 7, 30])));
+        for place in [31, 32, 39] {
+            assert!(!stale(&[place]).is_empty());
+            assert!(!stale(&[place]).are_among(stale(&[place])));
+            assert!(!stale(&[3, place]).are_among(stale(&[3, 31, 35])));
+            assert!(stale(&[3]).are_among(stale(&[3, place])));
+        }
+    }
 }

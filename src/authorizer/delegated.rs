@@ -110,6 +110,7 @@ impl Authorizer {
                 names,
                 findings,
                 context_time: chain.reading.context_time.as_deref(),
+                ages,
             });
             if wants_inputs {
                 inputs.push(HopInputs {

@@ -51,6 +51,7 @@ pub use prepared::PreparedRequest;
 pub use search::Found;
 pub use session::Session;
 pub use shadow::ShadowCounts;
+pub(crate) use timing::DeniedByTime;
 use timing::Started;
 pub use update::PolicyChanges;
 pub use watch::Change;
@@ -489,6 +490,7 @@ impl Authorizer {
                     names: machine.names(),
                     findings,
                     context_time: reading.context_time.as_deref(),
+                    ages,
                 });
                 (made, None)
             }
@@ -839,6 +841,8 @@ pub(crate) struct Seen<'d, 'a> {
     pub(crate) findings: &'d mut Findings,
     /// By what name the authorizer has put the time into the context.
     pub(crate) context_time: Option<&'d str>,
+    /// How old the data was, where that is kept.
+    pub(crate) ages: Option<Ages<'d>>,
 }
 
 /// The decision that a shadow decides beside.

@@ -9,7 +9,7 @@ use crate::epoch::{Epoch, Stamps};
 use crate::eval::{self, Findings, Machine};
 use crate::evidence::{Ages, Wants};
 use crate::ext::Datetime;
-use crate::freshness::{DataSource, FreshnessError, Moment};
+use crate::freshness::{DataSource, FreshnessError, Moment, StaleTypes};
 use crate::request::{Now, Request, RequestError, RequestPart};
 use crate::value::arena::NameText;
 
@@ -20,6 +20,14 @@ use super::Authorizer;
 pub(super) struct Started {
     pub(super) time: SystemTime,
     pub(super) instant: Instant,
+}
+
+/// Which decisions may be denied for nothing but the time.
+pub(crate) enum DeniedByTime {
+    Nothing,
+    /// Those that rest on entities of these types.
+    WhatRestsOn(StaleTypes),
+    Everything,
 }
 
 impl Authorizer {
@@ -58,17 +66,30 @@ impl Authorizer {
         Ok(stamps.age(what, now)?.duration())
     }
 
-    /// Whether nothing but time gone by may have made any decision a deny, whatever its policies look at: data is too old,
-    /// or the clock shows what no context can be told.
-    pub(crate) fn time_may_deny(&self) -> bool {
+    /// What nothing but time gone by may have made a deny by now, whatever policies look at: data is too old, or the clock
+    /// shows what no context can be told.
+    pub(crate) fn denied_by_time(&self) -> DeniedByTime {
         if !self.depends_on_time() {
-            return false;
+            return DeniedByTime::Nothing;
         }
         let now = Moment::of(self.time());
+        if self.inner.settings.reading.context_time.is_some() && now.is_none() {
+            return DeniedByTime::Everything;
+        }
         let pin = self.inner.published.pin();
-        let told = self.inner.settings.reading.context_time.is_none() || now.is_some();
-        let stale = pin.stamps.as_ref();
-        !told || stale.is_some_and(|stamps| stamps.are_any_refused(now))
+        let Some(stamps) = &pin.stamps else {
+            return DeniedByTime::Nothing;
+        };
+        let bounds = &stamps.bounds;
+        if bounds.refuses_policies(stamps.policies(now))
+            || bounds.refuses_entities(stamps.entities(now))
+        {
+            return DeniedByTime::Everything;
+        }
+        match StaleTypes::of(bounds, stamps.types(now)) {
+            types if types.is_empty() => DeniedByTime::Nothing,
+            types => DeniedByTime::WhatRestsOn(types),
+        }
     }
 
     /// What the clock shows, in milliseconds since 1970; `None` where no datetime can say it.

@@ -126,14 +126,6 @@ impl Stamps {
         self.entities.types.iter().map(move |stamp| age(stamp, now))
     }
 
-    /// Whether anything that has a bound is older than that, so that a decision may be denied for it.
-    pub(crate) fn are_any_refused(&self, now: Option<Moment>) -> bool {
-        let ages = self.types(now);
-        self.bounds.refuses_policies(self.policies(now))
-            || self.bounds.refuses_entities(self.entities(now))
-            || self.bounds.refuses_a_type(ages)
-    }
-
     fn of_type(&self, name: &str) -> Result<&AtomicI64, FreshnessError> {
         let mut stamps = self.bounds.types().zip(&self.entities.types);
         stamps

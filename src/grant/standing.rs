@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::authorizer::{Authorizer, Change, Seen};
+use crate::authorizer::{Authorizer, Change, DeniedByTime, Seen};
 use crate::epoch::{Facet, Key, Watched};
 use crate::eval::{self, Response, What};
+use crate::freshness::StaleTypes;
 use crate::request::{ContextSource, Request};
 use crate::value::arena::NameText;
 
@@ -35,6 +36,8 @@ struct State {
     keys: Arc<[Key]>,
     /// Whether a policy in its scope may look at the time.
     timed: bool,
+    /// The types that were too old when it was decided last, and that it so does not rest on.
+    spared: StaleTypes,
     step_up: Box<[Box<str>]>,
     callback: Option<Callback>,
     ended: Option<Arc<Revocation>>,
@@ -100,6 +103,7 @@ pub(super) struct News(pub(super) Option<Callback>);
 struct Found {
     keys: Arc<[Key]>,
     timed: bool,
+    spared: StaleTypes,
     basis: Option<Basis>,
     step_up: Box<[Box<str>]>,
 }
@@ -109,6 +113,8 @@ struct Found {
 struct Rests {
     keys: Vec<Key>,
     timed: bool,
+    /// The same for each hop: all are decided at one time.
+    spared: StaleTypes,
     basis: Option<Basis>,
 }
 
@@ -117,6 +123,9 @@ impl Rests {
         if let Some(time) = seen.context_time {
             let candidates = &mut seen.findings.candidates;
             self.timed |= seen.machine.may_see(seen.epoch, candidates, time);
+        }
+        if let (Some(stamps), Some(ages)) = (&seen.epoch.stamps, seen.ages) {
+            self.spared = StaleTypes::of(&stamps.bounds, ages.types.iter().copied());
         }
         add_keys(&mut self.keys, watched, seen);
     }
@@ -156,6 +165,7 @@ impl Standing {
                     basis,
                     keys: rests.keys(),
                     timed: rests.timed,
+                    spared: rests.spared,
                     step_up: step_up(&response),
                     callback: None,
                     ended: None,
@@ -176,11 +186,16 @@ impl Standing {
     /// Looks whether the grant is current, and decides its request again if something that it rests on may have changed, or
     /// if there is a fresh context; also where time alone may have changed the decision.
     pub(super) fn look(&self, fresh: Option<ContextSource<'_>>) -> Looked {
-        let when = match fresh.is_some() || self.authorizer.time_may_deny() {
-            true => When::Always,
-            false => When::Timed,
+        let when = match fresh {
+            Some(_) => When::Always,
+            None => self.authorizer.denied_by_time().into(),
         };
         self.look_again(fresh, when, None)
+    }
+
+    /// [`Self::look`] with what time denies by now, for whoever looks at many.
+    pub(super) fn look_when(&self, when: When) -> Looked {
+        self.look_again(None, when, None)
     }
 
     /// Looks because of a change, which may be none that concerns the grant.
@@ -196,12 +211,10 @@ impl Standing {
     ) -> Looked {
         let mut again = false;
         loop {
-            let basis = match self.try_to_know() {
+            let basis = match self.try_to_know(when) {
                 Known::Over(looked) => return looked,
-                Known::Current { timed, .. } if !when.asks_again(timed) => {
-                    return Looked::Current { again };
-                }
-                Known::Current { basis, .. } | Known::Suspect(basis) => basis,
+                Known::Current => return Looked::Current { again },
+                Known::Suspect(basis) => basis,
             };
             again = true;
             if let Some(looked) = self.decide_again(&basis, fresh, change) {
@@ -210,7 +223,7 @@ impl Standing {
         }
     }
 
-    fn try_to_know(&self) -> Known {
+    fn try_to_know(&self, when: When) -> Known {
         // Foreign code is not called with the lock held.
         let now = self.expiry.as_ref().map(|_| self.authorizer.time());
         let mut state = self.lock();
@@ -245,9 +258,9 @@ impl Standing {
             // Never back: the decision may have been made on an epoch that was swapped in after the load.
             self.checked.store(latest.max(checked), Ordering::Release);
         }
-        Known::Current {
-            basis: state.basis.clone(),
-            timed: state.timed,
+        match when.asks_again(state.timed, state.spared) {
+            true => Known::Suspect(state.basis.clone()),
+            false => Known::Current,
         }
     }
 
@@ -277,6 +290,7 @@ impl Standing {
             let found = response.is_allowed().then(|| Found {
                 keys: rests.keys(),
                 timed: rests.timed,
+                spared: rests.spared,
                 basis: rests.basis,
                 step_up: step_up(&response),
             });
@@ -327,6 +341,7 @@ impl Standing {
                 state.basis = basis;
             }
             state.timed = found.timed;
+            state.spared = found.spared;
             state.step_up = found.step_up;
         }
         Some(Looked::Current { again: true })
@@ -385,18 +400,32 @@ impl Standing {
 
 /// When a grant that no update concerns is decided again.
 #[derive(Clone, Copy)]
-enum When {
+pub(super) enum When {
     Always,
     /// If a policy in its scope may look at the time.
     Timed,
+    /// Then, and if it may rest on entities of these types.
+    Stale(StaleTypes),
     Changed,
 }
 
+impl From<DeniedByTime> for When {
+    fn from(denied: DeniedByTime) -> Self {
+        match denied {
+            DeniedByTime::Nothing => Self::Timed,
+            DeniedByTime::WhatRestsOn(types) => Self::Stale(types),
+            DeniedByTime::Everything => Self::Always,
+        }
+    }
+}
+
 impl When {
-    fn asks_again(self, timed: bool) -> bool {
+    /// A decision that was allowed while a type was too old does not rest on that type, until it is made anew.
+    fn asks_again(self, timed: bool, spared: StaleTypes) -> bool {
         match self {
             Self::Always => true,
             Self::Timed => timed,
+            Self::Stale(types) => timed || !types.are_among(spared),
             Self::Changed => false,
         }
     }
@@ -404,11 +433,7 @@ impl When {
 
 /// What can be known without deciding.
 enum Known {
-    /// `timed`: as far as updates go. A policy in scope may look at the time.
-    Current {
-        basis: Basis,
-        timed: bool,
-    },
+    Current,
     Suspect(Basis),
     Over(Looked),
 }

@@ -16,7 +16,7 @@ use crate::eval::Response;
 use crate::request::Request;
 
 use super::revocation::{Revocation, RevocationReason};
-use super::standing::{Looked, News, Standing};
+use super::standing::{Looked, News, Standing, When};
 use super::{Grant, call};
 
 use index::Index;
@@ -205,7 +205,8 @@ impl GrantTable {
     /// on data that has become too old ([`Builder::freshness`](crate::Builder::freshness)).
     ///
     /// Costs a decision, with its record, for each grant that has a policy in its scope which may look at the time, and
-    /// nothing for the others. Only while something is older than its bound, all grants are decided again.
+    /// nothing for the others. When something has become older than its bound, all grants are looked at, and those decided again
+    /// that may rest on it: once, as a grant that is still allowed then does not.
     pub fn sweep(&self) -> usize {
         self.shared.sweep_expired() + self.shared.sweep_timed()
     }
@@ -307,9 +308,10 @@ impl Shared {
         if !self.authorizer.depends_on_time() {
             return 0;
         }
-        let all = self.authorizer.time_may_deny();
+        let when = When::from(self.authorizer.denied_by_time());
+        let all = !matches!(when, When::Timed);
         let touched = self.lock().touched_by_time(all);
-        self.sweep(touched, |standing| standing.look(None))
+        self.sweep(touched, |standing| standing.look_when(when))
     }
 
     /// Looks at grants and tells of those that are over; how many of them nobody knew of yet.

@@ -280,7 +280,20 @@ fn a_sweep_ends_what_rests_on_stale_data() {
     };
     let outcomes: Vec<_> = response.hops.iter().map(|hop| hop.1.unwrap()).collect();
     assert_eq!(outcomes, [Outcome::Allowed, Outcome::StaleEntities]);
-    assert!(direct.is_current());
+    // What was allowed while they were too old does not rest on them: that is not asked again.
+    before = sink.records().len();
+    set(start + 2 * minute);
+    assert!(direct.is_current() && table.sweep() == 0 && direct.is_current());
+    assert_eq!(sink.records().len(), before);
+    // Unless it comes to rest on them: what is above the user then is an agent.
+    let below = EntityUpdate::new().add_parent(("User", "ann"), ("Agent", "planner"));
+    let (_, revoked) =
+        table.revoked_by(|authorizer| authorizer.update_entities(below.out_of_band()).unwrap());
+    assert_eq!(revoked.len(), 1);
+    assert!(!direct.is_current());
+    let apart = EntityUpdate::new().remove_parent(("User", "ann"), ("Agent", "planner"));
+    authorizer.update_entities(apart.out_of_band()).unwrap();
+    let direct = table.grant(&use_machine("ann")).unwrap();
     // Once it is fresh again, a new grant can be had and nothing is decided.
     authorizer
         .confirm_fresh(DataSource::EntityType("Agent"), start + minute)
