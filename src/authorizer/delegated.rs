@@ -7,17 +7,17 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::decision::Outcome;
-use crate::epoch::Epoch;
-use crate::eval::{self, Machine, Reading, Resolved, Scratch, chain};
+use crate::epoch::{Compared, Epoch, Segment, Shadow};
+use crate::eval::{self, Findings, Machine, Reading, Resolved, Scratch, chain};
 use crate::evidence::{
-    ContextView, DecisionRecord, HopInputs, Hops, InputsView, RecordedDelegation, Wants,
+    Ages, ContextView, DecisionRecord, HopInputs, Hops, InputsView, RecordedDelegation, Wants,
 };
 use crate::request::delegation::Delegation;
 use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Now, Request, RequestError};
 
 use super::timing::Started;
-use super::{Authorizer, Made, Seen};
+use super::{Authorizer, Beside, Head, Made, Seen};
 
 /// A request in which others act for the principal, and how it is read.
 #[derive(Clone, Copy)]
@@ -25,6 +25,41 @@ pub(super) struct Chain<'c> {
     pub(super) request: &'c Request<'c>,
     pub(super) delegation: &'c Delegation<'c>,
     pub(super) reading: &'c Reading,
+}
+
+/// A chain whose hops were resolved.
+#[derive(Clone, Copy)]
+struct Asked<'r, 'a> {
+    /// What is in force.
+    epoch: &'a Epoch,
+    hops: &'a [Resolved<'a>],
+    request: &'r Request<'r>,
+    names: RequestNames<'a>,
+    arena: &'a Bump,
+}
+
+impl<'r, 'a: 'r> Asked<'r, 'a> {
+    /// The record of what the hops came to.
+    fn record(
+        self,
+        head: Head<'r>,
+        epoch: &'r Arc<Epoch>,
+        inputs: &'r [HopInputs<'r>],
+        ages: Option<Ages<'r>>,
+        (findings, hops): (&'r Findings, &'r Hops),
+    ) -> DecisionRecord<'r> {
+        let names = self.names;
+        let first = inputs.first();
+        DecisionRecord {
+            ages,
+            context: first.map(|first| ContextView::new(first.context, names)),
+            inputs: first.map(|first| InputsView::new(first.entities, first.context, names)),
+            delegation: RecordedDelegation::new(epoch, hops, names, inputs),
+            determining: findings.determining(),
+            errors: findings.errors(epoch),
+            ..head.record(epoch, self.request)
+        }
+    }
 }
 
 /// The time of a decision.
@@ -63,13 +98,14 @@ impl Authorizer {
             locals,
             findings,
             hops,
-            ..
+            beside,
+            hops_beside,
         } = scratch;
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);
         let time = started.map_or(Time::Ask, |started| Time::Known(started.time, now));
         let asked = self.resolve_chain(epoch, (arena, locals), hops, chain, time);
-        let request = chain.request;
+        let (request, context_time) = (chain.request, chain.reading.context_time.as_deref());
         let names = RequestNames {
             shared: &epoch.snapshot.names,
             locals,
@@ -93,25 +129,79 @@ impl Authorizer {
                 return (made, error);
             }
         };
+        let chain = Asked {
+            epoch,
+            hops: asked,
+            request,
+            names,
+            arena,
+        };
+        let (outcome, inputs) = self.decide_hops(
+            epoch,
+            chain,
+            None,
+            ages,
+            (findings, hops),
+            &mut |machine, resolved, findings| {
+                seen(Seen {
+                    epoch,
+                    machine,
+                    resolved,
+                    names,
+                    findings,
+                    context_time,
+                    ages,
+                });
+            },
+        );
+        let recorded = self.recorded(started);
+        let made = match recorded {
+            None => Made::unrecorded(outcome),
+            Some(started) => self.keep(started, outcome, |head| {
+                chain.record(head, epoch, inputs, ages, (findings, hops))
+            }),
+        };
+        if let Some(shadow) = &epoch.shadow {
+            let enforced = Beside {
+                outcome,
+                started: recorded,
+                ages,
+                sequence: made.sequence,
+            };
+            hops_beside.begin_as(hops);
+            self.compare(shadow, || {
+                self.decide_chain_beside(shadow, chain, enforced, (beside, hops_beside))
+            });
+        }
+        (made, None)
+    }
+
+    /// Decides each hop, also behind one that is denied, and what they come to; with what each read, if a sink wants that.
+    /// `epoch` and `segment` are those of a shadow, or else what is in force.
+    fn decide_hops<'a>(
+        &self,
+        epoch: &'a Epoch,
+        chain: Asked<'_, 'a>,
+        segment: Option<&'a Segment>,
+        ages: Option<Ages<'_>>,
+        (findings, hops): (&mut Findings, &mut Hops),
+        each: &mut dyn FnMut(&Machine<'a>, &'a Resolved<'a>, &mut Findings),
+    ) -> (Outcome, &'a [HopInputs<'a>]) {
         let settings = &self.inner.settings;
         let wants_inputs = settings.wants == Wants::DecisionsWithInputs;
-        let mut inputs = Vec::new_in(arena);
-        for (at, resolved) in asked.iter().enumerate() {
+        let mut inputs = Vec::new_in(chain.arena);
+        for (at, resolved) in chain.hops.iter().enumerate() {
             findings.clear();
-            let machine = Machine::new(epoch, names, *resolved, arena);
+            let machine = Machine::new(chain.epoch, chain.names, *resolved, chain.arena);
+            let machine = match segment {
+                Some(segment) => machine.on(segment),
+                None => machine,
+            };
             let outcome = eval::evaluate(epoch, &machine, settings.error_mode, findings);
             let stale = self.stale(epoch, &machine, ages, findings);
             let outcome = stale.unwrap_or(outcome);
             hops.decided(at, outcome, findings.determining(), findings.errors(epoch));
-            seen(Seen {
-                epoch,
-                machine: &machine,
-                resolved,
-                names,
-                findings,
-                context_time: chain.reading.context_time.as_deref(),
-                ages,
-            });
+            each(&machine, resolved, findings);
             if wants_inputs {
                 inputs.push(HopInputs {
                     context: resolved.context,
@@ -119,29 +209,47 @@ impl Authorizer {
                 });
             }
         }
-        let inputs = inputs.into_bump_slice();
         let denied = hops.first_denied();
         let outcome = denied.map_or(Outcome::Allowed, |(_, outcome)| outcome);
         // An allowed chain rests on what every hop rests on, a denied one on what denied it.
         let (determining, errors) = hops.findings(denied.map(|(at, _)| at));
         findings.set(outcome, determining, errors);
-        let Some(started) = self.recorded(started) else {
-            return (Made::unrecorded(outcome), None);
+        (outcome, inputs.into_bump_slice())
+    }
+
+    /// Decides a chain with the shadow's policies, and tells the sink when it comes to something else.
+    fn decide_chain_beside<'a>(
+        &self,
+        shadow: &'a Shadow,
+        chain: Asked<'_, 'a>,
+        enforced: Beside<'a>,
+        (findings, hops): (&mut Findings, &mut Hops),
+    ) -> Compared {
+        let epoch = &shadow.epoch;
+        let Some(segment) = epoch.segments.first() else {
+            return Compared::Failed;
         };
-        let made = self.keep(started, outcome, |head| DecisionRecord {
+        let started = enforced.begun();
+        let ages = enforced.ages;
+        let (outcome, inputs) = self.decide_hops(
+            epoch,
+            chain,
+            Some(segment),
             ages,
-            context: inputs
-                .first()
-                .map(|first| ContextView::new(first.context, names)),
-            inputs: inputs
-                .first()
-                .map(|first| InputsView::new(first.entities, first.context, names)),
-            delegation: RecordedDelegation::new(epoch, hops, names, inputs),
-            determining: findings.determining(),
-            errors: findings.errors(epoch),
-            ..head.record(epoch, request)
-        });
-        (made, None)
+            (findings, hops),
+            &mut |_, _, _| {},
+        );
+        let compared = enforced.compare(outcome);
+        if let (false, Some(started), Some(told)) =
+            (compared == Compared::Agreed, started, enforced.told())
+        {
+            // Kept or lost, the answer is what it was: the loss is counted as any other.
+            self.hand_over(started, outcome, |head| DecisionRecord {
+                enforced: Some(told),
+                ..chain.record(head, epoch, inputs, ages, (findings, hops))
+            });
+        }
+        compared
     }
 
     /// Whether every hop is allowed, and nothing else: stops at the first that is not. For authorizers that do not ask the

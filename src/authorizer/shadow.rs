@@ -59,7 +59,7 @@ impl Authorizer {
     /// kept, whatever the sink's [`Delivery`](crate::evidence::Delivery). A sink that lets decisions wait
     /// ([`Delivery::Block`](crate::evidence::Delivery::Block)) lets them wait for the shadow's records too.
     ///
-    /// Requests with a delegation are decided by what is in force alone: a shadow is not asked about them.
+    /// Of a delegation, the shadow decides each hop; a chain that is refused, nobody is asked about.
     ///
     /// A shadow that was set before is replaced, and counting begins anew. Replacing and updating what is in force leaves
     /// the shadow's policies as they are; entities are always those in force. It counts as an epoch of its own in
@@ -138,10 +138,14 @@ impl Authorizer {
         enforced: Beside<'a>,
         findings: &mut Findings,
     ) {
-        // A shadow is an experiment: not even a defect in how its policies are evaluated may come to the caller.
-        let compared = catch_unwind(AssertUnwindSafe(|| {
+        self.compare(shadow, || {
             self.try_decide_beside(shadow, machine, request, enforced, findings)
-        }));
+        });
+    }
+
+    pub(super) fn compare(&self, shadow: &Shadow, decide: impl FnOnce() -> Compared) {
+        // A shadow is an experiment: not even a defect in how its policies are evaluated may come to the caller.
+        let compared = catch_unwind(AssertUnwindSafe(decide));
         shadow.tally.count(compared.unwrap_or(Compared::Failed));
     }
 
@@ -157,35 +161,54 @@ impl Authorizer {
         let Some(segment) = epoch.segments.first() else {
             return Compared::Failed;
         };
-        let started = enforced.started.map(|started| Started {
-            instant: Instant::now(),
-            ..started
-        });
+        let started = enforced.begun();
         let machine = machine.on(segment);
         findings.clear();
         let mut outcome = eval::evaluate(epoch, &machine, self.inner.settings.error_mode, findings);
         if let Some(stale) = self.stale(epoch, &machine, enforced.ages, findings) {
             outcome = stale;
         }
-        let compared = match (
-            enforced.outcome == Outcome::Allowed,
-            outcome == Outcome::Allowed,
-        ) {
-            (false, true) => Compared::NewlyAllowed,
-            (true, false) => Compared::NewlyDenied,
-            _ => return Compared::Agreed,
-        };
-        if let (Some(started), Some(sequence)) = (started, enforced.sequence) {
+        let compared = enforced.compare(outcome);
+        if let (false, Some(started), Some(told)) =
+            (compared == Compared::Agreed, started, enforced.told())
+        {
             // Kept or lost, the answer is what it was: the loss is counted as any other.
             self.hand_over(started, outcome, |head| DecisionRecord {
-                enforced: Some(Enforced {
-                    sequence,
-                    decision: enforced.outcome.decision(),
-                    outcome: enforced.outcome,
-                }),
+                enforced: Some(told),
                 ..self.decided(head, epoch, &machine, request, enforced.ages, findings)
             });
         }
         compared
+    }
+}
+
+impl Beside<'_> {
+    /// When the shadow begins, if there may be a record of it.
+    pub(super) fn begun(&self) -> Option<Started> {
+        self.started.map(|started| Started {
+            instant: Instant::now(),
+            ..started
+        })
+    }
+
+    /// How the shadow's outcome compares.
+    pub(super) fn compare(&self, outcome: Outcome) -> Compared {
+        match (
+            self.outcome == Outcome::Allowed,
+            outcome == Outcome::Allowed,
+        ) {
+            (false, true) => Compared::NewlyAllowed,
+            (true, false) => Compared::NewlyDenied,
+            _ => Compared::Agreed,
+        }
+    }
+
+    /// What a record of the shadow's says of it; `None` when it was not recorded itself.
+    pub(super) fn told(&self) -> Option<Enforced> {
+        Some(Enforced {
+            sequence: self.sequence?,
+            decision: self.outcome.decision(),
+            outcome: self.outcome,
+        })
     }
 }

@@ -23,8 +23,9 @@ pub struct Scratch {
     pub(crate) findings: Findings,
     /// Of a request with a delegation: what was found for each hop.
     pub(crate) hops: Hops,
-    /// What a shadow found.
+    /// What a shadow found, and for each hop.
     pub(crate) beside: Findings,
+    pub(crate) hops_beside: Hops,
 }
 
 /// What evaluating found: numbers of policies.

@@ -56,6 +56,12 @@ impl Hops {
         self.bounds = bounds;
     }
 
+    /// Begins the chain that another one is.
+    pub(crate) fn begin_as(&mut self, other: &Self) {
+        self.begin(other.len, other.bounds);
+        other.hops.iter().for_each(|hop| self.push(hop.uid));
+    }
+
     /// Adds a hop that nothing is known of yet.
     pub(crate) fn push(&mut self, uid: Uid) {
         self.hops.push(Hop {

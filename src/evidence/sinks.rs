@@ -250,7 +250,14 @@ fn read(text: &Buffer) -> Result<OwnedRecord, SinkError> {
 #[derive(Debug)]
 pub struct MemorySink {
     capacity: usize,
-    records: Mutex<VecDeque<Buffer>>,
+    records: Mutex<VecDeque<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    text: Buffer,
+    /// Once somebody has asked for it.
+    read: Option<OwnedRecord>,
 }
 
 impl MemorySink {
@@ -264,12 +271,18 @@ impl MemorySink {
 
     /// The records kept, oldest first.
     pub fn records(&self) -> Vec<OwnedRecord> {
-        // None was kept that cannot be read, as the two forms have the same fields.
-        let records = self.lock();
-        records.iter().filter_map(|text| read(text).ok()).collect()
+        let mut records = self.lock();
+        let records = records.iter_mut().filter_map(|kept| {
+            if kept.read.is_none() {
+                // None was kept that cannot be read, as the two forms have the same fields.
+                kept.read = read(&kept.text).ok();
+            }
+            kept.read.clone()
+        });
+        records.collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Buffer>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         // A queue of whole records is sound whoever panicked.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,15 +298,16 @@ impl DecisionSink for MemorySink {
             return Ok(());
         }
         let mut records = self.lock();
-        let mut text = if records.len() < self.capacity {
-            Buffer::default()
+        let mut kept = if records.len() < self.capacity {
+            Kept::default()
         } else {
             records.pop_front().unwrap_or_default()
         };
-        text.clear();
-        text.shrink_to(SMALL);
-        json::write(record, &mut text)?;
-        records.push_back(text);
+        kept.read = None;
+        kept.text.clear();
+        kept.text.shrink_to(SMALL);
+        json::write(record, &mut kept.text)?;
+        records.push_back(kept);
         Ok(())
     }
 }

@@ -6,13 +6,15 @@ use duramen::evidence::{
     DecisionRecord, DecisionSink, Delivery, MemorySink, QueueSink, SinkError, Wants,
 };
 use duramen::{
-    Authorizer, Decision, EnforcementMode, EntityUpdate, Outcome, PolicyUpdate, Request,
+    Authorizer, Decision, Delegation, EnforcementMode, EntityUidRef, EntityUpdate, Outcome,
+    PolicyUpdate, Request,
 };
 use proptest::prelude::*;
 
 use crate::entity_updates::add;
 use crate::generate::{Tape, config, tape};
-use crate::oracle::{Ask, ours, reproduction};
+use crate::oracle::{Ask, ours, reproduction, uid_ref};
+use crate::value::Uid;
 
 proptest! {
     #![proptest_config(config(40))]
@@ -24,7 +26,11 @@ proptest! {
         let mut tape = Tape::new(&numbers);
         let (world, asks) = tape.world();
         let (other, more) = tape.world();
-        let asks: Vec<Ask> = asks.into_iter().chain(more).collect();
+        // Some of them with actors, who may well be the principal again.
+        let asks: Vec<(Ask, Vec<Uid>)> = asks.into_iter().chain(more).map(|ask| {
+            let actors = (0..tape.below(3)).map(|_| tape.uid()).collect();
+            (ask, actors)
+        }).collect();
         let changes = tape.changes();
         let sink = Arc::new(MemorySink::new(1000));
         let Ok(plain) = world.builder().build() else { return Ok(()) };
@@ -58,15 +64,15 @@ proptest! {
                 }
             }
             for ask in &asks {
-                let (answer, is_allowed) = ask.with_request(|request| {
+                let (answer, is_allowed) = asked(ask, |request| {
                     let response = plain.is_authorized(request);
                     (ours(&response), response.is_allowed())
                 });
-                let found = ask.with_request(|request| ours(&beside.is_authorized(request)));
+                let found = asked(ask, |request| ours(&beside.is_authorized(request)));
                 prop_assert_eq!(&found, &answer);
-                prop_assert_eq!(ask.with_request(|request| quiet.is_allowed(request)), is_allowed);
-                let shadow = ask.with_request(|request| alone.is_authorized(request).to_owned());
-                if shadow.outcome == Outcome::InvalidRequest {
+                prop_assert_eq!(asked(ask, |request| quiet.is_allowed(request)), is_allowed);
+                let shadow = asked(ask, |request| alone.is_authorized(request).to_owned());
+                if matches!(shadow.outcome, Outcome::InvalidRequest | Outcome::DelegationCycle) {
                     continue;
                 }
                 let would_allow = shadow.outcome == Outcome::Allowed;
@@ -78,7 +84,7 @@ proptest! {
                 let records = sink.records();
                 let [.., enforced, record] = &records[..] else { panic!("no record") };
                 let fail = |what: &str| Err(TestCaseError::fail(
-                    reproduction(&world, Some(ask), &format!("{what}: {record:#?}\n{enforced:#?}\n{shadow:#?}"))));
+                    reproduction(&world, Some(&ask.0), &format!("{what}: {record:#?}\n{enforced:#?}\n{shadow:#?}"))));
                 if record.mode != EnforcementMode::Shadow || enforced.mode != EnforcementMode::Enforce {
                     return fail("mode");
                 }
@@ -93,7 +99,9 @@ proptest! {
                     && policies.iter().copied().eq(&shadow.determining)
                     && errors.iter().copied().eq(shadow.errors.iter().map(|(id, kind)| (id, *kind)))
                     && record.version.policies() == alone.version().policies();
-                if !is_linked || !is_right {
+                let hops = record.delegation.as_ref().map_or(0, |chain| chain.hops.len());
+                let is_whole = hops == if ask.1.is_empty() { 0 } else { 1 + ask.1.len() };
+                if !is_linked || !is_right || !is_whole {
                     return fail("content");
                 }
             }
@@ -108,6 +116,45 @@ proptest! {
             prop_assert!(authorizer.shadow().is_none());
         }
     }
+}
+
+/// Calls `ask` with the request and who acts for its principal.
+fn asked<R>((ask, actors): &(Ask, Vec<Uid>), ask_it: impl FnOnce(&Request<'_>) -> R) -> R {
+    let actors: Vec<_> = actors.iter().map(uid_ref).collect();
+    let delegation = Delegation::new(&actors);
+    ask.with_request(|request| match actors.is_empty() {
+        true => ask_it(request),
+        false => ask_it(&request.delegation(&delegation)),
+    })
+}
+
+/// A chain that the shadow decides otherwise is recorded with every hop, also of whom it would stop.
+#[test]
+fn a_shadow_decides_chains() {
+    let sink = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies(OPEN)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    authorizer.set_shadow(CLOSED).unwrap();
+    let bot = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&bot);
+    assert!(authorizer.is_allowed(&view("ann").delegation(&delegation)));
+    let circle = [EntityUidRef::new("User", "ann")];
+    let circle = Delegation::new(&circle);
+    assert!(!authorizer.is_allowed(&view("ann").delegation(&circle)));
+    let counts = authorizer.shadow().unwrap();
+    assert_eq!((counts.agreed, counts.newly_denied), (0, 1));
+    let records = sink.records();
+    assert_eq!(records.len(), 3);
+    let record = &records[1];
+    assert_eq!(record.enforced.unwrap().sequence, records[0].sequence);
+    let hops = &record.delegation.as_ref().unwrap().hops;
+    let outcomes: Vec<_> = hops.iter().map(|hop| hop.outcome.unwrap()).collect();
+    assert_eq!(outcomes, [Outcome::Allowed, Outcome::NoPermit]);
+    assert_eq!(record.outcome, Outcome::NoPermit);
+    assert!(hops[1].inputs.is_some() && record.inputs.is_some());
 }
 
 const OPEN: &str = "permit(principal, action, resource);";
