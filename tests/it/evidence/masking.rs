@@ -81,6 +81,22 @@ fn is_digest(value: &Json) -> bool {
     digits.is_some_and(|digits| digits.len() == 64)
 }
 
+/// A queue behind masks copies what they say with the record.
+#[test]
+fn what_masks_say_goes_through_a_queue() {
+    for (mask, is_replayable) in [("User.ssn", false), ("context.unread", true)] {
+        let sink = Arc::new(MemorySink::new(1));
+        let queue = Arc::new(QueueSink::new(Arc::clone(&sink)).unwrap());
+        let masks = masks().path(mask, Mask::Drop).unwrap();
+        let masking = MaskSink::new(Arc::clone(&queue), masks).unwrap();
+        assert!(deciding(READING, masking).is_allowed(&asked()));
+        queue.flush().unwrap();
+        let record = sink.records().remove(0);
+        assert_eq!(record.masked, [mask]);
+        assert_eq!(record.replayable, Some(is_replayable), "{mask}");
+    }
+}
+
 #[test]
 fn paths_lead_to_what_they_name() {
     let record = masked(
