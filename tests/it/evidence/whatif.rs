@@ -621,6 +621,76 @@ fn what_is_masked_is_unknown_and_the_rest_is_not() {
     }
 }
 
+/// What was asked for and was not there is masked with its name; and who is above somebody may be under another name.
+#[test]
+fn what_is_absent_or_above_may_be_masked_too() {
+    let candidate = |asked: &str| {
+        Authorizer::builder()
+            .policies(permit(asked))
+            .build()
+            .unwrap()
+    };
+    let is_undetermined = |record: &OwnedRecord, asked: &str| {
+        let outcome = WhatIf::new(&candidate(asked)).unwrap().add(record);
+        matches!(outcome, Reconsidered::Undetermined(_))
+    };
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies(permit("principal has nope || principal.hasTag(\"z\")"))
+        .entities(ENTITIES)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let _ = authorizer.is_allowed(&Request::new(
+        ("User", "ann"),
+        ("Action", "view"),
+        ("Doc", "plan"),
+    ));
+    let record = sink.records().remove(0);
+    let (attribute, tag) = ("principal has nope", "principal.hasTag(\"z\")");
+    let above = "principal in Team::\"blue\"";
+    for asked in [attribute, tag, above] {
+        assert!(!is_undetermined(&record, asked), "{asked}");
+    }
+    let masked_by = |rule: &str| {
+        let mut record = record.clone();
+        record.masked = vec![rule.to_owned()];
+        record
+    };
+    assert!(is_undetermined(&masked_by("User.nope"), attribute));
+    assert!(!is_undetermined(&masked_by("User.nope"), tag));
+    assert!(is_undetermined(&masked_by("User.tags.z"), tag));
+    assert!(!is_undetermined(&masked_by("User.tags.z"), attribute));
+    let mut renamed = masked_by("User.team");
+    for entity in &mut renamed.inputs.as_mut().unwrap().entities {
+        if entity["uid"]["id"] == "ann" {
+            entity["parents"][0]["id"] = "masked:1".into();
+        }
+    }
+    assert!(is_undetermined(&renamed, above));
+}
+
+/// A strict mode that denied behind a hop that was denied anyway is noticed as well.
+#[test]
+fn a_strict_hop_is_not_compared_with_cedars_mode() {
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal == Agent::\"bot\", action, resource); forbid(principal == Agent::\"bot\", action, resource) when { context.nope };")
+        .error_mode(ErrorMode::DenyOnAnyError)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&actors);
+    let asked = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    let _ = authorizer.is_allowed(&asked.delegation(&delegation));
+    let candidate = Authorizer::builder().policies("permit(principal, action, resource);");
+    let report = WhatIf::new(&candidate.build().unwrap())
+        .unwrap()
+        .run(sink.records());
+    assert_eq!(report.reasons.get(&NotReplayable::StrictMode), Some(&1));
+}
+
 /// The report adds up, its lists are bounded, and what is newly allowed comes first.
 #[test]
 fn the_report_is_sorted_and_bounded() {
