@@ -285,6 +285,40 @@ fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
     }
 }
 
+/// Of the line that a checkpoint is about nothing may remain but its hash, in the line after it.
+#[test]
+fn a_checkpoint_of_the_last_line_that_was_removed_is_compared() {
+    let scratch = Scratch::new();
+    let mut checkpoints: Vec<Checkpoint> = Vec::new();
+    let (edge, first) = (0..100)
+        .find_map(|_| {
+            let options = DurableLog::options(scratch.path());
+            // A segment for each line.
+            write(options.segment_bytes(1).keep_bytes(8_000), 1);
+            checkpoints.push(Checkpoint::of(scratch.path()).unwrap());
+            let first = verify(scratch.path(), None).unwrap().first_index();
+            let edge = checkpoints.iter().find(|of| of.count() == first)?;
+            (first > 0).then(|| (edge.clone(), first))
+        })
+        .expect("a checkpoint for the line before the first that remains");
+    let seen = verify(scratch.path(), Some(&edge)).unwrap();
+    assert!(seen.is_fine() && seen.checkpoint_compared(), "{seen:?}");
+
+    let other = Scratch::new();
+    write(
+        DurableLog::options(other.path()),
+        usize::try_from(first).unwrap(),
+    );
+    let foreign = Checkpoint::of(other.path()).unwrap();
+    assert_eq!(foreign.count(), first);
+    let seen = verify(scratch.path(), Some(&foreign)).unwrap();
+    let found = seen.finding().unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::CheckpointDiffers, first - 1)
+    );
+}
+
 #[cfg(feature = "signed-checkpoints")]
 #[test]
 fn signatures_bind_every_member() {
