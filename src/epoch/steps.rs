@@ -66,6 +66,27 @@ pub(crate) struct Comparison {
     pub(crate) otherwise: Option<bool>,
 }
 
+impl Comparison {
+    fn equal(of: Plain, otherwise: Option<bool>) -> Self {
+        let equal = true;
+        Self {
+            of,
+            equal,
+            otherwise,
+        }
+    }
+
+    /// What is not ordered fails.
+    fn less(of: Plain) -> Self {
+        let (equal, otherwise) = (false, None);
+        Self {
+            of,
+            equal,
+            otherwise,
+        }
+    }
+}
+
 /// How the numbers of two operands of one type are ordered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
@@ -284,7 +305,7 @@ impl<'p> Writer<'p> {
             (Plain::Other, _) if value.as_string().is_ok() => Test::TextIs(operand, constant),
             (Plain::Other, _) => Test::Same(self.operand(a), self.operand(b)),
             // Values of different types are unequal.
-            (of, number) => equal(operand, of, Some(false), number),
+            (of, number) => Test::Number(operand, Comparison::equal(of, Some(false)), number),
         }
     }
 
@@ -368,34 +389,16 @@ fn negated((test, is): (Test, bool)) -> (Test, bool) {
     (test, !is)
 }
 
-fn equal(operand: Operand, of: Plain, otherwise: Option<bool>, number: i64) -> Test {
-    let equal = true;
+fn truth(operand: Operand) -> Test {
     Test::Number(
         operand,
-        Comparison {
-            of,
-            equal,
-            otherwise,
-        },
-        number,
+        Comparison::equal(Plain::Bool, None),
+        Truth::Yes as i64,
     )
-}
-
-fn truth(operand: Operand) -> Test {
-    equal(operand, Plain::Bool, None, Truth::Yes as i64)
 }
 
 fn less(operand: Operand, of: Plain, bound: i64) -> Test {
-    let (equal, otherwise) = (false, None);
-    Test::Number(
-        operand,
-        Comparison {
-            of,
-            equal,
-            otherwise,
-        },
-        bound,
-    )
+    Test::Number(operand, Comparison::less(of), bound)
 }
 
 fn ordered(a: Operand, b: Operand, or_equal: bool, types: u8) -> Test {

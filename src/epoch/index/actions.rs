@@ -49,8 +49,8 @@ impl ActionMembers {
 pub(crate) struct ActionClasses {
     /// By action: the number of its class.
     class_of: BucketOf,
-    /// How many classes there are, [`ANY`] included.
-    count: usize,
+    /// How many classes there are besides [`ANY`].
+    named: usize,
 }
 
 /// The class of actions that no scope names. What is filed under it is for any action; every decision looks at it.
@@ -131,7 +131,7 @@ impl ActionClasses {
         }
         let classes = Self {
             class_of: BucketOf::new(&class_of, flat),
-            count: numbers.len() + 1,
+            named: numbers.len(),
         };
         let mut places: Vec<_> = told.into_iter().zip(of_scope).collect();
         places.sort_by_key(|(_, classes)| classes.len());
@@ -151,8 +151,9 @@ impl ActionClasses {
         )
     }
 
+    /// How many classes there are, [`ANY`] included.
     pub(super) fn count(&self) -> usize {
-        self.count.max(1)
+        self.named + 1
     }
 
     /// The class of an action.

@@ -362,9 +362,7 @@ impl Buckets {
             // Number 0 is no bucket.
             buckets.cells.push(Head::default().cell());
         }
-        buckets.crowded = entries
-            .iter()
-            .any(|(_, class, _)| *class != ANY && *class > BITS);
+        buckets.crowded = entries.iter().any(|(_, class, _)| *class > BITS);
         let mut numbers = Vec::new();
         for bucket in entries.chunk_by(|(a, ..), (b, ..)| a == b) {
             let number = as_u32(buckets.cells.len());
@@ -384,62 +382,49 @@ impl Buckets {
         let groups = self.groups.len();
         self.groups.extend(grouping.group(&mut rows));
         let groups = [groups, self.groups.len()].map(as_u32);
-        let single = |entry: &&Entry| rows.binary_search(&entry.row).is_ok();
-        let runs: Vec<(u32, Vec<Entry>)> = bucket
-            .chunk_by(|(_, a, _), (_, b, _)| a == b)
-            .filter_map(|run| {
-                let (_, class, _) = run.first()?;
-                let entries = run.iter().map(|(.., entry)| entry).filter(single).copied();
-                Some((*class, entries.collect::<Vec<Entry>>()))
-            })
-            .filter(|(_, entries)| !entries.is_empty())
+        // What is in no group, still in the order of the classes.
+        let single: Vec<_> = bucket
+            .iter()
+            .filter(|(.., entry)| rows.binary_search(&entry.row).is_ok())
             .collect();
+        let runs = || single.chunk_by(|(_, a, _), (_, b, _)| a == b);
         let mut head = Head::default();
         let at = self.cells.len();
         self.cells.push(head.cell());
         if groups[0] < groups[1] {
             head.classes |= GROUPS;
-            self.cells
-                .push(Entry::of_words([groups[0], groups[1], 0, 0]));
+            let [start, end] = groups;
+            self.cells.push(Entry::of_words([start, end, 0, 0]));
         }
-        let between = match self.crowded {
-            true => runs.len(),
-            false => runs.len().saturating_sub(1).div_ceil(4),
+        let between = match (self.crowded, runs().count()) {
+            (true, runs) => runs,
+            (false, runs) => runs.saturating_sub(1).div_ceil(4),
         };
-        let start = self.cells.len() + between;
-        head.start = as_u32(start);
-        let mut end = start;
-        let runs_end: Vec<RunCell> = runs
-            .iter()
-            .map(|(class, entries)| {
-                head.classes |= bit(*class);
-                let start = as_u32(end);
-                end += entries.len();
-                RunCell {
-                    class: *class,
-                    start,
-                    end: as_u32(end),
-                }
+        let mut end = as_u32(self.cells.len() + between);
+        head.start = end;
+        let runs: Vec<RunCell> = runs()
+            .map(|run| {
+                let class = run.first().map_or(ANY, |(_, class, _)| *class);
+                head.classes |= bit(class);
+                let start = end;
+                end += as_u32(run.len());
+                RunCell { class, start, end }
             })
             .collect();
-        match self.crowded {
-            true => {
-                head.end = as_u32(runs_end.len());
-                self.cells.extend(runs_end.iter().map(|run| run.cell()));
-            }
-            false => {
-                head.end = runs_end.first().map_or(head.start, |run| run.end);
-                for ends in runs_end.get(1..).unwrap_or_default().chunks(4) {
-                    let mut words = [0; 4];
-                    for (word, run) in words.iter_mut().zip(ends) {
-                        *word = run.end;
-                    }
-                    self.cells.push(Entry::of_words(words));
+        if self.crowded {
+            head.end = as_u32(runs.len());
+            self.cells.extend(runs.iter().map(|run| run.cell()));
+        } else {
+            head.end = runs.first().map_or(head.start, |run| run.end);
+            for ends in runs.get(1..).unwrap_or_default().chunks(4) {
+                let mut words = [0; 4];
+                for (word, run) in words.iter_mut().zip(ends) {
+                    *word = run.end;
                 }
+                self.cells.push(Entry::of_words(words));
             }
         }
-        self.cells
-            .extend(runs.into_iter().flat_map(|(_, entries)| entries));
+        self.cells.extend(single.iter().map(|(.., entry)| *entry));
         if let Some(cell) = self.cells.get_mut(at) {
             *cell = head.cell();
         }
