@@ -390,21 +390,14 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn has_attr(&self, id: NodeId, a: NodeId, key: Sym) -> Result<bool> {
-        match self.nodes[a.index()] {
-            Node::Var(var) => Ok(self.variable_has(var, key)),
-            _ => self.has_attr_of(id, self.eval(a)?, key),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn variable_has(&self, var: Var, key: Sym) -> bool {
-        let record = self.variables[var as usize];
-        record.is_some_and(|record| record.get(self.sym(key)).is_some())
-    }
-
-    #[inline(always)]
-    pub(super) fn has_attr_of(&self, id: NodeId, of: Value<'a>, key: Sym) -> Result<bool> {
-        let found = self.at(id, self.attribute(of, self.sym(key)))?;
+        let key = self.sym(key);
+        let found = match self.nodes[a.index()] {
+            Node::Var(var) => self.variables[var as usize].and_then(|record| record.get(key)),
+            _ => {
+                let value = self.eval(a)?;
+                self.at(id, self.attribute(value, key))?
+            }
+        };
         Ok(found.is_some())
     }
 
@@ -432,12 +425,8 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn has_named_tag(&self, id: NodeId, a: NodeId, tag: Sym) -> Result<bool> {
-        self.has_named_tag_of(id, self.operand(a)?, tag)
-    }
-
-    #[inline(always)]
-    pub(super) fn has_named_tag_of(&self, id: NodeId, of: Value<'a>, tag: Sym) -> Result<bool> {
-        let tags = self.tags(self.at(id, of.as_entity())?);
+        let entity = self.operand(a)?;
+        let tags = self.tags(self.at(id, entity.as_entity())?);
         Ok(tags.is_some_and(|tags| tags.get(self.sym(tag)).is_some()))
     }
 
@@ -479,13 +468,9 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn get_attr(&self, id: NodeId, a: NodeId, key: Sym) -> Result<Value<'a>> {
-        self.attr_of(id, self.operand(a)?, key)
-    }
-
-    #[inline(always)]
-    pub(super) fn attr_of(&self, id: NodeId, of: Value<'a>, key: Sym) -> Result<Value<'a>> {
+        let value = self.operand(a)?;
         let key = self.sym(key);
-        let found = match of {
+        let found = match value {
             Value::Entity(uid) => match self.facts(uid.uid()) {
                 Some(facts) => facts
                     .attrs
@@ -521,12 +506,8 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn get_named_tag(&self, id: NodeId, a: NodeId, tag: Sym) -> Result<Value<'a>> {
-        self.named_tag_of(id, self.operand(a)?, tag)
-    }
-
-    #[inline(always)]
-    pub(super) fn named_tag_of(&self, id: NodeId, of: Value<'a>, tag: Sym) -> Result<Value<'a>> {
-        let uid = self.at(id, of.as_entity())?;
+        let entity = self.operand(a)?;
+        let uid = self.at(id, entity.as_entity())?;
         self.tag(id, uid, Some(self.sym(tag)))
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::epoch::{Comparison, FAILS, Operand, Step, StepTest as Test};
-use crate::id::{NodeId, Sym};
+use crate::id::Sym;
 use crate::program::{Node, Var};
 use crate::value::{Record, Stored, Value, ops, same_bytes};
 
@@ -129,25 +129,6 @@ impl<'a> Machine<'a> {
             Node::VarAttr(var, key) => self.attr_of_variable(inner, var, key)?,
             Node::Constant(index) => self.constant(index),
             Node::Var(var) => self.variable(var),
-            Node::GetAttr(a, key) => {
-                let of = self.value_here(places, a)?;
-                self.attr_of(inner, of, key)?
-            }
-            Node::HasAttr(a, key) => match self.nodes[a.index()] {
-                Node::Var(var) => self.variable_has(var, key).into(),
-                _ => {
-                    let of = self.value_here(places, a)?;
-                    self.has_attr_of(inner, of, key)?.into()
-                }
-            },
-            Node::GetNamedTag(a, tag) => {
-                let of = self.value_here(places, a)?;
-                self.named_tag_of(inner, of, tag)?
-            }
-            Node::HasNamedTag(a, tag) => {
-                let of = self.value_here(places, a)?;
-                self.has_named_tag_of(inner, of, tag)?.into()
-            }
             _ => self.eval_here(inner)?,
         };
         // What is not shared has no place.
@@ -155,17 +136,6 @@ impl<'a> Machine<'a> {
             place.set(Some(value));
         }
         Ok(value)
-    }
-
-    /// The operand of an operand.
-    #[inline(always)]
-    fn value_here(&self, places: Places<'a>, node: NodeId) -> Result<Value<'a>> {
-        match self.nodes[node.index()] {
-            Node::Var(var) => Ok(self.variable(var)),
-            Node::Shared(place, _) => self.value_of(places, Operand { node, place }),
-            Node::VarAttr(var, key) => self.attr_of_variable(node, var, key),
-            _ => self.eval(node),
-        }
     }
 
     /// Reads the attributes of variables that policies share, if enough of these have conditions to ask for most of them: in
