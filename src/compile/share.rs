@@ -100,6 +100,9 @@ fn is_free(program: &Program, node: &Node) -> bool {
         Node::Constant(_) | Node::Var(_) => true,
         Node::Call2(function, ..) => function.is_comparison(),
         Node::If(_, a, b) => program.is_test(*a) && program.is_test(*b),
+        Node::HasAttr(a, _) | Node::HasNamedTag(a, _) => {
+            matches!(program.nodes.get(a.index()), Some(Node::Var(_)))
+        }
         node => node.joins_or_compares(),
     }
 }

@@ -192,7 +192,7 @@ impl<'w> Draft<'w> {
     fn write(&mut self, uid: Uid, mut data: Option<EntityData>) {
         let old = self.data(uid);
         if let (Some(data), Some(old)) = (&mut data, &old) {
-            data.share_keys_with(old);
+            data.share_with(old);
         }
         let before = old.as_ref().map_or(&[] as &[_], EntityData::parents);
         let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);

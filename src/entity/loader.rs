@@ -6,7 +6,7 @@ use crate::id::{EntityUid, Uid};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::value::arena::{NameText, TableFull};
-use crate::value::{Bounds, Layouts, Record, StoredRecord};
+use crate::value::{Bounds, Record, Shared, StoredRecord};
 
 use super::ancestors::Signature;
 use super::error::{EntityError, EntityProblem};
@@ -22,7 +22,7 @@ pub(crate) struct EntityLoader {
     count: usize,
     pub(crate) problems: Vec<EntityProblem>,
     limits: Limits,
-    layouts: Layouts,
+    shared: Shared,
 }
 
 impl EntityLoader {
@@ -34,7 +34,7 @@ impl EntityLoader {
             count: 0,
             problems: Vec::new(),
             limits,
-            layouts: Layouts::default(),
+            shared: Shared::default(),
         }
     }
 
@@ -51,8 +51,8 @@ impl EntityLoader {
                 self.problem(uid, exceeded.into());
             }
         }
-        attrs.share_keys(&mut self.layouts);
-        tags.share_keys(&mut self.layouts);
+        attrs.share(&mut self.shared);
+        tags.share(&mut self.shared);
         let data = EntityData::new(attrs, tags, parents);
         match self.rows.get(uid.index()) {
             Some(existing) if existing.same(&data) => {}

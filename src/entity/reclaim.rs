@@ -13,7 +13,7 @@ use crate::id::{Sym, Uid};
 use crate::names::{Extent, Names};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
-use crate::value::{Layouts, Record, StoredRecord};
+use crate::value::{Record, Shared, StoredRecord};
 
 use super::ancestors::Signature;
 use super::hierarchy::Group;
@@ -97,13 +97,13 @@ impl Snapshot {
             };
             groups.set(rename.uid(uid)?.index(), Some(group));
         }
-        let mut layouts = Layouts::default();
+        let mut shared = Shared::default();
         let mut rows = Paged::default();
         for (uid, data) in self.iter() {
             let mut attrs = StoredRecord::copy_of(Record::Stored(data.attrs()), &mut rename)?;
             let mut tags = StoredRecord::copy_of(Record::Stored(data.tags()), &mut rename)?;
-            attrs.share_keys(&mut layouts);
-            tags.share_keys(&mut layouts);
+            attrs.share(&mut shared);
+            tags.share(&mut shared);
             let mut copy = EntityData::new(attrs, tags, rename.all(data.parents())?);
             copy.set_ancestors(&groups);
             rows.set(rename.uid(uid)?.index(), Some(copy));

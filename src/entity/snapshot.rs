@@ -108,10 +108,10 @@ impl EntityData {
         &self.facts.parents
     }
 
-    pub(super) fn share_keys_with(&mut self, other: &Self) {
+    pub(super) fn share_with(&mut self, other: &Self) {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.attrs.share_keys_with(other.attrs());
-        facts.tags.share_keys_with(other.tags());
+        facts.attrs.share_with(other.attrs());
+        facts.tags.share_with(other.tags());
     }
 
     pub(super) fn same(&self, other: &Self) -> bool {

@@ -54,6 +54,7 @@ pub(crate) enum Test {
     InRange(Operand, Operand),
     In(Var, Operand),
     Has(Var, Sym),
+    HasTag(Var, Sym),
 }
 
 /// How a number is compared with a constant.
@@ -250,6 +251,12 @@ impl<'p> Writer<'p> {
             },
             Node::HasAttr(a, key) => match (self.node(a), self.syms.get(key.index())) {
                 (Node::Var(var), Some(key)) => (Test::Has(var, *key), true),
+                _ => (Test::Node, true),
+            },
+            Node::HasNamedTag(a, tag) => match (self.node(a), self.syms.get(tag.index())) {
+                (Node::Var(var), Some(tag)) if var != Var::Context => {
+                    (Test::HasTag(var, *tag), true)
+                }
                 _ => (Test::Node, true),
             },
             Node::VarAttr(..)

@@ -611,7 +611,7 @@ impl<'a> Machine<'a> {
     }
 
     #[inline]
-    fn tags(&self, uid: Uid) -> Option<Record<'a>> {
+    pub(super) fn tags(&self, uid: Uid) -> Option<Record<'a>> {
         self.facts(uid).map(|facts| facts.tags)
     }
 }

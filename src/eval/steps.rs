@@ -107,6 +107,15 @@ impl<'a> Machine<'a> {
                 let record = self.variables[var as usize];
                 Some(record.is_some_and(|record| record.get(key).is_some()))
             }
+            Test::HasTag(var, tag) => {
+                let uid = match var {
+                    Var::Principal => self.principal.uid,
+                    Var::Resource => self.resource.uid,
+                    Var::Action => self.action.uid,
+                    Var::Context => return Ok(None),
+                };
+                Some(self.tags(uid).is_some_and(|tags| tags.get(tag).is_some()))
+            }
         })
     }
 
@@ -157,12 +166,11 @@ impl<'a> Machine<'a> {
         for (wanted, record) in self.linked.attributes.iter().zip(self.variables) {
             match record {
                 Some(Record::Stored(record)) => {
-                    let fields = record.keys().iter().copied().zip(record.values());
-                    place_all(places, wanted, fields, Stored::value);
+                    place_all(places, wanted, record.fields(), |cell| cell.value());
                 }
                 Some(Record::Built(fields)) => {
                     let fields = fields.iter().map(|(key, value)| (*key, value));
-                    place_all(places, wanted, fields, |value| *value);
+                    place_all(places, wanted, fields, |value| Some(*value));
                 }
                 None => {}
             }
@@ -176,7 +184,7 @@ fn place_all<'a, V: 'a>(
     places: Places<'a>,
     wanted: &[(Sym, u16)],
     fields: impl Iterator<Item = (Sym, &'a V)>,
-    value: impl Fn(&'a V) -> Value<'a>,
+    value: impl Fn(&'a V) -> Option<Value<'a>>,
 ) {
     let mut wanted = wanted.iter();
     let Some(mut next) = wanted.next() else {
@@ -192,7 +200,7 @@ fn place_all<'a, V: 'a>(
         if next.0 == key
             && let Some(place) = places.get(usize::from(next.1))
         {
-            place.set(Some(value(field)));
+            place.set(value(field));
         }
     }
 }

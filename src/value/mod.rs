@@ -18,6 +18,7 @@ mod tests;
 pub(crate) mod text;
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{Sym, Uid, WideUid};
@@ -26,17 +27,13 @@ pub use error::ErrorKind;
 pub(crate) use error::Raise;
 pub(crate) use measure::Bounds;
 pub(crate) use pattern::{Pattern, PatternPart};
-pub(crate) use stored::{Layouts, Stored, StoredRecord, StoredSet};
+pub(crate) use stored::{Shared, Stored, StoredRecord, StoredSet};
 
 /// A Cedar value, as it is computed with: a tag, and eight bytes in every variant. That makes it (and a `Result`
 /// of it with an error of no size) what the compiler hands from node to node in two registers; one variant of another
 /// size, and all go through memory.
 ///
 /// Whoever wants to look at any value takes it as a [`View`].
-#[allow(
-    clippy::borrowed_box,
-    reason = "a thin reference to what a `Stored` owns; one to the text itself is twice as large"
-)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Bool(Truth),
@@ -46,7 +43,8 @@ pub(crate) enum Value<'a> {
     Datetime(Datetime),
     Duration(Duration),
     Ip(&'a IpAddr),
-    StoredString(&'a Box<str>),
+    /// A thin reference to what a `Stored` owns; one to the text itself is twice as large.
+    StoredString(&'a Arc<str>),
     BuiltString(&'a &'a str),
     StoredSet(&'a StoredSet),
     BuiltSet(&'a &'a [Value<'a>]),

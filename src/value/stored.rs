@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::iter;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -17,11 +18,11 @@ use super::{Record, Value, View, WALK_KEYS};
 pub(crate) enum Stored {
     Bool(bool),
     Long(i64),
-    String(Box<str>),
+    /// Counted, so that equal ones can be one ([`Shared`]).
+    String(Arc<str>),
     Entity(Uid),
     Set(StoredSet),
-    /// Boxed: a record is rare as an attribute's value, and a `Stored` stays at 24 bytes.
-    Record(Box<StoredRecord>),
+    Record(StoredRecord),
     Decimal(Decimal),
     Datetime(Datetime),
     Duration(Duration),
@@ -34,20 +35,66 @@ pub(crate) struct StoredSet {
     items: Box<[Stored]>,
 }
 
-/// An owned record, sorted by key. Keys and values stand apart, so that a look-up walks keys only, and so that entities
-/// with the same attributes share them ([`Layouts`]): one load from far memory less at each look-up.
+const _: () = assert!(size_of::<Stored>() == 24 && size_of::<Cell>() == 24);
+
+/// An owned record, sorted by key. Keys stand apart from values, so that a look-up walks keys only, and so that entities
+/// with the same attributes share them ([`Shared`]).
+///
+/// The list of keys is the first cell in front of the values: a record is one piece of memory, which is seldom in a cache. Of a
+/// path as `resource.owner.profile.dept`, each record costs one load from far memory; it were two if the list's place stood
+/// beside that of the values, behind a pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredRecord {
-    keys: Arc<[Sym]>,
-    values: Box<[Stored]>,
+    cells: Box<[Cell]>,
 }
 
-/// Lists of keys that were met, to be shared by records.
+/// A part of a record: its keys, then their values in that order. A record without fields has no cells.
+#[derive(Clone, Debug)]
+pub(crate) enum Cell {
+    Keys(Arc<[Sym]>),
+    Value(Stored),
+}
+
+/// What was met in records, so that others have the same and not their own: less memory, and what is asked about many
+/// entities (a role, a department, the keys of all users) stays in the nearest cache.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Layouts(HashSet<Arc<[Sym]>, RandomState>);
+pub(crate) struct Shared {
+    keys: HashSet<Arc<[Sym]>, RandomState>,
+    /// By hash. What comes later takes the place: what is frequent comes back, and what is met once does no harm.
+    texts: Vec<Option<Arc<str>>>,
+}
 
 /// Where no two records have the same keys, no more than so many are remembered.
 const LAYOUTS: usize = 4096;
+
+/// Places for texts; a power of two.
+const TEXTS: usize = 4096;
+
+/// Longer texts (addresses, paths) are rarely those of others.
+const SHORT: usize = 24;
+
+impl Shared {
+    fn share(&mut self, value: &mut Stored) {
+        match value {
+            Stored::String(text) if text.len() <= SHORT => {
+                if self.texts.is_empty() {
+                    self.texts.resize(TEXTS, None);
+                }
+                let hash = self.keys.hasher().hash_one(&**text) as usize;
+                let Some(place) = self.texts.get_mut(hash % TEXTS) else {
+                    return;
+                };
+                match place {
+                    Some(known) if known == text => *text = Arc::clone(known),
+                    _ => *place = Some(Arc::clone(text)),
+                }
+            }
+            Stored::Set(set) => set.items.iter_mut().for_each(|item| self.share(item)),
+            Stored::Record(record) => record.share(self),
+            _ => {}
+        }
+    }
+}
 
 impl Stored {
     #[inline]
@@ -90,17 +137,35 @@ impl Stored {
                     .map(|item| Stored::copy_of(item, names))
                     .collect::<Result<_, E>>()?,
             )),
-            View::Record(record) => Stored::Record(Box::new(StoredRecord::new(
+            View::Record(record) => Stored::Record(StoredRecord::new(
                 record
                     .iter()
                     .map(|(key, value)| Ok((names.sym(key)?, Stored::copy_of(value, names)?)))
                     .collect::<Result<_, E>>()?,
-            ))),
+            )),
             View::Decimal(d) => Stored::Decimal(d),
             View::Datetime(d) => Stored::Datetime(d),
             View::Duration(d) => Stored::Duration(d),
             View::Ip(ip) => Stored::Ip(*ip),
         })
+    }
+}
+
+impl Stored {
+    /// Takes from another value what is the same.
+    fn share_with(&mut self, other: &Self) {
+        match (self, other) {
+            (Stored::String(text), Stored::String(other)) if text == other => {
+                *text = Arc::clone(other)
+            }
+            (Stored::Set(set), Stored::Set(other)) => {
+                for (item, other) in set.items.iter_mut().zip(&other.items) {
+                    item.share_with(other);
+                }
+            }
+            (Stored::Record(record), Stored::Record(other)) => record.share_with(other),
+            _ => {}
+        }
     }
 }
 
@@ -164,10 +229,13 @@ impl StoredRecord {
     pub(crate) fn new(mut fields: Vec<(Sym, Stored)>) -> Self {
         fields.sort_by_key(|(key, _)| *key);
         fields.dedup_by_key(|(key, _)| *key);
-        let (keys, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+        if fields.is_empty() {
+            return Self::default();
+        }
+        let keys = fields.iter().map(|(key, _)| *key).collect();
+        let values = fields.into_iter().map(|(_, value)| Cell::Value(value));
         Self {
-            keys: keys.into(),
-            values: values.into_boxed_slice(),
+            cells: iter::once(Cell::Keys(keys)).chain(values).collect(),
         }
     }
 
@@ -177,68 +245,97 @@ impl StoredRecord {
         names: &mut impl Rename<Error = E>,
     ) -> Result<Self, E> {
         Ok(match Stored::copy_of(record.into(), names)? {
-            Stored::Record(record) => *record,
+            Stored::Record(record) => record,
             _ => Self::default(),
         })
     }
 
-    /// Takes the same keys from those that were met before, as do the records in it.
-    pub(crate) fn share_keys(&mut self, layouts: &mut Layouts) {
-        match layouts.0.get(&self.keys) {
-            Some(known) => self.keys = Arc::clone(known),
-            None if layouts.0.len() < LAYOUTS => {
-                layouts.0.insert(Arc::clone(&self.keys));
-            }
-            None => {}
-        }
-        for value in &mut self.values {
-            if let Stored::Record(record) = value {
-                record.share_keys(layouts);
+    /// Takes the keys and short texts that were met before for its own that are the same.
+    pub(crate) fn share(&mut self, shared: &mut Shared) {
+        for cell in &mut self.cells {
+            match cell {
+                Cell::Keys(keys) => match shared.keys.get(keys) {
+                    Some(known) => *keys = Arc::clone(known),
+                    None if shared.keys.len() < LAYOUTS => {
+                        shared.keys.insert(Arc::clone(keys));
+                    }
+                    None => {}
+                },
+                Cell::Value(value) => shared.share(value),
             }
         }
     }
 
-    /// Takes the same keys from another record, if it has the same, as do the records in it.
-    pub(crate) fn share_keys_with(&mut self, other: &Self) {
-        if self.keys != other.keys {
-            return;
-        }
-        self.keys = Arc::clone(&other.keys);
-        for pair in self.values.iter_mut().zip(&other.values) {
-            if let (Stored::Record(record), Stored::Record(other)) = pair {
-                record.share_keys_with(other);
+    /// Takes the same from another record, where it has the same keys.
+    pub(crate) fn share_with(&mut self, other: &Self) {
+        for pair in self.cells.iter_mut().zip(&other.cells) {
+            match pair {
+                (Cell::Keys(keys), Cell::Keys(others)) if keys == others => {
+                    *keys = Arc::clone(others);
+                }
+                (Cell::Value(value), Cell::Value(other)) => value.share_with(other),
+                _ => return,
             }
         }
     }
 
     /// Puts another value in the place of one that there is.
     pub(crate) fn replace(&mut self, key: Sym, value: Stored) {
-        if let Ok(at) = self.keys.binary_search(&key)
-            && let Some(old) = self.values.get_mut(at)
+        if let Ok(at) = self.keys().binary_search(&key)
+            && let Some(old) = self.cells.get_mut(1 + at)
         {
-            *old = value;
+            *old = Cell::Value(value);
         }
     }
 
+    #[inline]
     pub(crate) fn keys(&self) -> &[Sym] {
-        &self.keys
+        self.parts().0
     }
 
-    pub(crate) fn values(&self) -> &[Stored] {
-        &self.values
+    /// In the order of the keys.
+    #[inline]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (Sym, &Cell)> {
+        let (keys, values) = self.parts();
+        keys.iter().copied().zip(values)
     }
 
     pub(crate) fn entry(&self, index: usize) -> Option<(Sym, &Stored)> {
-        Some((*self.keys.get(index)?, self.values.get(index)?))
+        let (keys, values) = self.parts();
+        Some((*keys.get(index)?, values.get(index)?.stored()?))
     }
 
     #[inline]
     pub(crate) fn get(&self, key: Sym) -> Option<&Stored> {
-        let index = if self.keys.len() <= WALK_KEYS {
-            self.keys.iter().position(|k| *k == key)?
+        let (keys, values) = self.parts();
+        let index = if keys.len() <= WALK_KEYS {
+            keys.iter().position(|k| *k == key)?
         } else {
-            self.keys.binary_search(&key).ok()?
+            keys.binary_search(&key).ok()?
         };
-        self.values.get(index)
+        values.get(index)?.stored()
+    }
+
+    #[inline]
+    fn parts(&self) -> (&[Sym], &[Cell]) {
+        match &*self.cells {
+            [Cell::Keys(keys), values @ ..] => (keys, values),
+            _ => (&[], &[]),
+        }
+    }
+}
+
+impl Cell {
+    #[inline]
+    pub(crate) fn value(&self) -> Option<Value<'_>> {
+        self.stored().map(Stored::value)
+    }
+
+    #[inline]
+    fn stored(&self) -> Option<&Stored> {
+        match self {
+            Cell::Value(value) => Some(value),
+            Cell::Keys(_) => None,
+        }
     }
 }

@@ -384,7 +384,7 @@ fn own_record(names: &mut Names, record: Option<Typed<'_>>) -> Result<StoredReco
 
 fn stored(record: Record<'_>) -> StoredRecord {
     match Stored::of(record.into()) {
-        Stored::Record(record) => *record,
+        Stored::Record(record) => record,
         _ => StoredRecord::default(),
     }
 }
