@@ -5,7 +5,7 @@ use std::error::Error;
 use duramen::evidence::log::{Checkpoint, LogErrorKind};
 use serde_json::json;
 
-use crate::command::{Arguments, Command, Verdict};
+use crate::command::{Arguments, Command, Verdict, told};
 
 /// The output is JSON with and without `--json`: it is for a file.
 pub(crate) const COMMAND: Command = Command {
@@ -24,9 +24,12 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         }
         Err(error) if error.kind() == LogErrorKind::Damaged => {
             if arguments.json {
-                println!("{}", json!({ "error": error.to_string() }));
+                println!("{}", json!({ "error": told(&error) }));
             }
-            eprintln!("no checkpoint of what is not as it was written: {error}");
+            eprintln!(
+                "no checkpoint of what is not as it was written: {}",
+                told(&error)
+            );
             Ok(Verdict::Finding)
         }
         Err(error) => Err(error.into()),

@@ -17,6 +17,17 @@ pub(crate) struct Command {
     pub(crate) run: fn(&Arguments) -> Result<Verdict, Box<dyn Error>>,
 }
 
+/// The error and what it comes from, as one line: an error says nothing that its source says.
+pub(crate) fn told(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        told = format!("{told}: {error}");
+        source = error.source();
+    }
+    told
+}
+
 /// What a command found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {

@@ -45,7 +45,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use command::{Arguments, Command};
+use command::{Arguments, Command, told};
 
 const COMMANDS: [Command; 8] = [
     demo::COMMAND,
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     match done {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            eprintln!("evidence {named}: {error}");
+            eprintln!("evidence {named}: {}", told(&*error));
             ExitCode::from(2)
         }
     }

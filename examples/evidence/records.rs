@@ -10,6 +10,8 @@ use duramen::VersionDigest;
 use duramen::evidence::OwnedRecord;
 use duramen::replay::{ArchivedPolicies, PolicyArchive};
 
+use crate::command::told;
+
 /// Where the policies of a log's records are.
 pub(crate) fn archive(log: &Path) -> Result<PolicyArchive, Box<dyn Error>> {
     Ok(PolicyArchive::open(log.join("policies"))?)
@@ -90,8 +92,7 @@ impl Versions {
     pub(crate) fn get(&mut self, digest: VersionDigest) -> Result<&ArchivedPolicies, String> {
         let archive = &self.archive;
         let loaded = self.loaded.entry(digest);
-        let loaded =
-            loaded.or_insert_with(|| archive.load(digest).map_err(|error| error.to_string()));
+        let loaded = loaded.or_insert_with(|| archive.load(digest).map_err(|error| told(&error)));
         loaded.as_ref().map_err(Clone::clone)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use duramen::evidence::log::{Checkpoint, Finding, Verification, verify};
 use serde_json::{Value, json};
 
-use crate::command::{Arguments, Command, Verdict};
+use crate::command::{Arguments, Command, Verdict, told};
 
 pub(crate) const COMMAND: Command = Command {
     name: "verify",
@@ -40,7 +40,8 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 
 fn read(file: &Path) -> Result<Checkpoint, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Checkpoint::from_json(&text).map_err(|error| format!("{}: {error}", file.display()))?)
+    Ok(Checkpoint::from_json(&text)
+        .map_err(|error| format!("{}: {}", file.display(), told(&error)))?)
 }
 
 /// Prints what was seen, for people.

@@ -26,9 +26,9 @@ use super::load::Holes;
 /// Why a policy cannot be compiled although Cedar parses it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum LowerError {
-    #[error("{0}")]
+    #[error(transparent)]
     Limit(#[from] LimitExceeded),
-    #[error("{0}")]
+    #[error(transparent)]
     Full(#[from] TableFull),
     /// Something that a newer `cedar-policy` knows and this crate does not.
     #[error("uses {0}, which this version of Duramen does not support")]

@@ -35,8 +35,6 @@
 //! bounds: some operands are copied, and the copies' copies. They are summed up along a path as well,
 //! counting only the operators that copy.
 
-use std::fmt;
-
 use crate::limits::{Limit, LimitExceeded, Limits};
 
 use super::error::line_column;
@@ -79,24 +77,6 @@ impl ScanError {
             line,
             column,
         }
-    }
-}
-
-impl fmt::Display for ScanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            exceeded,
-            line,
-            column,
-            ..
-        } = self;
-        write!(f, "line {line}, column {column}: {exceeded}")
-    }
-}
-
-impl std::error::Error for ScanError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.exceeded)
     }
 }
 

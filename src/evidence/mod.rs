@@ -216,7 +216,7 @@ handles! {
 /// A record that a sink could not keep.
 #[derive(Debug)]
 pub struct SinkError {
-    message: Option<Cow<'static, str>>,
+    message: Cow<'static, str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     only_the_record: bool,
 }
@@ -225,7 +225,7 @@ impl SinkError {
     /// A failure with its reason.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            message: Some(message.into()),
+            message: message.into(),
             source: None,
             only_the_record: false,
         }
@@ -246,9 +246,8 @@ impl SinkError {
 
     pub(crate) fn because(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
-            message: None,
             source: Some(Box::new(source)),
-            only_the_record: false,
+            ..Self::new("the record could not be written")
         }
     }
 }
@@ -261,11 +260,7 @@ impl From<std::io::Error> for SinkError {
 
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.message, &self.source) {
-            (Some(message), _) => f.write_str(message),
-            (None, Some(source)) => write!(f, "the record could not be written: {source}"),
-            (None, None) => f.write_str("the record could not be kept"),
-        }
+        f.write_str(&self.message)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Cedar's `datetime` and `duration`: 64-bit counts of milliseconds.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time;
 
 use super::ExtError;
@@ -21,7 +20,7 @@ const LAST_WITHOUT_OFFSET: i64 = days_from_civil(10_000, 1, 1) * DAY - 1;
 /// Ordering is in time and is what `<`, `<=`, `>` and `>=` test. Rules: Cedar documentation, "Extension types",
 /// `datetime`; behaviour pinned by `cedar-policy` 4.14.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Datetime(i64);
+pub(crate) struct Datetime(i64);
 
 impl Datetime {
     /// Reads `YYYY-MM-DD`, or that with `THH:MM:SS`, optionally `.SSS`, and `Z` or `±hhmm` behind it.
@@ -32,7 +31,7 @@ impl Datetime {
     ///
     /// # Errors
     /// One of the `Date…`, `Time…` and `Zone…` reasons of [`ExtError`].
-    pub fn parse(text: &str) -> Result<Self, ExtError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ExtError> {
         let mut cursor = Cursor(text.as_bytes());
         let date = cursor.date().ok_or(ExtError::DateMalformed)?;
         if cursor.at_end() {
@@ -50,13 +49,13 @@ impl Datetime {
 
     /// The datetime `millis` milliseconds after 1970-01-01T00:00:00Z.
     #[must_use]
-    pub const fn from_millis(millis: i64) -> Self {
+    pub(crate) const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
-    pub const fn millis(self) -> i64 {
+    pub(crate) const fn millis(self) -> i64 {
         self.0
     }
 
@@ -64,7 +63,7 @@ impl Datetime {
     ///
     /// # Errors
     /// [`ExtError::OffsetOverflow`].
-    pub fn offset(self, by: Duration) -> Result<Self, ExtError> {
+    pub(crate) fn offset(self, by: Duration) -> Result<Self, ExtError> {
         self.0
             .checked_add(by.0)
             .map(Self)
@@ -75,7 +74,7 @@ impl Datetime {
     ///
     /// # Errors
     /// [`ExtError::DurationSinceOverflow`].
-    pub fn duration_since(self, other: Self) -> Result<Duration, ExtError> {
+    pub(crate) fn duration_since(self, other: Self) -> Result<Duration, ExtError> {
         self.0
             .checked_sub(other.0)
             .map(Duration)
@@ -86,7 +85,7 @@ impl Datetime {
     ///
     /// # Errors
     /// [`ExtError::ToDateOverflow`], within a day of `i64::MIN` milliseconds.
-    pub fn to_date(self) -> Result<Self, ExtError> {
+    pub(crate) fn to_date(self) -> Result<Self, ExtError> {
         self.0
             .checked_sub(self.to_time().0)
             .map(Self)
@@ -95,7 +94,7 @@ impl Datetime {
 
     /// Cedar's `toTime`: how long after midnight (UTC), never negative and below one day.
     #[must_use]
-    pub const fn to_time(self) -> Duration {
+    pub(crate) const fn to_time(self) -> Duration {
         Duration(self.0.rem_euclid(DAY))
     }
 
@@ -104,7 +103,7 @@ impl Datetime {
     /// True for the years 0 to 9999 and, because of offsets, for 23:59 hours before and after them. Other values need
     /// `datetime("1970-01-01").offset(duration("…ms"))`.
     #[must_use]
-    pub const fn is_representable(self) -> bool {
+    pub(crate) const fn is_representable(self) -> bool {
         FIRST_WITHOUT_OFFSET - WIDEST_OFFSET <= self.0
             && self.0 <= LAST_WITHOUT_OFFSET + WIDEST_OFFSET
     }
@@ -115,7 +114,7 @@ impl Datetime {
 /// Ordering is numeric and is what `<`, `<=`, `>` and `>=` test. Rules: Cedar documentation, "Extension types",
 /// `duration`; behaviour pinned by `cedar-policy` 4.14.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Duration(i64);
+pub(crate) struct Duration(i64);
 
 impl Duration {
     /// Reads quantities of `d`, `h`, `m`, `s` and `ms`, each at most once and in that order, after an optional `-`.
@@ -125,7 +124,7 @@ impl Duration {
     ///
     /// # Errors
     /// [`ExtError::DurationMalformed`] or [`ExtError::DurationOverflow`].
-    pub fn parse(text: &str) -> Result<Self, ExtError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ExtError> {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -155,37 +154,37 @@ impl Duration {
 
     /// The duration of `millis` milliseconds.
     #[must_use]
-    pub const fn from_millis(millis: i64) -> Self {
+    pub(crate) const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
     /// Cedar's `toMilliseconds`.
     #[must_use]
-    pub const fn millis(self) -> i64 {
+    pub(crate) const fn millis(self) -> i64 {
         self.0
     }
 
     /// Cedar's `toSeconds`: whole seconds, truncated toward zero.
     #[must_use]
-    pub const fn to_seconds(self) -> i64 {
+    pub(crate) const fn to_seconds(self) -> i64 {
         self.0 / SECOND
     }
 
     /// Cedar's `toMinutes`: whole minutes, truncated toward zero.
     #[must_use]
-    pub const fn to_minutes(self) -> i64 {
+    pub(crate) const fn to_minutes(self) -> i64 {
         self.0 / MINUTE
     }
 
     /// Cedar's `toHours`: whole hours, truncated toward zero.
     #[must_use]
-    pub const fn to_hours(self) -> i64 {
+    pub(crate) const fn to_hours(self) -> i64 {
         self.0 / HOUR
     }
 
     /// Cedar's `toDays`: whole days of 24 hours, truncated toward zero.
     #[must_use]
-    pub const fn to_days(self) -> i64 {
+    pub(crate) const fn to_days(self) -> i64 {
         self.0 / DAY
     }
 }
@@ -420,22 +419,6 @@ const fn civil_from_days(days: i64) -> CivilDate {
             month: month_from_march - 9,
             day,
         }
-    }
-}
-
-impl FromStr for Datetime {
-    type Err = ExtError;
-
-    fn from_str(text: &str) -> Result<Self, ExtError> {
-        Self::parse(text)
-    }
-}
-
-impl FromStr for Duration {
-    type Err = ExtError;
-
-    fn from_str(text: &str) -> Result<Self, ExtError> {
-        Self::parse(text)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::iter::repeat_n;
-use std::str::FromStr;
 
 use super::ExtError;
 
@@ -14,7 +13,7 @@ const SCALE: u64 = 10_000;
 /// Ordering is numeric and is what `lessThan`, `lessThanOrEqual`, `greaterThan` and `greaterThanOrEqual` test. Rules:
 /// Cedar documentation, "Extension types", `decimal`; behaviour pinned by `cedar-policy` 4.14.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Decimal(i64);
+pub(crate) struct Decimal(i64);
 
 impl Decimal {
     /// The number in ten-thousandths.
@@ -29,7 +28,7 @@ impl Decimal {
     ///
     /// # Errors
     /// One of the `Decimal…` reasons of [`ExtError`].
-    pub fn parse(text: &str) -> Result<Self, ExtError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ExtError> {
         let (negative, magnitude) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -62,27 +61,19 @@ impl Decimal {
 
     /// The decimal that is `scaled` ten-thousandths.
     #[must_use]
-    pub const fn from_scaled(scaled: i64) -> Self {
+    pub(crate) const fn from_scaled(scaled: i64) -> Self {
         Self(scaled)
     }
 
     /// The number of ten-thousandths.
     #[must_use]
-    pub const fn scaled(self) -> i64 {
+    pub(crate) const fn scaled(self) -> i64 {
         self.0
     }
 }
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-impl FromStr for Decimal {
-    type Err = ExtError;
-
-    fn from_str(text: &str) -> Result<Self, ExtError> {
-        Self::parse(text)
-    }
 }
 
 /// Cedar's canonical text, always with four fractional digits; [`Decimal::parse`] reads it back.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net;
-use std::str::FromStr;
 
 use super::ExtError;
 
@@ -20,7 +19,7 @@ const V6_BITS: u8 = 128;
 /// The layout is bytes only, so that an enum of values can hold it inline at any offset.
 // Field order is the order of comparison: version, address, prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IpAddr {
+pub(crate) struct IpAddr {
     v6: bool,
     /// An IPv4 address is in the first four, with zeros behind it.
     octets: [u8; 16],
@@ -37,7 +36,7 @@ impl IpAddr {
     ///
     /// # Errors
     /// One of the `Ip…` reasons of [`ExtError`].
-    pub fn parse(text: &str) -> Result<Self, ExtError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ExtError> {
         if text.len() > MAX_TEXT_LEN {
             return Err(ExtError::IpTooLong);
         }
@@ -59,7 +58,7 @@ impl IpAddr {
     ///
     /// # Errors
     /// [`ExtError::IpPrefixTooLong`] if the address has fewer bits than that.
-    pub fn new(addr: net::IpAddr, prefix: u8) -> Result<Self, ExtError> {
+    pub(crate) fn new(addr: net::IpAddr, prefix: u8) -> Result<Self, ExtError> {
         let whole = Self::from(addr);
         if prefix > whole.prefix {
             return Err(ExtError::IpPrefixTooLong);
@@ -69,7 +68,7 @@ impl IpAddr {
 
     /// The address without its prefix.
     #[must_use]
-    pub fn addr(self) -> net::IpAddr {
+    pub(crate) fn addr(self) -> net::IpAddr {
         if self.v6 {
             net::Ipv6Addr::from(self.octets).into()
         } else {
@@ -80,25 +79,25 @@ impl IpAddr {
 
     /// The prefix length; 32 or 128 for a single address.
     #[must_use]
-    pub const fn prefix(self) -> u8 {
+    pub(crate) const fn prefix(self) -> u8 {
         self.prefix
     }
 
     /// Cedar's `isIpv4`.
     #[must_use]
-    pub const fn is_ipv4(self) -> bool {
+    pub(crate) const fn is_ipv4(self) -> bool {
         !self.v6
     }
 
     /// Cedar's `isIpv6`.
     #[must_use]
-    pub const fn is_ipv6(self) -> bool {
+    pub(crate) const fn is_ipv6(self) -> bool {
         self.v6
     }
 
     /// Cedar's `isLoopback`: whether the whole range lies in `127.0.0.0/8` or is `::1`.
     #[must_use]
-    pub fn is_loopback(self) -> bool {
+    pub(crate) fn is_loopback(self) -> bool {
         const V4: IpAddr = IpAddr::v4([127, 0, 0, 0], 8);
         const V6: IpAddr = IpAddr::v6(net::Ipv6Addr::LOCALHOST.octets(), V6_BITS);
         self.is_in_range(if self.v6 { V6 } else { V4 })
@@ -106,7 +105,7 @@ impl IpAddr {
 
     /// Cedar's `isMulticast`: whether the whole range lies in `224.0.0.0/4` or `ff00::/8`.
     #[must_use]
-    pub fn is_multicast(self) -> bool {
+    pub(crate) fn is_multicast(self) -> bool {
         const V4: IpAddr = IpAddr::v4([224, 0, 0, 0], 4);
         const V6: IpAddr = IpAddr::v6([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8);
         self.is_in_range(if self.v6 { V6 } else { V4 })
@@ -116,7 +115,7 @@ impl IpAddr {
     ///
     /// False across versions, also for IPv4-mapped IPv6 addresses.
     #[must_use]
-    pub fn is_in_range(self, other: Self) -> bool {
+    pub(crate) fn is_in_range(self, other: Self) -> bool {
         // Ranges are aligned blocks, hence nested or disjoint: no need to compare first and last addresses.
         let differing = u128::from_be_bytes(self.octets) ^ u128::from_be_bytes(other.octets);
         self.v6 == other.v6
@@ -172,14 +171,6 @@ impl From<net::IpAddr> for IpAddr {
             net::IpAddr::V4(v4) => v4.into(),
             net::IpAddr::V6(v6) => v6.into(),
         }
-    }
-}
-
-impl FromStr for IpAddr {
-    type Err = ExtError;
-
-    fn from_str(text: &str) -> Result<Self, ExtError> {
-        Self::parse(text)
     }
 }
 

@@ -314,7 +314,6 @@ fn decimal_table() {
             expected,
             "{text:?}"
         );
-        assert_eq!(text.parse::<Decimal>().map(Decimal::scaled), expected);
         oracle.agrees_on(text);
     }
     assert_eq!(Decimal::from_scaled(15_000).to_string(), "1.5000");
@@ -439,7 +438,6 @@ fn datetime_table() {
     for &(text, expected) in table {
         let actual = Datetime::parse(text).map(Datetime::millis);
         assert_eq!(actual, expected, "{text:?}");
-        assert_eq!(text.parse::<Datetime>().map(Datetime::millis), expected);
         assert_eq!(actual.ok(), oracle.long(text, ""), "{text:?}");
     }
 }
@@ -660,7 +658,6 @@ fn duration_table() {
     for &(text, expected) in table {
         let actual = Duration::parse(text).map(Duration::millis);
         assert_eq!(actual, expected, "{text:?}");
-        assert_eq!(text.parse::<Duration>().map(Duration::millis), expected);
         assert_eq!(actual.ok(), oracle.long(text, ""), "{text:?}");
     }
 }
@@ -801,7 +798,6 @@ fn ip_table() {
     for &(text, expected) in table {
         let actual = IpAddr::parse(text).map(|ip| ip.to_string());
         assert_eq!(actual, expected.map(str::to_owned), "{text:?}");
-        assert_eq!(text.parse::<IpAddr>(), IpAddr::parse(text));
         oracle.agrees_on(text);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum SlotError {
     Missing(&'static str),
     #[error("the template has no slot {0}")]
     Unknown(&'static str),
-    #[error("{0}")]
+    #[error(transparent)]
     Full(#[from] TableFull),
 }
 

@@ -69,9 +69,9 @@ pub(crate) enum ChangeError {
     IsStatic,
     #[error("the template has links")]
     HasLinks,
-    #[error("{0}")]
+    #[error(transparent)]
     Slot(#[from] SlotError),
-    #[error("{0}")]
+    #[error(transparent)]
     Full(#[from] TableFull),
 }
 

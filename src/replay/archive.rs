@@ -50,7 +50,7 @@ pub struct PolicyArchive {
 #[non_exhaustive]
 pub enum ArchiveError {
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read or written")]
     Io {
         /// The file or directory.
         path: PathBuf,

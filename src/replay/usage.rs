@@ -144,7 +144,10 @@ impl Usage {
         if record.mode == EnforcementMode::Shadow {
             return;
         }
-        let time = record.time.as_ref().and_then(|time| time.parse().ok());
+        let time = record
+            .time
+            .as_ref()
+            .and_then(|time| Datetime::parse(time).ok());
         self.begin(time);
         for policy in &record.determining {
             self.count(&policy.id, usize::MAX, |known| known.decide(time));

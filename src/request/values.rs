@@ -110,8 +110,9 @@ macro_rules! extension_value {
             }
         }
 
-        impl From<$inner> for $name<'_> {
-            fn from(value: $inner) -> Self {
+        impl $name<'_> {
+            // No `From`: in the public API it would name a type that users cannot.
+            fn of(value: $inner) -> Self {
                 Self(Form::Value(value))
             }
         }
@@ -186,39 +187,39 @@ impl Ip<'_> {
     /// # Errors
     /// When the address has fewer bits than that.
     pub fn range(addr: impl Into<net::IpAddr>, prefix: u8) -> Result<Self, ExtError> {
-        ext::IpAddr::new(addr.into(), prefix).map(Self::from)
+        ext::IpAddr::new(addr.into(), prefix).map(Self::of)
     }
 }
 
 impl From<net::IpAddr> for Ip<'_> {
     fn from(addr: net::IpAddr) -> Self {
-        ext::IpAddr::from(addr).into()
+        Self::of(ext::IpAddr::from(addr))
     }
 }
 
 impl From<net::Ipv4Addr> for Ip<'_> {
     fn from(addr: net::Ipv4Addr) -> Self {
-        ext::IpAddr::from(addr).into()
+        Self::of(ext::IpAddr::from(addr))
     }
 }
 
 impl From<net::Ipv6Addr> for Ip<'_> {
     fn from(addr: net::Ipv6Addr) -> Self {
-        ext::IpAddr::from(addr).into()
+        Self::of(ext::IpAddr::from(addr))
     }
 }
 
 impl Decimal<'_> {
     /// The decimal that is `scaled` ten-thousandths.
     pub fn from_scaled(scaled: i64) -> Self {
-        ext::Decimal::from_scaled(scaled).into()
+        Self::of(ext::Decimal::from_scaled(scaled))
     }
 }
 
 impl Datetime<'_> {
     /// The time `millis` milliseconds after 1970-01-01T00:00:00Z.
     pub fn from_millis(millis: i64) -> Self {
-        ext::Datetime::from_millis(millis).into()
+        Self::of(ext::Datetime::from_millis(millis))
     }
 }
 
@@ -226,14 +227,14 @@ impl TryFrom<time::SystemTime> for Datetime<'_> {
     type Error = ExtError;
 
     fn try_from(point: time::SystemTime) -> Result<Self, ExtError> {
-        ext::Datetime::try_from(point).map(Self::from)
+        ext::Datetime::try_from(point).map(Self::of)
     }
 }
 
 impl Duration<'_> {
     /// A span of `millis` milliseconds.
     pub fn from_millis(millis: i64) -> Self {
-        ext::Duration::from_millis(millis).into()
+        Self::of(ext::Duration::from_millis(millis))
     }
 }
 
@@ -241,7 +242,7 @@ impl TryFrom<time::Duration> for Duration<'_> {
     type Error = ExtError;
 
     fn try_from(duration: time::Duration) -> Result<Self, ExtError> {
-        ext::Duration::try_from(duration).map(Self::from)
+        ext::Duration::try_from(duration).map(Self::of)
     }
 }
 

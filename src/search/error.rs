@@ -9,7 +9,7 @@ use crate::request::RequestError;
 pub enum SearchError {
     /// What is fixed cannot be understood, or the schema does not allow any such request: with one entity in the open
     /// place as with the next, the decision would be [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest).
-    #[error("{0}")]
+    #[error(transparent)]
     Request(#[from] RequestError),
     /// The type to search is not a type name.
     #[error("`{}` is not an entity type name; write identifiers joined by `::`, without spaces or reserved words", .0.escape_debug())]

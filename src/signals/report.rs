@@ -161,6 +161,6 @@ pub enum SignalError {
     #[error("the subject may be several entities: `{}`", .0.escape_debug())]
     AmbiguousSubject(String),
     /// The store refused the update.
-    #[error("{0}")]
+    #[error(transparent)]
     Entities(#[from] EntityError),
 }

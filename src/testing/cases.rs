@@ -202,7 +202,7 @@ impl fmt::Display for CasesError {
             None => write!(f, "cases of policy tests: ")?,
         }
         match &self.kind {
-            Kind::File(error) => write!(f, "cannot be read: {error}"),
+            Kind::File(_) => f.write_str("cannot be read"),
             Kind::Text(what) => f.write_str(what),
             Kind::Case(number, name, what) => write!(f, "case {number}, {name:?}: {what}"),
         }

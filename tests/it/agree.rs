@@ -8,9 +8,9 @@ use duramen::{Authorizer, Entities, Policies, Request, Scratch};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::generate::{Numbers, Tape};
+use super::generate::Tape;
 use super::many;
-use super::oracle::{Answer, Ask, Oracle, World, answer, cedar_uid, ours, reproduction, tunings};
+use super::oracle::{Answer, Ask, Oracle, World, answer, cedar_uid, ours, reproduction};
 use super::value::uid;
 
 /// Answers of all the ways to ask must be the oracle's.
@@ -87,12 +87,9 @@ pub(crate) fn load(
     }
 }
 
-/// A world made from bytes: the first picks how Duramen is tuned, the rest are a tape.
+/// A world made from bytes.
 pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
-    let tunings = tunings();
-    let tuning = tunings[usize::from(*first) % tunings.len()];
-    let numbers = Numbers::of_bytes(rest);
+    let (tuning, numbers, seed) = many::of_bytes(bytes);
     let (world, asks) = Tape::new(&numbers).world();
     let build = || world.builder().tuning(tuning).build();
     let Some((oracle, authorizer)) = load(&world, build)? else {
@@ -102,9 +99,6 @@ pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
         compare(&authorizer, &world, ask, &oracle.decide(ask))?;
     }
     // The world was dear and requests are cheap.
-    let seed = bytes
-        .iter()
-        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte));
     many::requests_agree((world, oracle, authorizer), seed, REQUESTS)
 }
 

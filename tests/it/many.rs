@@ -73,6 +73,33 @@ const OF_A_CONTEXT: u64 = 8;
 /// One request in so many brings entities of its own, for which Cedar copies its store.
 const OVERLAY: u64 = 32;
 
+/// How Duramen is tuned for the world of a seed: every other as it is by default, the others with something switched off.
+pub(crate) fn tuning_of(seed: u64) -> Tuning {
+    let tunings = tunings();
+    match seed.is_multiple_of(2) {
+        true => tunings[(seed / 2) as usize % tunings.len()],
+        false => Tuning::default(),
+    }
+}
+
+/// What fuzzed bytes make: the first picks how Duramen is tuned, the rest are a tape; the seed is for what is asked beside
+/// what the tape says.
+pub(crate) fn of_bytes(bytes: &[u8]) -> (Tuning, Numbers, u64) {
+    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let tunings = tunings();
+    let seed = bytes
+        .iter()
+        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte));
+    let tuning = tunings[usize::from(*first) % tunings.len()];
+    (tuning, Numbers::of_bytes(rest), seed)
+}
+
+/// The next numbers of a run, and where those after them come from.
+pub(crate) fn numbers_after(seed: &mut u64, length: usize) -> Numbers {
+    *seed = seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(1);
+    Numbers::of_seed(*seed, length)
+}
+
 /// The world of a seed, and some `requests` requests of it.
 pub(crate) fn seed_agrees(
     seed: u64,
@@ -87,13 +114,8 @@ pub(crate) fn seed_agrees(
     } else {
         tape.world().0
     };
-    // Every other world as it is by default, the others with something switched off.
-    let tuning = match seed / 2 % 8 {
-        n if seed.is_multiple_of(2) => tunings()[n as usize],
-        _ => Tuning::default(),
-    };
-    let Some((oracle, authorizer)) = load(&world, || world.builder().tuning(tuning).build())?
-    else {
+    let build = || world.builder().tuning(tuning_of(seed)).build();
+    let Some((oracle, authorizer)) = load(&world, build)? else {
         counts.refused += 1;
         return Ok(());
     };
@@ -144,18 +166,10 @@ impl Run {
         }
     }
 
-    fn numbers(&mut self, length: usize) -> Numbers {
-        self.seed = self
-            .seed
-            .wrapping_mul(0x2545_f491_4f6c_dd1d)
-            .wrapping_add(1);
-        Numbers::of_seed(self.seed, length)
-    }
-
     fn ask(&mut self, requests: u64, counts: &mut Counts) -> Result<(), TestCaseError> {
         let mut asked = 0;
         while asked < requests {
-            let numbers = self.numbers(600);
+            let numbers = numbers_after(&mut self.seed, 600);
             let mut tape = Tape::new(&numbers);
             let record = tape.context();
             let typed = tape.chance(50);
@@ -230,7 +244,7 @@ impl Run {
 
     /// Changes entities; whether both took it. Neither may go on with half of it.
     fn update(&mut self) -> Result<bool, TestCaseError> {
-        let numbers = self.numbers(600);
+        let numbers = numbers_after(&mut self.seed, 600);
         let changes = Tape::new(&numbers).changes();
         let entities = self.world.entities.iter();
         let mut state: State = entities.map(|e| (e.uid.clone(), e.clone())).collect();

@@ -132,6 +132,8 @@ pub(crate) fn tunings() -> [Tuning; 9] {
         all.with_constant_folding(false)
             .with_shared_expressions(false)
             .with_scope_index(false)
+            .with_value_index(false)
+            .with_short_lists(false)
             .with_shared_parsing(false)
             .with_flat_conditions(false),
     ]

@@ -17,7 +17,7 @@ use super::generate::schema::Schema;
 use super::generate::typed_data::{Typed, explicit};
 use super::generate::typed_policies::Written;
 use super::generate::{Numbers, Tape, config, tape};
-use super::many::{Counts, WAYS, is_right};
+use super::many::{Counts, WAYS, is_right, numbers_after, of_bytes, tuning_of};
 use super::oracle::{Ask, Link, World, cedar_uid, ours, reproduction, tunings, uid_ref};
 use super::value::{EntityData, entities_json};
 
@@ -34,23 +34,13 @@ pub(crate) fn seed_agrees(
     counts: &mut Counts,
 ) -> Result<(), TestCaseError> {
     let numbers = Numbers::of_seed(seed, 8_000);
-    let tunings = tunings();
-    let tuning = match seed.is_multiple_of(2) {
-        true => tunings[(seed / 2) as usize % tunings.len()],
-        false => Tuning::default(),
-    };
-    worlds_agree(&mut Tape::new(&numbers), tuning, seed, requests, counts)
+    let tape = &mut Tape::new(&numbers);
+    worlds_agree(tape, tuning_of(seed), seed, requests, counts)
 }
 
-/// A world made from bytes: the first picks how Duramen is tuned, the rest are a tape.
+/// A world made from bytes.
 pub(crate) fn bytes_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
-    let tunings = tunings();
-    let tuning = tunings[usize::from(*first) % tunings.len()];
-    let seed = bytes
-        .iter()
-        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte));
-    let numbers = Numbers::of_bytes(rest);
+    let (tuning, numbers, seed) = of_bytes(bytes);
     let tape = &mut Tape::new(&numbers);
     worlds_agree(tape, tuning, seed, 40, &mut Counts::default())
 }
@@ -73,7 +63,7 @@ fn worlds_agree(
     for update in 0..=UPDATES {
         run.ask(requests / (UPDATES + 1), &mut prepared, counts)?;
         if update < UPDATES {
-            let numbers = run.numbers(1_500);
+            let numbers = numbers_after(&mut run.seed, 1_500);
             let tape = &mut Tape::new(&numbers);
             counts.updates += u64::from(match tape.below(8) {
                 0 => run.replace_all(tape)?,
@@ -229,14 +219,6 @@ impl<'s> Run<'s> {
         self.policies = ids.filter(is_static).collect();
     }
 
-    fn numbers(&mut self, length: usize) -> Numbers {
-        self.seed = self
-            .seed
-            .wrapping_mul(0x2545_f491_4f6c_dd1d)
-            .wrapping_add(1);
-        Numbers::of_seed(self.seed, length)
-    }
-
     fn ask(
         &mut self,
         requests: u64,
@@ -244,7 +226,7 @@ impl<'s> Run<'s> {
         counts: &mut Counts,
     ) -> Result<(), TestCaseError> {
         for turn in 0..requests {
-            let numbers = self.numbers(400);
+            let numbers = numbers_after(&mut self.seed, 400);
             let tape = &mut Tape::new(&numbers);
             let stranger = !self.validates_requests && tape.chance(10);
             let mut typed = Typed {

@@ -118,11 +118,8 @@ impl fmt::Display for LogError {
             LogErrorKind::BadCheckpoint => "the checkpoint is not valid",
             LogErrorKind::Io => "the log failed",
         })?;
-        if let Some(finding) = &self.finding {
-            write!(f, ": {finding}")?;
-        }
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
+        match &self.finding {
+            Some(finding) => write!(f, ": {finding}"),
             None => Ok(()),
         }
     }
