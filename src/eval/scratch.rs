@@ -212,20 +212,27 @@ impl Arena {
     }
 
     fn reset(&mut self) {
-        let used = self.bump.allocated_bytes();
-        if used > self.chunk {
-            if self.chunk > 0 || used > FIRST_CHUNK {
+        let held = self.bump.allocated_bytes();
+        if held > self.chunk {
+            if self.chunk > 0 || held > FIRST_CHUNK {
                 // The last call needed more than one chunk.
-                self.bump = Bump::with_capacity(used.next_power_of_two());
+                self.bump = Bump::with_capacity(held.next_power_of_two());
             } else {
                 self.bump.reset();
             }
             self.chunk = self.bump.allocated_bytes();
+        } else if held > KEPT && self.bump.chunk_capacity() > held / 8 * 7 {
+            // The last call used less than an eighth.
+            *self = Self::default();
         } else {
             self.bump.reset();
         }
     }
 }
+
+/// A context of a megabyte takes up to 64 here. Without this, whoever sends one to each thread would have them hold that
+/// memory for ever; and who decides many such requests still allocates nothing.
+const KEPT: usize = 1 << 20;
 
 /// A first chunk of up to this many bytes is kept as it is.
 const FIRST_CHUNK: usize = 4096;

@@ -35,10 +35,17 @@ struct LocalUid {
 /// Up to this many entries a walk is cheaper than a hash.
 const WALK: usize = 8;
 
+/// Text of more bytes than this is not kept: names of a megabyte are no application's.
+const KEPT: usize = 1 << 20;
+
 impl Locals {
-    /// Forgets all names; keeps the memory.
+    /// Forgets all names; keeps the memory, up to a bound.
     pub(crate) fn clear(&mut self) {
         if self.uids.is_empty() && self.syms.is_empty() {
+            return;
+        }
+        if self.text.capacity() > KEPT {
+            *self = Self::default();
             return;
         }
         self.uids.clear();

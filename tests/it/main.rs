@@ -27,7 +27,7 @@ mod freshness;
 mod garbage;
 mod generate;
 mod grants;
-mod hostile;
+mod keys;
 mod language;
 mod limits;
 mod loading;

@@ -1,28 +1,79 @@
 //! Input that is made to take time, memory or the stack: it ends in an error that names the bound, or costs no more than
-//! its size. `docs/security.md` has the table of what was tried.
+//! its size. `docs/security.md` has the table of what was tried; `cargo test --test hostile -- --nocapture` prints what each
+//! took.
 //!
-//! Times are bounded so far above what is needed that a busy machine passes, and far below what the attack would cost.
+//! Memory is what the allocator counts, so this is a binary of its own whose tests run one by one. Times are bounded so far
+//! above what is needed that a busy machine passes, and far below what the attack would cost.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed assumption must fail the test"
+)]
+
+#[path = "../examples/update/memory.rs"]
+#[allow(dead_code, reason = "shared with `update`; each uses a part")]
+mod memory;
 
 use std::fmt::Write;
-use std::process::Command;
+use std::panic::Location;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use duramen::delegation::{ClaimsReader, Party};
+use duramen::evidence::log::{DurableLog, verify};
 use duramen::signals::{SignalError, SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::{SpiffeId, SpiffeIdError};
 use duramen::{
-    Authorizer, Entities, Entity, EntityUid, EntityUpdate, Limit, Limits, Outcome, Request,
+    Authorizer, Cursor, Delegation, Entities, Entity, EntityUid, EntityUpdate, Limit, Limits,
+    Outcome, OwnedResponse, Policies, Request,
 };
+use memory::{live, peak};
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
-fn in_time<R>(f: impl FnOnce() -> R) -> R {
-    let begin = Instant::now();
-    let result = f();
-    let taken = begin.elapsed();
-    assert!(taken < LONG, "{taken:?}");
-    result
+const KB: usize = 1 << 10;
+const MB: usize = 1 << 20;
+
+/// What is counted is counted for all threads: each test holds this from its first line on.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What it comes to, on a thread of its own, which has no memory yet to work in and Rust's usual stack: in time, and in no
+/// more than so many bytes at once beyond those in use before.
+#[track_caller]
+fn within<R: Send>(bytes: usize, run: impl FnOnce() -> R + Send) -> R {
+    let line = Location::caller().line();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            peak();
+            let (before, begin) = (live(), Instant::now());
+            let result = run();
+            (result, peak().saturating_sub(before), begin.elapsed())
+        });
+        let (result, taken, time) = thread.join().unwrap();
+        let (took, may_take) = (taken / KB, bytes / KB);
+        println!("line {line}: {took} kB of {may_take} kB, {time:?}");
+        assert!(
+            taken <= bytes,
+            "{taken} bytes at once, {bytes} is the bound"
+        );
+        assert!(time < LONG, "{time:?}");
+        result
+    })
+}
+
+fn asked() -> Request<'static> {
+    Request::new(("U", "u"), ("Action", "a"), ("R", "r"))
+}
+
+fn decide(authorizer: &Authorizer, context: &str) -> OwnedResponse {
+    let request = asked().context_json(context);
+    authorizer.is_authorized(&request).to_owned()
 }
 
 /// The limit that a context meets; none when it is taken.
@@ -31,8 +82,7 @@ fn context_limit(context: &str) -> Option<Limit> {
         .policies("permit(principal, action, resource) when { [context] != [] };")
         .build()
         .unwrap();
-    let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context_json(context);
-    let response = authorizer.is_authorized(&request);
+    let response = authorizer.is_authorized(&asked().context_json(context));
     let limit = response.request_error()?.limit().unwrap().limit();
     assert_eq!(response.outcome(), Outcome::InvalidRequest);
     Some(limit)
@@ -40,6 +90,7 @@ fn context_limit(context: &str) -> Option<Limit> {
 
 #[test]
 fn large_contexts_are_bounded() {
+    let _alone = alone();
     let limits = Limits::default();
     let numbers: Vec<usize> = (0..=limits.set_elements()).collect();
     let cases = [
@@ -62,19 +113,25 @@ fn large_contexts_are_bounded() {
         ),
     ];
     for (context, limit) in cases {
-        let found = in_time(|| context_limit(&context));
+        let found = within(32 * MB, || context_limit(&context));
         assert_eq!(found, Some(limit), "{}", &context[..30]);
     }
+    // The most that a byte can cost: values, each in a set of its own.
+    let small = vec![[[0]]; 40_000];
+    let context = json!({ "a": small, "b": small, "c": small }).to_string();
+    assert!(context.len() > limits.context_bytes() / 2);
+    assert_eq!(within(64 * MB, || context_limit(&context)), None);
     // The largest set that passes, backwards and with everything twice: sorting it is what it costs.
     let half = limits.set_elements() / 2;
     let numbers: Vec<usize> = (0..half).rev().chain((0..half).rev()).collect();
     let context = json!({ "a": numbers }).to_string();
-    assert_eq!(in_time(|| context_limit(&context)), None);
+    assert_eq!(within(32 * MB, || context_limit(&context)), None);
 }
 
 /// Patterns at which a matcher that goes back over what it matched takes a time that grows with a power of the length.
 #[test]
 fn patterns_do_not_backtrack() {
+    let _alone = alone();
     let text = "a".repeat(100_000);
     let patterns = [
         format!("{}b", "*a".repeat(200)),
@@ -90,14 +147,17 @@ fn patterns_do_not_backtrack() {
             .build()
             .unwrap();
         let context = json!({ "t": text });
-        let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context(&context);
-        assert!(!in_time(|| authorizer.is_allowed(&request)), "{pattern}");
+        assert!(
+            !within(MB, || authorizer.is_allowed(&asked().context(&context))),
+            "{pattern}"
+        );
     }
 }
 
 /// Texts that the readers of extension values, patterns and literals go through: once.
 #[test]
 fn long_texts_cost_their_size() {
+    let _alone = alone();
     let long = 900_000;
     let texts = [
         ("ip", "1.".repeat(long / 2)),
@@ -119,8 +179,7 @@ fn long_texts_cost_their_size() {
             .policies("permit(principal, action, resource);")
             .build()
             .unwrap();
-        let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context_json(&context);
-        let response = in_time(|| authorizer.is_authorized(&request).to_owned());
+        let response = within(4 * MB, || decide(&authorizer, &context));
         let error = response.request_error.expect("no such value");
         assert!(
             error.message().len() < 2_000,
@@ -132,57 +191,29 @@ fn long_texts_cost_their_size() {
     let policy = format!(
         "permit(principal == U::\"{literal}\", action, resource) when {{ context.t like \"{pattern}b\" }};"
     );
-    let authorizer = in_time(|| Authorizer::builder().policies(policy.as_str()).build());
+    let authorizer = within(256 * MB, || {
+        Authorizer::builder().policies(policy.as_str()).build()
+    });
     let authorizer = authorizer.unwrap();
     let context = json!({ "t": "a".repeat(long) });
-    let request =
-        Request::new(("U", literal.as_str()), ("Action", "a"), ("R", "r")).context(&context);
-    assert!(!in_time(|| authorizer.is_allowed(&request)));
+    assert!(!within(2 * MB, || {
+        let request = Request::new(("U", literal.as_str()), ("Action", "a"), ("R", "r"));
+        authorizer.is_allowed(&request.context(&context))
+    }));
 }
 
 /// Ids that collide in hashes that sum up bytes by 31, 33 or xor: a table that used one of these would compare each with
 /// all others.
-/// The keys of tables, for whoever asks in another process.
-const TELL: &str = "DURAMEN_TELL_A_HASH";
-
-/// Neither another table nor another process hashes alike, so that nobody can know which ids collide.
-#[test]
-fn tables_have_keys_of_their_own() {
-    let hash = || ahash::RandomState::new().hash_one("User");
-    if std::env::var_os(TELL).is_some() {
-        println!("hash {}", hash());
-        return;
-    }
-    assert_ne!(hash(), hash());
-    let elsewhere = || {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args([
-            "--exact",
-            "hostile::tables_have_keys_of_their_own",
-            "--nocapture",
-        ]);
-        let out = child.env(TELL, "1").output().unwrap().stdout;
-        let out = String::from_utf8(out).unwrap();
-        let told = out.lines().find_map(|line| line.split_once("hash "));
-        told.unwrap().1.to_owned()
-    };
-    assert_ne!(elsewhere(), elsewhere());
-    // No table of the crate chooses its keys.
-    for text in super::documents::sources_of("src") {
-        let chosen = ["with_seed", "generate_with", "FixedState"];
-        assert!(!chosen.iter().any(|way| text.contains(way)), "{text}");
-    }
-}
-
 #[test]
 fn ids_that_collide_elsewhere_are_found() {
+    let _alone = alone();
     let ids: Vec<String> = (0..1 << 13)
         .map(|number: u32| {
             let pairs = (0..13).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
             pairs.collect()
         })
         .collect();
-    let authorizer = in_time(|| {
+    let authorizer = within(8 * MB, || {
         let groups = [("Group", "g").into()];
         let entities = ids.iter().fold(Entities::new(), |entities, id| {
             entities.insert(Entity::new(("User", id.as_str())).parents(&groups))
@@ -193,7 +224,7 @@ fn ids_that_collide_elsewhere_are_found() {
             .build()
             .unwrap()
     });
-    in_time(|| {
+    within(64 * KB, || {
         for id in &ids {
             let known = Request::new(("User", id.as_str()), ("Action", "a"), ("R", "r"));
             assert!(authorizer.is_allowed(&known), "{id}");
@@ -205,19 +236,21 @@ fn ids_that_collide_elsewhere_are_found() {
 
 fn is_in(entities: Entities, below: &str, above: &str) -> bool {
     let policy = format!(r#"permit(principal in G::"{above}", action, resource);"#);
-    let authorizer = in_time(|| {
+    let authorizer = within(8 * MB, || {
         Authorizer::builder()
             .policies(policy.as_str())
             .entities(entities)
             .build()
             .unwrap()
     });
-    let request = Request::new(("G", below), ("Action", "a"), ("R", "r"));
-    in_time(|| authorizer.is_allowed(&request))
+    within(64 * KB, || {
+        authorizer.is_allowed(&Request::new(("G", below), ("Action", "a"), ("R", "r")))
+    })
 }
 
 #[test]
 fn hierarchies_cost_their_size() {
+    let _alone = alone();
     // Everybody in everything of the layer above: 8 to the power of 40 ways up, 41 layers.
     let mut diamonds = Entities::new();
     let name = |layer: usize, place: usize| format!("{layer}-{place}");
@@ -246,6 +279,7 @@ fn hierarchies_cost_their_size() {
 
 #[test]
 fn deep_hierarchies_are_refused_by_name() {
+    let _alone = alone();
     let deepest = Limits::default().hierarchy_depth();
     let chain = |length: usize| {
         let ids: Vec<String> = (0..=length).map(|number| number.to_string()).collect();
@@ -256,7 +290,9 @@ fn deep_hierarchies_are_refused_by_name() {
     };
     assert!(is_in(chain(deepest - 1), "0", &(deepest - 1).to_string()));
     for length in [deepest + 1, 50_000] {
-        let built = in_time(|| Authorizer::builder().entities(chain(length)).build());
+        let built = within(64 * MB, || {
+            Authorizer::builder().entities(chain(length)).build()
+        });
         let error = built.unwrap_err();
         let mut problems = error.entity_error().unwrap().problems().iter();
         let limit = problems.find_map(|problem| problem.limit()).unwrap();
@@ -267,6 +303,7 @@ fn deep_hierarchies_are_refused_by_name() {
 /// Groups below one that is below as many: each would have all that are above it.
 #[test]
 fn hierarchies_that_multiply_are_refused_by_name() {
+    let _alone = alone();
     let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
     let above: Vec<_> = ids.iter().map(|id| ("Above", id.as_str()).into()).collect();
     let waist = [("G", "waist").into()];
@@ -293,13 +330,13 @@ fn hierarchies_that_multiply_are_refused_by_name() {
     for entities in [groups, members] {
         let limits = Limits::default().with_ancestors(1_000_000);
         let builder = Authorizer::builder().limits(limits);
-        let built = in_time(|| builder.entities(entities.clone()).build());
+        let built = within(32 * MB, || builder.entities(entities.clone()).build());
         let error = built.unwrap_err();
         assert_eq!(limit(error.entity_error().unwrap()), Limit::Ancestors);
         let limits = Limits::default().with_ancestors(1_000);
         let authorizer = Authorizer::builder().limits(limits).build().unwrap();
         let version = authorizer.version();
-        let error = in_time(|| authorizer.replace_entities(entities)).unwrap_err();
+        let error = within(32 * MB, || authorizer.replace_entities(entities)).unwrap_err();
         assert_eq!(limit(&error), Limit::Ancestors);
         assert_eq!(authorizer.version(), version);
     }
@@ -320,6 +357,231 @@ fn hierarchies_that_multiply_are_refused_by_name() {
     assert_eq!(limit(&error), Limit::Ancestors);
 }
 
+/// Nested so deeply that whoever recurses over it overflows the stack, in every format that is read.
+#[test]
+fn deep_texts_are_refused_in_little_memory() {
+    let _alone = alone();
+    const DEEP: usize = 50_000;
+    let around = |open: &str, inner: &str, close: &str| {
+        format!("{}{inner}{}", open.repeat(DEEP), close.repeat(DEEP))
+    };
+    let expressions = [
+        around("(", "true", ")"),
+        around("[", "1", "]"),
+        around("{a: ", "1", "}"),
+        around("!", "true", ""),
+        around("if true then true else ", "true", ""),
+        around("principal.a is T in ", "principal", ""),
+        format!("principal{}", ".a".repeat(DEEP)),
+        vec!["true"; DEEP].join(" && "),
+    ];
+    for expression in expressions {
+        let text = format!("permit(principal, action, resource) when {{ {expression} }};");
+        let builder = Authorizer::builder().policies(text.as_str());
+        assert!(within(MB, || builder.build()).is_err(), "{}", &text[..80]);
+    }
+    let nested = around("[", "1", "]");
+    let types = format!("entity A {{ a: {} }};", around("Set<", "Long", ">"));
+    let attrs = format!(
+        r#"[{{ "uid": {{ "type": "A", "id": "a" }}, "attrs": {{ "x": {nested} }}, "parents": [] }}]"#
+    );
+    let builders = [
+        Authorizer::builder().policies(Policies::new().json(nested.as_str())),
+        Authorizer::builder().schema_str(types.as_str()),
+        Authorizer::builder().schema_json(nested.as_str()),
+        Authorizer::builder().entities(attrs.as_str()),
+    ];
+    for builder in builders {
+        assert!(within(MB, || builder.build()).is_err());
+    }
+    let authorizer = Authorizer::builder().build().unwrap();
+    let response = within(MB, || {
+        let request = asked().entities_json(&attrs);
+        authorizer.is_authorized(&request).to_owned()
+    });
+    assert_eq!(response.outcome, Outcome::InvalidRequest);
+}
+
+/// A few hundred bytes of which Cedar makes gigabytes.
+#[test]
+fn small_texts_that_grow_are_refused_in_little_memory() {
+    let _alone = alone();
+    let copied = (0..30).fold("principal".to_owned(), |operand, _| {
+        format!("({operand} is User in User::\"u\")")
+    });
+    let policy = format!("permit(principal, action, resource) when {{ {copied} }};");
+    let builder = Authorizer::builder().policies(policy.as_str());
+    let error = within(MB, || builder.build()).unwrap_err().to_string();
+    assert!(error.contains("doubling"), "{error}");
+
+    let mut types = "type T40 = Long; entity E { a: T0 };".to_owned();
+    for number in 0..40 {
+        let next = number + 1;
+        let _ = write!(types, "type T{number} = {{ a: T{next}, b: T{next} }};");
+    }
+    let builder = Authorizer::builder().schema_str(types.as_str());
+    let error = within(4 * MB, || builder.build()).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}
+
+/// Names that nobody knows, keys and elements by the ten thousand, numbers of a million digits.
+#[test]
+fn wide_requests_cost_their_size() {
+    let _alone = alone();
+    let policies = "permit(principal == U::\"v\", action, resource);
+        permit(principal, action, resource) when { context has a && context.a.containsAll(context.b) };
+        permit(principal, action, resource) when { context has a && context.a.containsAny(context.c) };
+        permit(principal, action, resource) when { context has a && context.a == context.b };";
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+
+    let (id, type_name) = ("x".repeat(10 * MB), "A::".repeat(MB) + "A");
+    let long = [("U", id.as_str()), (type_name.as_str(), "u")];
+    for uid in long {
+        let response = within(48 * MB, || {
+            let request = Request::new(uid, ("Action", "a"), uid);
+            authorizer.is_authorized(&request).to_owned()
+        });
+        assert_eq!(response.outcome, Outcome::NoPermit);
+    }
+
+    let key = |number: u32| {
+        let pairs = (0..13).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
+        pairs.collect::<String>()
+    };
+    let keys = |count: u32| {
+        (0..count)
+            .rev()
+            .map(|number| format!("\"{}\":1", key(number)))
+    };
+    let wide = format!("{{{}}}", keys(1 << 13).collect::<Vec<_>>().join(","));
+    let response = within(8 * MB, || decide(&authorizer, &wide));
+    assert_eq!(response.outcome, Outcome::NoPermit);
+    let twice = format!("{{{},\"{}\":2}}", &wide[1..wide.len() - 1], key(5));
+    let response = within(8 * MB, || decide(&authorizer, &twice));
+    assert_eq!(response.outcome, Outcome::InvalidRequest);
+
+    let numbers = |from: u32| (from..from + 40_000).rev().collect::<Vec<_>>();
+    let sets = json!({ "a": numbers(0), "b": numbers(1), "c": numbers(40_000) }).to_string();
+    let response = within(32 * MB, || decide(&authorizer, &sets));
+    assert_eq!(response.outcome, Outcome::NoPermit);
+
+    for number in [
+        "9".repeat(1_000_000),
+        format!("-{}1", "0".repeat(1_000_000)),
+        format!("1e{}", "9".repeat(1_000_000)),
+    ] {
+        let context = format!("{{\"a\": {number}}}");
+        let response = within(4 * MB, || decide(&authorizer, &context));
+        let error = response.request_error.expect("no such number");
+        assert!(
+            error.message().len() < 2_000,
+            "an error as long as the number"
+        );
+    }
+}
+
+/// What one large request took is given back by the ordinary ones after it, on the same thread.
+#[test]
+fn memory_of_a_large_request_is_not_kept() {
+    let _alone = alone();
+    let authorizer = Authorizer::builder().build().unwrap();
+    let small = json!({ "a": [1, 2, 3] }).to_string();
+    let large = json!({ "a": vec![[[0]]; 80_000] }).to_string();
+    let id = "x".repeat(4 * MB);
+    // Two memories to work in: the session's and the thread's.
+    let kept = within(128 * MB, || {
+        let mut session = authorizer.session();
+        let mut decide = |request: &Request<'_>| {
+            let pooled = authorizer.is_authorized(request).outcome();
+            assert_eq!(session.is_authorized(request).outcome(), pooled);
+            assert_eq!(pooled, Outcome::NoPermit);
+        };
+        decide(&asked().context_json(&small));
+        let before = live();
+        decide(&asked().context_json(&large));
+        decide(&Request::new(
+            ("U", id.as_str()),
+            ("Action", "a"),
+            ("R", "r"),
+        ));
+        assert!(live() - before > 4 * MB);
+        for _ in 0..3 {
+            decide(&asked().context_json(&small));
+        }
+        live().saturating_sub(before)
+    });
+    assert!(kept < MB, "{kept}");
+}
+
+/// Policies that all fail: what a decision says of them is as long as their number.
+#[test]
+fn failing_policies_cost_their_number() {
+    let _alone = alone();
+    const MANY: usize = 3_000;
+    let policies: String = (0..MANY).fold(String::new(), |mut text, number| {
+        let _ = writeln!(
+            text,
+            "permit(principal, action, resource) when {{ context.missing{number} > {number} }};"
+        );
+        text
+    });
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .build()
+        .unwrap();
+    let response = within(MB, || {
+        let response = authorizer.is_authorized(&asked());
+        assert_eq!(response.errors().count(), MANY);
+        response.outcome()
+    });
+    assert_eq!(response, Outcome::NoPermit);
+}
+
+/// Cursors go to clients and come back.
+#[test]
+fn cursors_of_any_text_are_refused() {
+    let _alone = alone();
+    let texts = [
+        "0".repeat(10 * MB),
+        "~".repeat(10 * MB),
+        ".".repeat(10 * MB),
+        "1.".repeat(5 * MB),
+        "\u{1F600}".repeat(MB),
+    ];
+    for text in texts {
+        assert!(within(MB, || text.parse::<Cursor>()).is_err());
+    }
+}
+
+/// Thousands of segments, and millions of lines that are none.
+#[test]
+fn logs_of_many_lines_and_segments_are_read_in_bounded_memory() {
+    let _alone = alone();
+    let directory = std::env::temp_dir().join(format!("duramen-hostile-{}", std::process::id()));
+    let log = DurableLog::open(&directory).unwrap();
+    let authorizer = Authorizer::builder().sink(log).build().unwrap();
+    assert!(!authorizer.is_allowed(&asked()));
+    drop(authorizer);
+    let written = std::fs::read(directory.join("00000000000000000000.jsonl")).unwrap();
+    for number in 1..2_000 {
+        let segment = directory.join(format!("{number:020}.jsonl"));
+        std::fs::write(segment, "{}\n").unwrap();
+    }
+    let seen = within(MB, || verify(&directory, None)).unwrap();
+    assert!(seen.finding().is_some());
+    assert!(within(MB, || DurableLog::open(&directory)).is_err());
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    for line in ["\n", "{}\n", "{\"chain\":{\n"] {
+        let mut text = written.clone();
+        text.extend(line.as_bytes().iter().cycle().take(16 * MB));
+        std::fs::write(directory.join("00000000000000000000.jsonl"), text).unwrap();
+        let seen = within(MB, || verify(&directory, None)).unwrap();
+        assert!(seen.finding().is_some() && seen.decisions() == 1);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
 fn receiver() -> SignalReceiver {
     SignalReceiver::new().transmitter(Transmitter::new("i", "a").subject(
         SubjectKind::Session,
@@ -337,6 +599,7 @@ fn revoked(id: &str, rest: &str) -> String {
 
 #[test]
 fn signals_are_bounded() {
+    let _alone = alone();
     let authorizer = Authorizer::builder()
         .entities(Entities::new().insert(Entity::new(("Session", "s"))))
         .build()
@@ -359,7 +622,7 @@ fn signals_are_bounded() {
     ];
     let version = authorizer.version();
     for payload in cases {
-        let error = in_time(|| receiver.apply(&authorizer, &payload)).unwrap_err();
+        let error = within(MB, || receiver.apply(&authorizer, &payload)).unwrap_err();
         assert!(matches!(error, SignalError::Malformed(_)), "{error}");
     }
     assert_eq!(authorizer.version(), version);
@@ -370,12 +633,14 @@ fn signals_are_bounded() {
 
 #[test]
 fn spiffe_ids_are_refused_for_what_is_wrong() {
+    let _alone = alone();
     use SpiffeIdError::{DomainCharacter, DomainLength, PathCharacter, Scheme, Segment, TooLong};
     let parse = |text: &str| text.parse::<SpiffeId>().unwrap_err();
     let long = |length: usize| format!("spiffe://d/{}", "a".repeat(length - 11));
     assert!(long(2048).parse::<SpiffeId>().is_ok());
     assert_eq!(parse(&long(2049)), TooLong(2049));
-    assert_eq!(in_time(|| parse(&long(50_000_000))), TooLong(50_000_000));
+    let longest = long(50_000_000);
+    assert_eq!(within(64 * KB, || parse(&longest)), TooLong(50_000_000));
     assert_eq!(
         parse(&format!("spiffe://{}", "a".repeat(256))),
         DomainLength(256)
@@ -408,6 +673,7 @@ fn spiffe_ids_are_refused_for_what_is_wrong() {
 
 #[test]
 fn actors_nested_ten_thousand_deep_are_refused_by_name() {
+    let _alone = alone();
     let reader = ClaimsReader::new(|party: &Party<'_>| Some(EntityUid::new("U", party.subject()?)))
         .with_prior_actors(true);
     let nested = |depth: usize| {
@@ -418,8 +684,18 @@ fn actors_nested_ten_thousand_deep_are_refused_by_name() {
     };
     let most = Limits::default().delegation_actors();
     assert_eq!(reader.read(&nested(most)).unwrap().actors().len(), most);
+    // Ever more actors beside one another in a request, too.
+    let actors = vec![("U", "u").into(); 1_000_000];
+    let delegation = Delegation::new(&actors);
+    let authorizer = Authorizer::builder().build().unwrap();
+    let outcome = within(64 * KB, || {
+        let request = asked().delegation(&delegation);
+        authorizer.is_authorized(&request).outcome()
+    });
+    assert_eq!(outcome, Outcome::DelegationTooLong);
     let limit = |depth: usize| {
-        let error = in_time(|| reader.read(&nested(depth))).unwrap_err();
+        let claims = nested(depth);
+        let error = within(MB, || reader.read(&claims)).unwrap_err();
         error.limit().unwrap().limit()
     };
     assert_eq!(limit(most + 1), Limit::DelegationActors);
