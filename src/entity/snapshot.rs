@@ -8,7 +8,7 @@ use crate::id::Uid;
 use crate::names::Names;
 use crate::value::{StoredRecord, Value};
 
-use super::ancestors::{Ancestors, Signature};
+use super::ancestors::{Ancestors, List, Signature};
 use super::hierarchy::Group;
 use super::members::Members;
 use super::paged::Paged;
@@ -22,8 +22,7 @@ use super::reclaim::Origin;
 pub(crate) struct EntityData {
     facts: Arc<EntityFacts>,
     /// All ancestors, sorted, as they were when the data was written. With one parent it is that group's list.
-    ancestors: Arc<[Uid]>,
-    signature: Signature,
+    ancestors: List,
 }
 
 /// What an entity was given as.
@@ -65,18 +64,17 @@ impl EntityData {
                 tags,
                 parents: parents.into_boxed_slice(),
             }),
-            ancestors: Arc::default(),
-            signature: Signature::default(),
+            ancestors: List::default(),
         }
     }
 
     /// Writes down the ancestors, once the groups are closed.
     pub(super) fn set_ancestors(&mut self, groups: &Paged<Group>) {
         self.ancestors = match self.parents() {
-            [] => Arc::default(),
+            [] => List::default(),
             [parent] => groups
                 .get(parent.index())
-                .map(|group| Arc::clone(&group.closure))
+                .map(|group| List::new(&group.closure, group.signature))
                 .unwrap_or_default(),
             parents => {
                 let mut ancestors = Vec::new();
@@ -88,10 +86,10 @@ impl EntityData {
                 }
                 ancestors.sort_unstable();
                 ancestors.dedup();
-                ancestors.into()
+                let signature = Signature::of(&ancestors);
+                List::new(&ancestors.into(), signature)
             }
         };
-        self.signature = Signature::of(&self.ancestors);
     }
 
     #[inline]
@@ -147,13 +145,13 @@ impl Snapshot {
         if self.has_moved(data) {
             return self.closures(arena, data.parents());
         }
-        Ancestors::of_closure(&data.ancestors, data.signature)
+        data.ancestors.ancestors()
     }
 
     /// Whether the list of ancestors that the entity keeps may be out of date.
     #[inline]
     pub(crate) fn has_moved(&self, data: &EntityData) -> bool {
-        data.signature.meets(self.moved)
+        data.ancestors.signature().meets(self.moved)
     }
 
     #[inline(never)]
