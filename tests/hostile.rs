@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use duramen::delegation::{ClaimsReader, Party};
 use duramen::evidence::log::{DurableLog, verify};
+use duramen::replay::PolicyArchive;
 use duramen::signals::{SignalError, SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::{SpiffeId, SpiffeIdError};
 use duramen::{
@@ -535,6 +536,38 @@ fn failing_policies_cost_their_number() {
         response.outcome()
     });
     assert_eq!(response, Outcome::NoPermit);
+}
+
+/// So many problems on one line, and so many policies on one line to say the place of: each place is a look-up.
+#[test]
+fn places_on_one_line_cost_their_number() {
+    let _alone = alone();
+    const WRONG: usize = 2_000;
+    const MANY: usize = 20_000;
+    let policies = |count: usize, clause: &str| -> String {
+        let policy = |n| format!("@id(\"{n}\") permit(principal, action, resource) {clause};");
+        (0..count).map(policy).collect()
+    };
+    let text = policies(WRONG, "when { 1 + 1 + 1 + 1 == 4 }");
+    let limits = Limits::default().with_expression_depth(1);
+    let builder = Authorizer::builder().limits(limits).policies(text.as_str());
+    let error = within(64 * MB, || builder.build()).unwrap_err();
+    let problems = error.compile_error().unwrap().problems();
+    assert_eq!(problems.len(), WRONG);
+    let last = text.rfind("1 + 1 + 1 + 1").unwrap();
+    let (line, column) = problems[WRONG - 1].position().unwrap();
+    assert!(
+        line == 1 && column as usize > last - 100,
+        "{column}, {last}"
+    );
+
+    let text = policies(MANY, "");
+    let authorizer = Authorizer::builder().policies(text.as_str()).build();
+    let authorizer = authorizer.unwrap();
+    let directory = std::env::temp_dir().join(format!("duramen-places-{}", std::process::id()));
+    let archive = PolicyArchive::open(&directory).unwrap();
+    within(64 * MB, || archive.keep(&authorizer)).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 /// Cursors go to clients and come back.

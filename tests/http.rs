@@ -294,6 +294,10 @@ fn what_goes_wrong_allows_nothing() {
         answer.body(),
         r#"{"title":"Internal Server Error","status":500}"#
     );
+    // The client is not told, and whoever keeps the service's logs is.
+    let rejection = answer.extensions().get::<Arc<Rejection>>().unwrap();
+    let why = std::error::Error::source(&**rejection).unwrap().to_string();
+    assert_eq!(why, "the database at 10.0.0.1 is down");
     let (answer, called) = rejects(|| Rejection::bad_request("no such path"));
     assert_eq!((answer.status(), called), (StatusCode::BAD_REQUEST, 0));
     assert!(answer.body().contains("no such path"));

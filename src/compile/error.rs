@@ -171,47 +171,78 @@ impl fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 impl std::error::Error for Problem {}
 
-/// A text with the offsets of its lines, found when the first problem asks: 100,000 problems in one text must not
-/// count its lines 100,000 times.
-pub(super) struct Lines<'t> {
+/// A text in which many places are looked for: 100,000 problems in one text must not count its lines 100,000 times, nor
+/// the characters of its one line.
+pub(crate) struct Lines<'t> {
     text: &'t str,
-    starts: OnceCell<Vec<usize>>,
+    /// Made when the first place is asked for.
+    marks: OnceCell<Vec<Mark>>,
 }
 
+/// A place that is known: where a line begins, and every [`STEP`] bytes of a long one.
+struct Mark {
+    offset: usize,
+    line: u32,
+    column: u32,
+}
+
+const STEP: usize = 1024;
+
 impl<'t> Lines<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text,
-            starts: OnceCell::new(),
+            marks: OnceCell::new(),
         }
     }
 
     /// As [`line_column`].
-    fn line_column(&self, offset: usize) -> (u32, u32) {
-        let starts = self.starts.get_or_init(|| {
-            let ends = self
-                .text
-                .bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n');
-            std::iter::once(0)
-                .chain(ends.map(|(at, _)| at + 1))
-                .collect()
-        });
-        let offset = if self.text.is_char_boundary(offset) {
-            offset
-        } else {
-            self.text.len()
+    pub(crate) fn line_column(&self, offset: usize) -> (u32, u32) {
+        let marks = self.marks.get_or_init(|| self.marks());
+        let offset = match self.text.is_char_boundary(offset) {
+            true => offset,
+            false => self.text.len(),
         };
-        let line = starts.partition_point(|start| *start <= offset);
-        let start = line.checked_sub(1).and_then(|line| starts.get(line));
-        let column = self.text[start.copied().unwrap_or_default()..offset]
-            .chars()
-            .count()
-            + 1;
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        (number(line), number(column))
+        let after = marks.partition_point(|mark| mark.offset <= offset);
+        let Some(mark) = after.checked_sub(1).and_then(|at| marks.get(at)) else {
+            return (1, 1);
+        };
+        let between = self.text.get(mark.offset..offset).unwrap_or_default();
+        (
+            mark.line,
+            mark.column.saturating_add(number(between.chars().count())),
+        )
     }
+
+    fn marks(&self) -> Vec<Mark> {
+        let (mut line, mut column) = (1_u32, 1_u32);
+        let mut marks = vec![Mark {
+            offset: 0,
+            line,
+            column,
+        }];
+        let mut last = 0;
+        for (at, character) in self.text.char_indices() {
+            let next = at + character.len_utf8();
+            (line, column) = match character {
+                '\n' => (line.saturating_add(1), 1),
+                _ => (line, column.saturating_add(1)),
+            };
+            if character == '\n' || next - last >= STEP {
+                last = next;
+                marks.push(Mark {
+                    offset: next,
+                    line,
+                    column,
+                });
+            }
+        }
+        marks
+    }
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Line and column (from 1, the column in characters) of a byte offset.
@@ -220,6 +251,25 @@ pub(crate) fn line_column(text: &str, offset: usize) -> (u32, u32) {
     let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |at| at + 1);
     let column = before[start..].chars().count() + 1;
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     (number(line), number(column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_alike_from_the_start_and_from_marks() {
+        let long = "x\u{fc}\u{1F600}".repeat(900);
+        let text = format!("\n{long}\r\n\n{long}{long}\n");
+        let lines = Lines::new(&text);
+        for offset in 0..text.len() + 3 {
+            assert_eq!(
+                lines.line_column(offset),
+                line_column(&text, offset),
+                "{offset}"
+            );
+        }
+        assert_eq!(Lines::new("").line_column(0), (1, 1));
+    }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use crate::limits::Limits;
 
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
-pub(crate) use error::line_column;
 pub use error::{CompileError, Problem};
+pub(crate) use error::{Lines, line_column};
 pub use input::{Policies, PolicyProgress};
 pub(crate) use input::{SourceFile, parse_uid};
 pub use update::PolicyUpdate;

@@ -4,7 +4,7 @@
 //! [`stack`](super::stack)), so the depth of what it will build has to be known first. One pass over
 //! the bytes, no recursion, no allocation but a stack of open brackets that [`Limits::nesting`]
 //! bounds. Only lexing, the one place where Duramen does it: what is not Cedar or not JSON is left
-//! for the real parser to refuse with a better message.
+//! for the real parser to refuse with a better message. Long, because both lexers, Cedar's and JSON's, count alike.
 //!
 //! # What makes Cedar's trees deep
 //!

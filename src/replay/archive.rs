@@ -1,5 +1,6 @@
 //! Policies kept by what they mean, so that the version a record names can be decided on years later.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use cedar_policy as cedar;
 use serde::{Deserialize, Serialize};
 
 use crate::authorizer::Authorizer;
-use crate::compile::{Policies, line_column, stack};
+use crate::compile::{Lines, Policies, stack};
 use crate::epoch::{Epoch, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
@@ -216,25 +217,33 @@ impl Document {
             templates: Vec::new(),
             links: Vec::new(),
         };
+        let mut places = Places::new();
         for (id, program) in epoch.policies.templates() {
             let source = program.templates.first().and_then(|known| known.source);
-            document.templates.push(text_of(program, id, source)?);
+            document
+                .templates
+                .push(text_of(&mut places, program, id, source)?);
         }
         for segment in &epoch.segments {
             let program = &segment.program;
             for (policy, number) in program.policies.iter().zip(0..) {
                 if !segment.dead.contains(number) {
-                    document.add(program, policy)?;
+                    document.add(&mut places, program, policy)?;
                 }
             }
         }
         Ok(document)
     }
 
-    fn add(&mut self, program: &Program, policy: &Policy) -> Result<(), ArchiveError> {
+    fn add<'p>(
+        &mut self,
+        places: &mut Places<'p>,
+        program: &'p Program,
+        policy: &Policy,
+    ) -> Result<(), ArchiveError> {
         let Some(template) = program.template(policy) else {
-            self.policies
-                .push(text_of(program, &policy.id, policy.source)?);
+            let text = text_of(places, program, &policy.id, policy.source)?;
+            self.policies.push(text);
             return Ok(());
         };
         let [principal, resource] = policy.slots.map(|slot| {
@@ -274,8 +283,12 @@ impl Document {
     }
 }
 
-fn text_of(
-    program: &Program,
+/// Places in texts, by where each text begins: thousands of policies are of one.
+type Places<'p> = HashMap<*const u8, Lines<'p>>;
+
+fn text_of<'p>(
+    places: &mut Places<'p>,
+    program: &'p Program,
     id: &PolicyId,
     source: Option<SourceSpan>,
 ) -> Result<Text, ArchiveError> {
@@ -286,7 +299,9 @@ fn text_of(
     let Some((text, source, byte)) = known else {
         return Err(ArchiveError::NoText(id.clone()));
     };
-    let (line, column) = line_column(&source.text, byte);
+    let places = places.entry(source.text.as_ptr());
+    let lines = places.or_insert_with(|| Lines::new(&source.text));
+    let (line, column) = lines.line_column(byte);
     Ok(Text {
         id: id.clone(),
         text: text.to_owned(),

@@ -215,9 +215,8 @@ impl Subject {
             {
                 targets.extend(users.iter().map(|uid| target(uid, SubjectKind::User)));
             } else if targets.is_empty() && !known.is_empty() {
-                let texts: Vec<&str> = self.members.iter().map(|named| &*named.text).collect();
                 unresolved.push(Unresolved {
-                    subject: texts.join(", "),
+                    subject: self.text(),
                     reason: "no session of it is stored",
                 });
             }
@@ -233,7 +232,7 @@ impl Subject {
         }
         if kinds.iter().all(|kind| self.has_no(*kind)) && !self.members.is_empty() {
             unresolved.push(Unresolved {
-                subject: self.members.iter().map(|named| &*named.text).collect(),
+                subject: self.text(),
                 reason: "the event is not about such a subject",
             });
         }
@@ -257,6 +256,12 @@ impl Subject {
             }
         }
         Ok(())
+    }
+
+    /// All of its members, for a report.
+    fn text(&self) -> String {
+        let texts: Vec<&str> = self.members.iter().map(|named| &*named.text).collect();
+        texts.join(", ")
     }
 
     fn has_no(&self, kind: SubjectKind) -> bool {

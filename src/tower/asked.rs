@@ -179,7 +179,8 @@ impl fmt::Debug for Asked {
     }
 }
 
-/// Why an extractor cannot tell what is asked.
+/// Why an extractor cannot tell what is asked. The answer has it among its extensions, as `Arc<Rejection>`, for the logs of the
+/// layers outside.
 #[derive(Debug)]
 pub struct Rejection(pub(super) Why);
 
@@ -201,7 +202,8 @@ impl Rejection {
         Self(Why::BadRequest(detail.into()))
     }
 
-    /// It could not be told, and the client has no part in that: 500. The client is not told why.
+    /// It could not be told, and the client has no part in that: 500. The client is not told why; the layers outside find the
+    /// rejection, with this error as its source, among the answer's extensions.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Why::Failed(error.into()))
     }

@@ -15,7 +15,7 @@
 //! | the extractor fails ([`Rejection::failed`]) or panics | 500 |
 //!
 //! In no case but the first is the service called. An answer to what was decided and denied has a [`Denied`] among its extensions,
-//! for the layers outside.
+//! for the layers outside; an answer to what was not decided has the extractor's [`Rejection`], in an `Arc`.
 //!
 //! Everything is decided, `OPTIONS` as well, unless [`AuthorizationLayer::pass_preflights`] says otherwise. A `HEAD` request is
 //! shown to the extractor as the `GET` that it stands for.

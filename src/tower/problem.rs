@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): what a client is told.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -25,6 +26,9 @@ pub(super) struct Problem {
     /// What was decided, for the layers outside; not for the client.
     #[serde(skip)]
     pub(super) denied: Option<Denied>,
+    /// Why nothing was decided, likewise.
+    #[serde(skip)]
+    rejection: Option<Arc<Rejection>>,
 }
 
 impl Problem {
@@ -37,6 +41,7 @@ impl Problem {
             reasons: Vec::new(),
             challenge: None,
             denied: None,
+            rejection: None,
         }
     }
 
@@ -49,16 +54,20 @@ impl Problem {
     }
 
     pub(super) fn of(rejection: Rejection) -> Self {
-        match rejection.0 {
+        let problem = match &rejection.0 {
             Why::Unauthenticated(challenge) => Self {
-                challenge: Some(challenge),
+                challenge: Some(challenge.clone()),
                 ..Self::new(StatusCode::UNAUTHORIZED)
             },
             Why::BadRequest(detail) => Self {
-                detail: Some(detail),
+                detail: Some(detail.clone()),
                 ..Self::new(StatusCode::BAD_REQUEST)
             },
             Why::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        Self {
+            rejection: Some(Arc::new(rejection)),
+            ..problem
         }
     }
 
@@ -87,6 +96,9 @@ impl Problem {
         }
         if let Some(denied) = self.denied {
             response.extensions_mut().insert(denied);
+        }
+        if let Some(rejection) = self.rejection {
+            response.extensions_mut().insert(rejection);
         }
         response
     }
