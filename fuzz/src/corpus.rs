@@ -76,9 +76,12 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     typed.extend(TYPED_ENTITIES.map(|text| after(0, text)));
     typed.extend(TYPED_CONTEXTS.map(|text| after(1, text)));
     let logs = crate::evidence::logs();
-    let logs = logs
-        .iter()
-        .flat_map(|log| (0..4).map(|kind| after_bytes(kind, log)));
+    let logs = logs.iter().zip(0..).flat_map(|(log, number)| {
+        // Each change, and of what else is done some.
+        let kinds = (0..8).flat_map(|change| [0, 2, 7].map(|rest| change << 4 | rest));
+        let picked = move |kind: u8| [&[kind, number * 3 + kind / 8][..], log].concat();
+        kinds.map(picked)
+    });
     let lines = crate::evidence::lines();
     let plain = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     vec![

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duramen::evidence::log::{DurableLog, SyncPolicy, verify};
+use duramen::evidence::log::{Checkpoint, DurableLog, SyncPolicy, verify};
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::replay::{ArchivedPolicies, PolicyArchive, Replayed};
 use duramen::{Authorizer, Delegation, Request};
@@ -60,17 +60,18 @@ fn decide(sink: impl duramen::evidence::DecisionSink + 'static) -> Authorizer {
     authorizer
 }
 
-/// The segments of some logs.
+/// Some logs: in one segment, in several, and with the first of these removed.
 pub(crate) fn logs() -> Vec<Vec<u8>> {
     let directory = Temporary::new("corpus");
     let mut logs = Vec::new();
-    for (number, segment_bytes) in [u64::MAX, 4_096].into_iter().enumerate() {
+    let sizes = [(u64::MAX, u64::MAX), (4_096, u64::MAX), (4_096, 8_192)];
+    for (number, (segment_bytes, keep_bytes)) in sizes.into_iter().enumerate() {
         for inputs in [true, false] {
             let path = directory.0.join(format!("{number}-{inputs}"));
             let options = DurableLog::options(&path)
                 .sync(SyncPolicy::Never)
                 .segment_bytes(segment_bytes)
-                .keep_bytes(8_192.max(segment_bytes));
+                .keep_bytes(keep_bytes);
             let options = if inputs {
                 options
             } else {
@@ -79,9 +80,9 @@ pub(crate) fn logs() -> Vec<Vec<u8>> {
             let log = Arc::new(options.open().unwrap());
             drop(decide(Arc::clone(&log)));
             drop(log);
-            for segment in segments(&path) {
-                logs.push(std::fs::read(segment).unwrap());
-            }
+            let segments = segments(&path).into_iter();
+            let segments: Vec<_> = segments.map(|path| std::fs::read(path).unwrap()).collect();
+            logs.push(segments.join(&SEGMENT));
         }
     }
     logs
@@ -108,32 +109,55 @@ pub(crate) fn lines() -> Vec<String> {
         .collect()
 }
 
-/// A log whose one segment has any bytes: it is verified, opened, written to, and verified again.
+/// Where a segment begins in the bytes of [`log`]: nothing that is written has it.
+const SEGMENT: u8 = 0x0c;
+
+/// A log of any bytes, in one segment or several: it is verified, changed, verified against a checkpoint from before that,
+/// opened, written to, and verified again.
 ///
-/// Where the first byte is odd, the hashes of the lines are made to fit, so that what the lines say is met too.
+/// The first byte says what is done, its lowest bit that the hashes of the lines are made to fit, so that what the lines say
+/// is met too; the second which lines are changed.
 pub fn log(bytes: &[u8]) {
     thread_local! {
         static DIRECTORY: Temporary = Temporary::new("log");
     }
-    let Some((kind, bytes)) = bytes.split_first() else {
+    let [kind, pick, bytes @ ..] = bytes else {
         return;
     };
     DIRECTORY.with(|Temporary(directory)| {
-        for path in segments(directory) {
-            std::fs::remove_file(path).unwrap();
-        }
-        let segment = directory.join("00000000000000000000.jsonl");
-        let mended = match kind % 2 {
+        let mended = match kind & 1 {
             1 => mended(bytes),
             _ => bytes.to_vec(),
         };
-        std::fs::write(segment, mended).unwrap();
-        let before = verify(directory, None).unwrap();
+        put(directory, &mended, 0);
+        let mut before = verify(directory, None).unwrap();
+        let changed = changed(&mended, kind >> 4, usize::from(*pick));
+        let misnamed = kind >> 4 == 7 && mended.contains(&SEGMENT);
+        if changed != mended || misnamed {
+            let checkpoint = Checkpoint::of(directory);
+            put(directory, &changed, u64::from(misnamed));
+            let after = verify(directory, None).unwrap();
+            if let Ok(checkpoint) = checkpoint {
+                let checkpoint = Checkpoint::from_json(&checkpoint.to_json()).unwrap();
+                let compared = verify(directory, Some(&checkpoint)).unwrap();
+                let is_empty = before.count() == 0;
+                assert!(
+                    is_empty || !compared.is_fine(),
+                    "{before:?}, then {compared:?}"
+                );
+                let _ = compared.finding().map(ToString::to_string);
+            }
+            before = after;
+        }
         // What a repair does is under test; what it takes to write anything is not.
-        if kind % 4 < 2 {
+        if kind & 2 == 0 {
             return;
         }
         let options = DurableLog::options(directory).sync(SyncPolicy::Never);
+        let options = match kind & 4 {
+            0 => options,
+            _ => options.segment_bytes(4_096).keep_bytes(16_384),
+        };
         let Ok(log) = options.open() else {
             // What is torn is repaired.
             assert!(!before.is_fine(), "a log that is fine is not opened");
@@ -148,6 +172,46 @@ pub fn log(bytes: &[u8]) {
             assert!(after.count() > before.count());
         }
     });
+}
+
+/// The bytes as the segments of a log; `misnamed` is by how much the names of all but the first are wrong.
+fn put(directory: &Path, bytes: &[u8], misnamed: u64) {
+    for path in segments(directory) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let mut lines = 0;
+    for (number, segment) in bytes.split(|byte| *byte == SEGMENT).take(16).enumerate() {
+        let name = match number {
+            0 => 0,
+            _ => lines + misnamed,
+        };
+        let path = directory.join(format!("{name:020}.jsonl"));
+        std::fs::write(path, segment).unwrap();
+        lines += segment.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+}
+
+/// With a line left out, moved, written twice, altered, or with all from one on left out.
+fn changed(bytes: &[u8], how: u8, pick: usize) -> Vec<u8> {
+    let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    let at = pick % lines.len();
+    let altered: Vec<u8> = lines[at]
+        .iter()
+        .map(|byte| byte ^ u8::from(*byte == b'1'))
+        .collect();
+    match how {
+        1 => drop(lines.remove(at)),
+        2 => lines.swap(at, 0),
+        3 => lines.insert(at, lines[at]),
+        4 => lines.truncate(at),
+        5 => lines[at] = &altered,
+        6 => lines.rotate_left(at),
+        _ => {}
+    }
+    lines.concat()
 }
 
 /// Each line that has a place in a chain, with the place that it should have.
