@@ -6,6 +6,7 @@ use duramen::evidence::log::{Checkpoint, LogErrorKind};
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict, told};
+use crate::records;
 
 /// The output is JSON with and without `--json`: it is for a file.
 pub(crate) const COMMAND: Command = Command {
@@ -17,6 +18,7 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
+    records::segments(arguments.directory())?;
     match Checkpoint::of(arguments.directory()) {
         Ok(checkpoint) => {
             println!("{}", checkpoint.to_json());

@@ -29,7 +29,7 @@ pub(crate) fn told(error: &dyn Error) -> String {
 }
 
 /// What a command found.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     Fine,
     Finding,

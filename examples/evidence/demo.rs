@@ -6,15 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duramen::evidence::log::{DurableLog, Verification, verify};
-use duramen::replay::{WhatIf, WhatIfReport};
-use duramen::{Authorizer, EnforcementMode, Outcome};
+use duramen::evidence::log::{DurableLog, verify};
+use duramen::replay::PolicyArchive;
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
-use crate::records::Versions;
-use crate::replay::{self, Replays};
-use crate::report::{Hours, Page};
+use crate::report::Page;
+use crate::text::plain;
 use crate::{records, usage, verify as verifying, whatif, world};
 
 pub(crate) const COMMAND: Command = Command {
@@ -26,13 +24,19 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 /// A day of decisions: every combination of principal, action, document and circumstances, four times.
-const DECISIONS: usize = 720;
+const DECISIONS: usize = if cfg!(test) { 90 } else { 720 };
 
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let directory = arguments.directory();
+    if records::segments(directory).is_ok() {
+        let directory = directory.display();
+        return Err(
+            format!("{directory} holds a log already; name a directory for a new one").into(),
+        );
+    }
     let log = Arc::new(
         DurableLog::options(directory)
-            .segment_bytes(256 << 10)
+            .segment_bytes(if cfg!(test) { 32 << 10 } else { 256 << 10 })
             .open()?,
     );
     let day = world::Day::default();
@@ -41,7 +45,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let changed = directory.join("changed.cedar");
     fs::write(&changed, world::changed_policies()?)?;
     authorizer.set_shadow(whatif::read(&changed))?;
-    records::archive(directory)?.keep(&authorizer)?;
+    PolicyArchive::open(records::archive(directory))?.keep(&authorizer)?;
     let mut allowed = 0;
     world::ask(&authorizer, DECISIONS, |is_allowed| {
         allowed += usize::from(is_allowed)
@@ -50,38 +54,34 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let checkpoint = log.checkpoint()?;
     drop((authorizer, log));
 
-    let untouched = verify(directory, Some(&checkpoint))?;
+    let page = Page::of(directory, Some(&checkpoint), Some(&changed))?;
     let copy = std::env::temp_dir().join(format!("duramen-evidence-{}", std::process::id()));
     let altered = alter(directory, &copy);
     let tampered = verify(&copy, None);
     fs::remove_dir_all(&copy)?;
     altered?;
     let tampered = tampered?;
-    let replays = replay::of(directory)?;
-    let what_if = reconsidered(directory, &changed)?;
-    let usage = usage::of(directory)?;
-    let mut hours = Hours::default();
-    let explanation = explained(directory, &mut hours)?;
     let file = directory.join("report.html");
-    let page = Page {
-        hours,
-        verification: &untouched,
-        replays: &replays,
-        what_if: &what_if,
-        usage: &usage,
-        explanation: explanation.clone(),
-    };
     fs::write(&file, page.to_html())?;
+    let Page {
+        verification: untouched,
+        replays,
+        ..
+    } = &page;
+    let what_if = page.what_if.as_ref().ok_or("there was no candidate")?;
+    let usage = page.usage.as_ref().map_err(String::clone)?;
+    let explanation = page.explanation.as_ref();
+    let (id, why) = explanation.ok_or("nothing was denied for want of a permit")?;
     if arguments.json {
         let report = json!({
             "directory": directory,
             "decisions": DECISIONS,
             "allowed": allowed,
             "checkpoint": checkpoint,
-            "verification": verifying::as_json(&untouched, true),
+            "verification": verifying::as_json(untouched, true),
             "verification_of_altered_copy": verifying::as_json(&tampered, false),
             "replay": replays.as_json(),
-            "explanation": { "id": explanation.0, "text": explanation.1 },
+            "explanation": { "id": id, "text": why },
             "whatif": what_if,
             "shadow": {
                 "agreed": shadow.agreed,
@@ -91,7 +91,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             "usage": usage,
             "report": file,
         });
-        println!("{report:#}");
+        println!("{report}");
     } else {
         println!(
             "{DECISIONS} decisions, {allowed} of them allowed, in {}",
@@ -99,74 +99,33 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         );
         println!("checkpoint: {}\n", checkpoint.to_json());
         println!("The log as it is:");
-        verifying::print(&untouched, true);
+        verifying::print(untouched, true);
         println!("\nA copy of it in which a deny was made an allow:");
         verifying::print(&tampered, false);
         println!("\nDecided again:");
         replays.print();
-        println!("\nWhy {} was denied:\n{}", explanation.0, explanation.1);
+        println!("\nWhy {id} was denied:\n{}", plain(why));
         println!("With the policies in {}:", changed.display());
-        whatif::print(&what_if);
+        whatif::print(what_if);
         println!(
             "\nThose were the shadow meanwhile, and saw {} newly allowed and {} newly denied",
             shadow.newly_allowed, shadow.newly_denied
         );
         println!("\nWhat the policies did:");
-        usage::print(&usage);
+        usage::print(usage);
         println!("\nAll of that, to look at: {}", file.display());
     }
     let agree = shadow.newly_allowed == what_if.newly_allowed
         && shadow.newly_denied == what_if.newly_denied;
-    Ok(verdict(&untouched, &tampered, &replays, agree))
-}
-
-/// The demonstration is as it should be when the log is fine and the copy is not, when all of it is decided again as it was,
-/// and when what the shadow saw is what the records say of its policies. That the changed policies flip decisions, and that
-/// there are policies that nobody uses, is part of it.
-fn verdict(
-    untouched: &Verification,
-    tampered: &Verification,
-    replays: &Replays,
-    agree: bool,
-) -> Verdict {
-    let is_same = replays.verdict() == Verdict::Fine && replays.not_replayable == 0;
-    if untouched.is_fine() && !tampered.is_fine() && is_same && agree {
-        Verdict::Fine
-    } else {
-        Verdict::Finding
-    }
-}
-
-/// What the changed policies would have decided, from the records alone.
-fn reconsidered(directory: &Path, policies: &Path) -> Result<WhatIfReport, Box<dyn Error>> {
-    let candidate = Authorizer::builder()
-        .policies(whatif::read(policies))
-        .build()?;
-    let mut what_if = WhatIf::new(&candidate)?.samples(6);
-    records::each(directory, |record| {
-        what_if.add(&record);
-        Ok(())
-    })?;
-    Ok(what_if.report())
-}
-
-/// The id of the first decision that no policy permitted, and why none did. Counts all decisions by the hour.
-fn explained(directory: &Path, hours: &mut Hours) -> Result<(String, String), Box<dyn Error>> {
-    let mut versions = Versions::of(directory)?;
-    let mut found = None;
-    records::each(directory, |record| {
-        if record.mode == EnforcementMode::Shadow {
-            return Ok(());
-        }
-        hours.count(&record);
-        if found.is_none() && record.outcome == Outcome::NoPermit {
-            let policies = versions.get(record.version.policies())?;
-            let explanation = policies.explain(&record)?;
-            found = Some((records::id(&record), explanation.to_string()));
-        }
-        Ok(())
-    })?;
-    Ok(found.ok_or("nothing was denied for want of a permit")?)
+    // The demonstration is as it should be when the log is fine and the copy is not, when all of it is decided again as it
+    // was, and when what the shadow saw is what the records say of its policies. That the changed policies flip decisions,
+    // and that there are policies that nobody uses, is part of it.
+    Ok(
+        match page.is_fine() && replays.not_replayable == 0 && !tampered.is_fine() && agree {
+            true => Verdict::Fine,
+            false => Verdict::Finding,
+        },
+    )
 }
 
 /// Copies the log and makes an allow of the first deny.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records::{self, Versions};
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "explain",
@@ -20,23 +21,31 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let [directory, name] = arguments.words() else {
         return Err("two arguments are needed".into());
     };
-    let Some(record) = records::look_for(directory.as_ref(), name)? else {
+    let Some(record) = records::find(directory.as_ref(), name)? else {
         return finding(arguments, name, "the log has no such record");
     };
-    let id = records::id(&record);
-    let mut versions = Versions::of(directory.as_ref())?;
+    let id = record.id.clone();
+    let mut versions = Versions::of(directory.as_ref());
     let explained = match versions.get(record.version.policies()) {
         Ok(policies) => match arguments.option("--hop") {
             None => policies.explain(&record),
-            Some(hop) => policies.explain_hop(&record, hop.parse()?),
+            Some(hop) => {
+                let number = hop
+                    .parse()
+                    .map_err(|_| format!("--hop {hop}: no number of a hop"))?;
+                policies.explain_hop(&record, number)
+            }
         },
         Err(reason) => return finding(arguments, &id, &reason),
     };
     match explained {
         Ok(explanation) if arguments.json => {
-            println!("{:#}", json!({ "id": id, "explanation": explanation }));
+            println!("{}", json!({ "id": id, "explanation": explanation }));
         }
-        Ok(explanation) => println!("{id}, {}\n{explanation}", record.time.unwrap_or_default()),
+        Ok(explanation) => {
+            let time = record.time.unwrap_or_default();
+            println!("{}", plain(&format!("{id}, {time}\n{explanation}")));
+        }
         // A request that was refused has its reason in the record.
         Err(ReplayError::NotReplayable(reason)) => return finding(arguments, &id, &reason),
         Err(error) => return finding(arguments, &id, &error.to_string()),
@@ -46,9 +55,9 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 
 fn finding(arguments: &Arguments, id: &str, what: &str) -> Result<Verdict, Box<dyn Error>> {
     if arguments.json {
-        println!("{:#}", json!({ "id": id, "finding": what }));
+        println!("{}", json!({ "id": id, "finding": what }));
     } else {
-        println!("{id}: {what}");
+        println!("{}: {}", plain(id), plain(what));
     }
     Ok(Verdict::Finding)
 }

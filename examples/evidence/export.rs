@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -24,8 +25,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let [directory, name, out] = arguments.words() else {
         return Err("three arguments are needed".into());
     };
-    let record = records::find(directory.as_ref(), name)?;
-    let mut versions = Versions::of(directory.as_ref())?;
+    let Some(record) = records::find(directory.as_ref(), name)? else {
+        return Err(format!("{directory} has no record {name}").into());
+    };
+    let mut versions = Versions::of(directory.as_ref());
     let policies = versions.get(record.version.policies())?;
     let files = policies.cedar_files(&record)?;
     let [files] = files.as_slice() else {
@@ -33,26 +36,22 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             "the record has a delegation, and Cedar's command line takes one request".into(),
         );
     };
-    fs::create_dir_all(out)?;
+    fs::create_dir_all(out).map_err(|error| format!("{out}: {error}"))?;
     let files = [
         ("policies.json", &files.policies),
         ("entities.json", &files.entities),
         ("request.json", &files.request),
     ];
     for (file, value) in &files {
-        fs::write(std::path::Path::new(out).join(file), format!("{value:#}\n"))?;
+        let path = Path::new(out).join(file);
+        fs::write(&path, format!("{value:#}\n"))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if arguments.json {
         let files: Vec<_> = files.iter().map(|(file, _)| file).collect();
-        println!(
-            "{:#}",
-            json!({ "id": records::id(&record), "out": out, "files": files })
-        );
+        println!("{}", json!({ "id": record.id, "out": out, "files": files }));
     } else {
-        println!(
-            "{} is in {out}: policies, entities and request",
-            records::id(&record)
-        );
+        println!("{} is in {out}: policies, entities and request", record.id);
     }
     Ok(Verdict::Fine)
 }

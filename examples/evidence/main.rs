@@ -9,6 +9,7 @@
 //! cargo run --release --example evidence -- whatif DIR POLICIES [--schema FILE] [--entities FILE]
 //! cargo run --release --example evidence -- usage DIR
 //! cargo run --release --example evidence -- export DIR ID OUT
+//! cargo run --release --example evidence -- report DIR OUT [--policies POLICIES] [--checkpoint FILE]
 //! ```
 //!
 //! * `demo` decides what the quickstart's world asks, beside a shadow with changed policies, keeps the records in a log in
@@ -16,7 +17,6 @@
 //! * `verify` names the first line of a log that is altered, missing, reordered or duplicated; with a checkpoint, also
 //!   whether lines are missing at the end or the log was written anew.
 //! * `checkpoint` prints where the log stands, as JSON. Keep it where the log's writer cannot reach.
-//!
 //! * `replay` decides each record again, with Duramen and with `cedar-policy`, from what it says was read and the policies
 //!   in `DIR/policies`.
 //! * `explain` tells why a decision was what it was: which clauses of which policies decided, and on which values. Of a
@@ -26,8 +26,11 @@
 //!   is another one, or that is undetermined.
 //! * `usage` tells which policies ever decided, when last, and which never did: those are findings.
 //! * `export` writes a record as the files that Cedar's own command line takes.
+//! * `report` writes the page of `demo` for any log, with what the policies in a file or a directory would have decided.
 //!
-//! Each takes `--json`. The exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
+//! Each takes `--json` and then prints one JSON object on one line, `{"error":"…"}` where it could not be carried out. None
+//! but `demo` writes to DIR. What a log has that cannot be read is left out, told on the error output, and a finding. The
+//! exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
 //! be carried out.
 
 mod checkpoint;
@@ -38,6 +41,10 @@ mod export;
 mod records;
 mod replay;
 mod report;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timeline;
 mod usage;
 mod verify;
 mod whatif;
@@ -47,7 +54,7 @@ use std::process::ExitCode;
 
 use command::{Arguments, Command, told};
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     demo::COMMAND,
     verify::COMMAND,
     checkpoint::COMMAND,
@@ -56,10 +63,12 @@ const COMMANDS: [Command; 8] = [
     whatif::COMMAND,
     usage::COMMAND,
     export::COMMAND,
+    report::COMMAND,
 ];
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
+    let is_json = std::env::args().any(|word| word == "--json");
     let named = words.next().unwrap_or_default();
     let Some(command) = COMMANDS.iter().find(|command| command.name == named) else {
         eprintln!("usage:");
@@ -72,7 +81,11 @@ fn main() -> ExitCode {
     match done {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            eprintln!("evidence {named}: {}", told(&*error));
+            let error = told(&*error);
+            if is_json {
+                println!("{}", serde_json::json!({ "error": error }));
+            }
+            eprintln!("evidence {named}: {}", text::plain(&error));
             ExitCode::from(2)
         }
     }

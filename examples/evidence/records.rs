@@ -10,65 +10,98 @@ use duramen::VersionDigest;
 use duramen::evidence::OwnedRecord;
 use duramen::replay::{ArchivedPolicies, PolicyArchive};
 
-use crate::command::told;
+use crate::command::{Verdict, told};
 
 /// Where the policies of a log's records are.
-pub(crate) fn archive(log: &Path) -> Result<PolicyArchive, Box<dyn Error>> {
-    Ok(PolicyArchive::open(log.join("policies"))?)
+pub(crate) fn archive(log: &Path) -> PathBuf {
+    log.join("policies")
 }
 
-/// Calls `each` with the records of a log, in order. Whether they are as they were written is for `verify` to say.
+/// How many lines of a log could not be read.
+#[must_use = "what was left out is a finding"]
+pub(crate) struct Unreadable(pub(crate) u64);
+
+impl Unreadable {
+    /// What a verdict becomes when something was left out.
+    pub(crate) fn or(self, verdict: Verdict) -> Verdict {
+        match self.0 {
+            0 => verdict,
+            _ => Verdict::Finding,
+        }
+    }
+}
+
+/// Calls `each` with the records of a log, in order. Whether they are as they were written is for `verify` to say; what
+/// cannot be read is told on the error output, and counted.
 pub(crate) fn each(
     log: &Path,
-    mut each: impl FnMut(OwnedRecord) -> Result<(), Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
-    let entries = fs::read_dir(log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let mut segments = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<PathBuf>>>()?;
-    segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
-    segments.sort();
-    if segments.is_empty() {
-        return Err(format!("{} holds no log", log.display()).into());
-    }
-    for segment in segments {
-        for (line, number) in BufReader::new(File::open(&segment)?).lines().zip(1..) {
-            let line = line?;
-            let at = |error| format!("{}, line {number}: {error}", segment.display());
-            let value: serde_json::Value = serde_json::from_str(&line).map_err(at)?;
-            // Lines that the log writes about itself have no decision.
-            if value.get("decision").is_some() {
-                each(serde_json::from_value(value).map_err(at)?)?;
+    mut each: impl FnMut(OwnedRecord),
+) -> Result<Unreadable, Box<dyn Error>> {
+    let segments = segments(log)?;
+    let mut unreadable = 0;
+    for segment in &segments {
+        let file =
+            File::open(segment).map_err(|error| format!("{}: {error}", segment.display()))?;
+        for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
+            let line = line.map_err(|error| format!("{}: {error}", segment.display()))?;
+            match read(&line) {
+                Ok(Some(record)) => each(record),
+                Ok(None) => {}
+                Err(error) => {
+                    unreadable += 1;
+                    let place = format!("{}, line {number}", segment.display());
+                    eprintln!(
+                        "{place} is left out, as it cannot be read ({error}); `evidence verify` tells whether the log is as it was written"
+                    );
+                }
             }
         }
     }
-    Ok(())
+    Ok(Unreadable(unreadable))
 }
 
-/// The name of a decision: its instance and its sequence number.
-pub(crate) fn id(record: &OwnedRecord) -> String {
-    format!("{}-{}", record.instance, record.sequence)
+/// The record in a line; `None` for what the log writes about itself, which has no decision.
+fn read(line: &[u8]) -> Result<Option<OwnedRecord>, serde_json::Error> {
+    let value: serde_json::Value = serde_json::from_slice(line)?;
+    match value.get("chain").and_then(|chain| chain.get("entry")) {
+        Some(entry) if entry != "decision" => Ok(None),
+        _ => serde_json::from_value(value).map(Some),
+    }
+}
+
+/// The log's files, in order; an error where there is none.
+pub(crate) fn segments(log: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let failed = |error| format!("{}: {error}", log.display());
+    let entries = fs::read_dir(log).map_err(failed)?;
+    let mut segments = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<PathBuf>>>()
+        .map_err(failed)?;
+    segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    segments.sort();
+    match segments.is_empty() {
+        true => Err(format!(
+            "{} holds no log: there is no file *.jsonl in it",
+            log.display()
+        )
+        .into()),
+        false => Ok(segments),
+    }
 }
 
 /// The record that is named: by its id, its sequence number where no other instance has it, or the caller's id of the
-/// request.
-pub(crate) fn find(log: &Path, name: &str) -> Result<OwnedRecord, Box<dyn Error>> {
-    let found = look_for(log, name)?;
-    Ok(found.ok_or(format!("{} has no record {name}", log.display()))?)
-}
-
-/// The same; `None` when there is none.
-pub(crate) fn look_for(log: &Path, name: &str) -> Result<Option<OwnedRecord>, Box<dyn Error>> {
+/// request. `None` when there is none.
+pub(crate) fn find(log: &Path, name: &str) -> Result<Option<OwnedRecord>, Box<dyn Error>> {
     let mut found: Vec<OwnedRecord> = Vec::new();
-    each(log, |record| {
+    // Of a line that cannot be read, nobody knows whether it is this one; that there is one has been told.
+    let _ = each(log, |record| {
         let request = record.request_id.as_deref() == Some(name);
-        if request || id(&record) == name || record.sequence.to_string() == name {
+        if request || record.id == name || record.sequence.to_string() == name {
             found.push(record);
         }
-        Ok(())
     })?;
     if found.len() > 1 {
-        let ids: Vec<_> = found.iter().take(3).map(id).collect();
+        let ids: Vec<_> = found.iter().take(3).map(|record| &*record.id).collect();
         let more = if found.len() > 3 { ", …" } else { "" };
         return Err(format!("{name} may be {}{more}; name one of them", ids.join(", ")).into());
     }
@@ -77,22 +110,28 @@ pub(crate) fn look_for(log: &Path, name: &str) -> Result<Option<OwnedRecord>, Bo
 
 /// Policies by digest, loaded when they are first asked for.
 pub(crate) struct Versions {
-    archive: PolicyArchive,
+    directory: PathBuf,
     loaded: HashMap<VersionDigest, Result<ArchivedPolicies, String>>,
 }
 
 impl Versions {
-    pub(crate) fn of(log: &Path) -> Result<Self, Box<dyn Error>> {
-        Ok(Self {
-            archive: archive(log)?,
+    pub(crate) fn of(log: &Path) -> Self {
+        Self {
+            directory: archive(log),
             loaded: HashMap::new(),
-        })
+        }
     }
 
     pub(crate) fn get(&mut self, digest: VersionDigest) -> Result<&ArchivedPolicies, String> {
-        let archive = &self.archive;
-        let loaded = self.loaded.entry(digest);
-        let loaded = loaded.or_insert_with(|| archive.load(digest).map_err(|error| told(&error)));
+        let directory = &self.directory;
+        let loaded = self.loaded.entry(digest).or_insert_with(|| {
+            // To open an archive makes one, and who only looks at a log leaves it as it is.
+            if !directory.is_dir() {
+                return Err(format!("there are no policies in {}", directory.display()));
+            }
+            let archive = PolicyArchive::open(directory).map_err(|error| told(&error))?;
+            archive.load(digest).map_err(|error| told(&error))
+        });
         loaded.as_ref().map_err(Clone::clone)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records::{self, Versions};
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "replay",
@@ -22,22 +23,25 @@ pub(crate) const COMMAND: Command = Command {
 const NAMED: usize = 20;
 
 /// What replaying a log came to.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(crate) struct Replays {
     pub(crate) same: u64,
     pub(crate) different: u64,
     pub(crate) not_replayable: u64,
     /// Records whose policies the archive does not have, or not as they were; among those that are not replayable.
     pub(crate) without_policies: u64,
+    /// Lines that are no record that can be read.
+    pub(crate) unreadable: u64,
     /// Some of those that are not the same.
     named: Vec<(String, String)>,
 }
 
-/// A finding is a record that says something else than its policies come to, or whose policies are not there.
+/// A finding is a record that says something else than its policies come to, or whose policies are not there, and a line
+/// that cannot be read.
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let replays = of(arguments.directory())?;
     if arguments.json {
-        println!("{:#}", replays.as_json());
+        println!("{}", replays.as_json());
     } else {
         replays.print();
     }
@@ -46,9 +50,9 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 
 /// Replays a log.
 pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
-    let mut versions = Versions::of(directory)?;
+    let mut versions = Versions::of(directory);
     let mut replays = Replays::default();
-    records::each(directory, |record| {
+    let unreadable = records::each(directory, |record| {
         let replayed = match versions.get(record.version.policies()) {
             Ok(policies) => policies.replay(&record),
             Err(reason) => {
@@ -57,8 +61,8 @@ pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
             }
         };
         replays.count(&record, &replayed);
-        Ok(())
     })?;
+    replays.unreadable = unreadable.0;
     Ok(replays)
 }
 
@@ -79,7 +83,7 @@ impl Replays {
             }
         };
         if self.named.len() < NAMED {
-            self.named.push((records::id(record), what));
+            self.named.push((record.id.clone(), what));
         }
     }
 
@@ -93,22 +97,32 @@ impl Replays {
             "different": self.different,
             "not_replayable": self.not_replayable,
             "without_policies": self.without_policies,
+            "unreadable": self.unreadable,
             "named": named,
         })
     }
 
     pub(crate) fn print(&self) {
         for (id, what) in &self.named {
-            println!("{id}: {what}");
+            println!("{}: {}", plain(id), plain(what));
         }
         println!(
             "{} same with Duramen and with cedar-policy, {} different, {} not replayable",
             self.same, self.different, self.not_replayable
         );
+        if self.without_policies > 0 {
+            println!(
+                "{} of them because their policies are not in the archive: keep them with `PolicyArchive::keep`",
+                self.without_policies
+            );
+        }
+        if self.unreadable > 0 {
+            println!("{} lines could not be read", self.unreadable);
+        }
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        match self.different + self.without_policies {
+        match self.different + self.without_policies + self.unreadable {
             0 => Verdict::Fine,
             _ => Verdict::Finding,
         }

@@ -1,75 +1,142 @@
-//! The report of the demonstration: one page of HTML that needs nothing else.
+//! `report`: what a log shows, as one page of HTML that needs nothing else.
 
-use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
-use duramen::evidence::OwnedRecord;
-use duramen::evidence::log::Verification;
-use duramen::replay::{Flip, FlipCount, PolicyUse, UsageReport, WhatIfReport};
-use duramen::{Decision, Outcome};
+use duramen::evidence::log::{Checkpoint, Verification, verify};
+use duramen::replay::{Flip, FlipCount, PolicyUse, UsageReport, WhatIf, WhatIfReport};
+use duramen::{Authorizer, Decision, EnforcementMode, Outcome};
+use serde_json::json;
 
-use crate::replay::Replays;
+use crate::command::{Arguments, Command, Verdict, told};
+use crate::records::{self, Versions};
+use crate::replay::{self, Replays};
+use crate::text::escape;
+use crate::timeline::{KINDS, Timeline, span};
 use crate::whatif::reason;
+use crate::{usage, verify as verifying, whatif};
 
-/// What the page shows.
-pub(crate) struct Page<'p> {
-    pub(crate) hours: Hours,
-    pub(crate) verification: &'p Verification,
-    pub(crate) replays: &'p Replays,
-    pub(crate) what_if: &'p WhatIfReport,
-    pub(crate) usage: &'p UsageReport,
-    /// The id of a denied decision, and why it was denied.
-    pub(crate) explanation: (String, String),
+pub(crate) const COMMAND: Command = Command {
+    name: "report",
+    usage: "DIR OUT [--policies POLICIES] [--checkpoint FILE]",
+    takes: 2,
+    options: &["--policies", "--checkpoint"],
+    run,
+};
+
+/// A finding is a log that is not as it was written, or a record that says something else than its policies come to.
+fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
+    let [directory, out] = arguments.words() else {
+        return Err("two arguments are needed".into());
+    };
+    let checkpoint = arguments.option("--checkpoint").map(Path::new);
+    let checkpoint = checkpoint.map(verifying::read).transpose()?;
+    let candidate = arguments.option("--policies").map(Path::new);
+    let page = Page::of(directory.as_ref(), checkpoint.as_ref(), candidate)?;
+    fs::write(out, page.to_html()).map_err(|error| format!("{out}: {error}"))?;
+    if arguments.json {
+        println!("{}", json!({ "report": out, "fine": page.is_fine() }));
+    } else {
+        println!("{} is in {out}", directory);
+    }
+    Ok(match page.is_fine() {
+        true => Verdict::Fine,
+        false => Verdict::Finding,
+    })
 }
 
-/// Decisions by the hour, by kind.
-#[derive(Default)]
-pub(crate) struct Hours(BTreeMap<String, [u64; KINDS.len()]>);
+/// What the page shows.
+pub(crate) struct Page {
+    pub(crate) timeline: Timeline,
+    pub(crate) verification: Verification,
+    with_checkpoint: bool,
+    pub(crate) replays: Replays,
+    /// What a candidate would have decided, if there is one.
+    pub(crate) what_if: Option<WhatIfReport>,
+    /// Or why there is none.
+    pub(crate) usage: Result<UsageReport, String>,
+    /// The id of a decision that no policy permitted, and why none did.
+    pub(crate) explanation: Option<(String, String)>,
+}
 
-/// What is told apart: a class for its colour, and its name.
-const KINDS: [(&str, &str); 4] = [
-    ("allowed", "allowed"),
-    ("forbidden", "forbidden by a policy"),
-    ("nopermit", "no permit"),
-    ("other", "errors and refused requests"),
-];
-
-impl Hours {
-    pub(crate) fn count(&mut self, record: &OwnedRecord) {
-        // The time up to the hour: `2026-11-23T08`.
-        let hour = record.time.as_ref().and_then(|time| time.get(..13));
-        let hour = hour.unwrap_or_default().to_owned();
-        let kind = match record.outcome {
-            Outcome::Allowed => 0,
-            Outcome::Forbidden => 1,
-            Outcome::NoPermit => 2,
-            _ => 3,
+impl Page {
+    /// Looks at a log from all sides.
+    pub(crate) fn of(
+        directory: &Path,
+        checkpoint: Option<&Checkpoint>,
+        candidate: Option<&Path>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let verification = verify(directory, checkpoint)?;
+        let replays = replay::of(directory)?;
+        let what_if = match candidate {
+            Some(policies) => Some(reconsidered(directory, policies)?),
+            None => None,
         };
-        self.0.entry(hour).or_default()[kind] += 1;
+        let usage = usage::of(directory).map_err(|error| told(&*error));
+        let mut versions = Versions::of(directory);
+        let mut timeline = Timeline::default();
+        let mut explanation = None;
+        // What cannot be read has been told of when it was replayed.
+        let _ = records::each(directory, |record| {
+            if record.mode == EnforcementMode::Shadow {
+                return;
+            }
+            timeline.count(&record);
+            if explanation.is_none() && record.outcome == Outcome::NoPermit {
+                let policies = versions.get(record.version.policies()).ok();
+                let explained = policies.and_then(|policies| policies.explain(&record).ok());
+                explanation = explained.map(|text| (record.id.clone(), text.to_string()));
+            }
+        })?;
+        Ok(Self {
+            timeline,
+            verification,
+            with_checkpoint: checkpoint.is_some(),
+            replays,
+            what_if,
+            usage: usage.map(|(usage, _)| usage),
+            explanation,
+        })
     }
 
-    fn total(&self, kind: usize) -> u64 {
-        self.0.values().map(|counts| counts[kind]).sum()
+    pub(crate) fn is_fine(&self) -> bool {
+        self.verification.is_fine() && self.replays.verdict() == Verdict::Fine
     }
+}
+
+/// What other policies would have decided, from the records alone.
+fn reconsidered(directory: &Path, policies: &Path) -> Result<WhatIfReport, Box<dyn Error>> {
+    let candidate = Authorizer::builder().policies(whatif::read(policies));
+    let mut what_if = WhatIf::new(&candidate.build()?)?.samples(6);
+    let _ = records::each(directory, |record| {
+        what_if.add(&record);
+    })?;
+    Ok(what_if.report())
 }
 
 const STYLE: &str = include_str!("report.css");
 
-impl Page<'_> {
+impl Page {
     pub(crate) fn to_html(&self) -> String {
-        let usage = self.usage;
-        let between = match (&usage.since, &usage.until) {
-            (Some(since), Some(until)) => format!("{} – {} UTC", minute(since), minute(until)),
-            _ => String::new(),
-        };
+        let usage = self.usage.as_ref().ok();
+        let times = usage.and_then(|usage| usage.since.as_ref().zip(usage.until.as_ref()));
+        let between = times.map_or_else(String::new, |(since, until)| {
+            format!("{} – {} UTC", minute(since), minute(until))
+        });
+        let policies = usage.map_or_else(String::new, |usage| {
+            format!("Policies <code>{}</code>, ", usage.version)
+        });
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>Decisions and what they rest on</title>\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>Decisions and what they rest on</title>\n\
              <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
              <header><p class=\"eyebrow\">Duramen · evidence</p><h1>Decisions and what they rest on</h1>\
              <p class=\"meta\">{between}</p></header>\n{}{}{}{}{}{}\
-             <footer><p>Made from the log beside this file. Policies <code>{}</code>, head of the chain <code>{}</code>.\
+             <footer><p>Made from the log alone. {policies}head of the chain <code>{}</code>.\
              </p></footer>\n</main>\n</body>\n</html>\n",
             self.cards(),
             self.over_time(),
@@ -77,14 +144,13 @@ impl Page<'_> {
             self.policies(),
             self.explained(),
             self.integrity(),
-            usage.version,
             escape(&self.verification.head().to_string()),
         )
     }
 
     fn cards(&self) -> String {
-        let decisions = self.usage.decisions;
-        let allowed = self.hours.total(0);
+        let decisions: u64 = (0..KINDS.len()).map(|kind| self.timeline.total(kind)).sum();
+        let allowed = self.timeline.total(0);
         let share = |part: u64| 100.0 * part as f64 / decisions.max(1) as f64;
         let mut cards = String::from("<section class=\"cards\" aria-label=\"In numbers\">");
         let mut card = |class: &str, figure: String, name: &str, more: String| {
@@ -113,146 +179,99 @@ impl Page<'_> {
             kept,
             "Log",
             format!(
-                "{} lines, verified against a checkpoint",
-                self.verification.count()
+                "{} lines, verified {} a checkpoint",
+                self.verification.count() - self.verification.first_index(),
+                if self.with_checkpoint {
+                    "against"
+                } else {
+                    "without"
+                }
             ),
         );
-        let replays = self.replays;
+        let replays = &self.replays;
+        let not_replayable = match replays.not_replayable + replays.unreadable {
+            0 => "by Duramen and by cedar-policy, shadows too".to_owned(),
+            some => format!("{some} could not be decided again"),
+        };
         card(
-            mark(replays.different == 0),
+            mark(replays.verdict() == Verdict::Fine),
             format!("{} / {}", replays.same, replays.same + replays.different),
             "Replayed, the same",
-            "records, those of the shadow too, by Duramen and by cedar-policy".to_owned(),
+            not_replayable,
         );
-        let what_if = self.what_if;
-        card(
-            mark(what_if.newly_allowed == 0),
-            what_if.flip_count().to_string(),
-            "Would flip",
-            format!(
-                "{} newly allowed, {} newly denied",
-                what_if.newly_allowed, what_if.newly_denied
-            ),
-        );
-        let unused = self.usage.unused().count();
-        card(
-            mark(unused == 0),
-            unused.to_string(),
-            "Policies unused",
-            format!("of {} in force", self.usage.policies.len()),
-        );
+        if let Some(what_if) = &self.what_if {
+            card(
+                mark(what_if.newly_allowed == 0),
+                what_if.flip_count().to_string(),
+                "Would flip",
+                format!(
+                    "{} newly allowed, {} newly denied",
+                    what_if.newly_allowed, what_if.newly_denied
+                ),
+            );
+        }
+        if let Ok(usage) = &self.usage {
+            let unused = usage.unused().count();
+            card(
+                mark(unused == 0),
+                unused.to_string(),
+                "Policies unused",
+                format!("of {} in force", usage.policies.len()),
+            );
+        }
         cards + "</section>\n"
     }
 
     fn over_time(&self) -> String {
+        let (hours, bars) = self.timeline.bars();
+        if bars.is_empty() {
+            return "<section><h2>Decisions over time</h2><p class=\"lead\">There is none with a time.</p></section>\n"
+                .to_owned();
+        }
         let legend: String = KINDS
             .iter()
             .enumerate()
-            .filter(|(kind, _)| self.hours.total(*kind) > 0)
+            .filter(|(kind, _)| self.timeline.total(*kind) > 0)
             .map(|(kind, (class, name))| {
                 format!(
                     "<li><span class=\"swatch {class}\"></span>{name} <b>{}</b></li>",
-                    self.hours.total(kind)
+                    self.timeline.total(kind)
                 )
             })
             .collect();
         let mut rows = String::new();
-        for (hour, counts) in &self.hours.0 {
+        for bar in &bars {
+            let counts = bar.counts.iter();
             let cells: String = counts
-                .iter()
                 .map(|count| format!("<td class=\"n\">{count}</td>"))
                 .collect();
             let _ = write!(
                 rows,
                 "<tr><th scope=\"row\">{}</th>{cells}</tr>",
-                escape(&hour.replace('T', " "))
+                bar.name()
             );
         }
         let heads: String = KINDS
             .iter()
             .map(|(_, name)| format!("<th scope=\"col\" class=\"n\">{name}</th>"))
             .collect();
+        let undated = match self.timeline.undated() {
+            0 => String::new(),
+            some => format!(" {some} have no time and are not shown."),
+        };
         format!(
-            "<section><h2>Decisions over time</h2><ul class=\"legend\">{legend}</ul>{}\
-             <details><summary>The same as a table</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\">Hour</th>{heads}</tr></thead>\
+            "<section><h2>Decisions over time</h2><p class=\"lead\">Each bar is {}.{undated}</p><ul class=\"legend\">{legend}</ul>{}\
+             <details><summary>The same as a table</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\">From, UTC</th>{heads}</tr></thead>\
              <tbody>{rows}</tbody></table></div></details></section>\n",
-            self.chart()
+            span(hours),
+            self.timeline.chart()
         )
     }
 
-    /// Stacked bars, one an hour.
-    fn chart(&self) -> String {
-        const WIDTH: f64 = 960.0;
-        const HEIGHT: f64 = 240.0;
-        const LEFT: f64 = 40.0;
-        const BOTTOM: f64 = 26.0;
-        const TOP: f64 = 8.0;
-        let hours = &self.hours.0;
-        let most = hours
-            .values()
-            .map(|counts| counts.iter().sum::<u64>())
-            .max()
-            .unwrap_or(0);
-        let step = tick(most);
-        let top = most.div_ceil(step).max(1) * step;
-        let y = |count: u64| HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * count as f64 / top as f64;
-        let slot = (WIDTH - LEFT) / hours.len().max(1) as f64;
-        let mut svg = format!(
-            "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Decisions an hour, by outcome: {} in all, at most {most} an hour\">",
-            self.usage.decisions
-        );
-        for line in (0..=top).step_by(usize::try_from(step).unwrap_or(1)) {
-            let at = y(line);
-            let _ = write!(
-                svg,
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-                 <text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{line}</text>",
-                LEFT - 8.0,
-                at + 4.0
-            );
-        }
-        for (number, (hour, counts)) in hours.iter().enumerate() {
-            let width = (slot - 4.0).clamp(1.0, 44.0);
-            let x = LEFT + slot * number as f64 + (slot - width) / 2.0;
-            let told: Vec<_> = KINDS
-                .iter()
-                .zip(counts)
-                .filter(|(_, count)| **count > 0)
-                .map(|((_, name), count)| format!("{count} {name}"))
-                .collect();
-            let _ = write!(
-                svg,
-                "<g><title>{}h UTC: {}</title>",
-                escape(&hour.replace('T', " ")),
-                told.join(", ")
-            );
-            let mut below = 0;
-            for ((class, _), count) in KINDS.iter().zip(counts).filter(|(_, count)| **count > 0) {
-                let (from, to) = (y(below), y(below + count));
-                // A line of the page's colour between two parts.
-                let height = (from - to - 1.0).max(0.5);
-                let _ = write!(
-                    svg,
-                    "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{to:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"1.5\"/>"
-                );
-                below += count;
-            }
-            svg.push_str("</g>");
-            if number % hours.len().div_ceil(12).max(1) == 0 {
-                let _ = write!(
-                    svg,
-                    "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}:00</text>",
-                    x + width / 2.0,
-                    HEIGHT - 8.0,
-                    escape(hour.get(11..).unwrap_or_default())
-                );
-            }
-        }
-        svg + "</svg>"
-    }
-
     fn flips(&self) -> String {
-        let report = self.what_if;
+        let Some(report) = &self.what_if else {
+            return String::new();
+        };
         let mut html = format!(
             "<section><h2>What the changed policies would decide otherwise</h2>\
              <p class=\"lead\">Of {} recorded decisions, <b class=\"risk\">{} that were denied would be allowed</b>, {} that were \
@@ -263,11 +282,15 @@ impl Page<'_> {
             report.same,
             report.undetermined,
         );
+        if report.flips.is_empty() {
+            return html + "</section>\n";
+        }
         html.push_str("<div class=\"columns\">");
         for (what, counts) in [
             ("By policy that decides now", &report.by_policy_after),
             ("By policy that decided before", &report.by_policy_before),
             ("By principal", &report.by_principal),
+            ("By action", &report.by_action),
             ("By resource", &report.by_resource),
         ] {
             html.push_str(&breakdown(what, counts));
@@ -284,7 +307,16 @@ impl Page<'_> {
     }
 
     fn policies(&self) -> String {
-        let mut policies: Vec<&PolicyUse> = self.usage.policies.iter().collect();
+        let usage = match &self.usage {
+            Ok(usage) => usage,
+            Err(reason) => {
+                return format!(
+                    "<section><h2>What the policies do</h2><p class=\"lead\">Not known: {}.</p></section>\n",
+                    escape(reason)
+                );
+            }
+        };
+        let mut policies: Vec<&PolicyUse> = usage.policies.iter().collect();
         policies.sort_by_key(|policy| policy.decided);
         let most = policies.last().map_or(0, |policy| policy.decided).max(1);
         let rows: String = policies
@@ -314,13 +346,15 @@ impl Page<'_> {
              uses. {} of {} policies have not decided in this time.</p><div class=\"wide\"><table><caption>Policies and links in force, the least used first</caption>\
              <thead><tr><th scope=\"col\">Policy</th><th scope=\"col\">Effect</th><th scope=\"col\">Decided</th><th scope=\"col\">Last</th>\
              <th scope=\"col\">Owner</th><th scope=\"col\">Change</th></tr></thead><tbody>{rows}</tbody></table></div></section>\n",
-            self.usage.unused().count(),
-            self.usage.policies.len(),
+            usage.unused().count(),
+            usage.policies.len(),
         )
     }
 
     fn explained(&self) -> String {
-        let (id, text) = &self.explanation;
+        let Some((id, text)) = &self.explanation else {
+            return String::new();
+        };
         format!(
             "<section><h2>Why one of them was denied</h2><p class=\"lead\">Decision <code>{}</code>, explained from its record alone.</p><pre>{}</pre></section>\n",
             escape(id),
@@ -329,19 +363,32 @@ impl Page<'_> {
     }
 
     fn integrity(&self) -> String {
-        let seen = self.verification;
+        let seen = &self.verification;
+        let until = match self.with_checkpoint {
+            true => "also at the end, as a checkpoint shows.",
+            false => {
+                "as far as can be told without a checkpoint: what is missing at the end does not show."
+            }
+        };
         let what = match seen.finding() {
             None => format!(
-                "Every one of the {} lines in {} segments is there, as it was written and in order, up to the checkpoint.",
-                seen.count(),
+                "Every one of the {} lines in {} segments is there, as it was written and in order, {until}",
+                seen.count() - seen.first_index(),
                 seen.segments()
             ),
             Some(finding) => format!("Found: {finding}"),
         };
-        let lost = match seen.lost() {
+        let mut lost = match seen.lost() {
             0 => "No record was lost.".to_owned(),
             lost => format!("{lost} records were lost, as the log tells."),
         };
+        if seen.first_index() > 0 {
+            let _ = write!(
+                lost,
+                " {} lines before them were removed, as it tells too.",
+                seen.first_index()
+            );
+        }
         format!(
             "<section><h2>The log itself</h2><p class=\"lead\">{} {lost}</p></section>\n",
             escape(&what)
@@ -410,33 +457,4 @@ fn mark(is_fine: bool) -> &'static str {
 /// `2026-11-23 08:15` of a time as records have it.
 fn minute(time: &str) -> String {
     escape(&time.get(..16).unwrap_or(time).replace('T', " "))
-}
-
-/// A round distance of lines, of which there are three to six.
-fn tick(most: u64) -> u64 {
-    let mut step = 1;
-    loop {
-        for factor in [1, 2, 5] {
-            if most <= step * factor * 5 {
-                return step * factor;
-            }
-        }
-        step *= 10;
-    }
-}
-
-/// Names come from requests: they must not become markup.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use duramen::replay::{Usage, UsageReport};
 
 use crate::command::{Arguments, Command, Verdict};
-use crate::records::{self, Versions};
+use crate::records::{self, Unreadable, Versions};
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "usage",
@@ -18,32 +19,31 @@ pub(crate) const COMMAND: Command = Command {
 
 /// A finding is a policy or link in force at the last record that never decided.
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
-    let report = of(arguments.directory())?;
+    let (report, unreadable) = of(arguments.directory())?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string(&report)?);
     } else {
         print(&report);
     }
-    Ok(match report.unused().next() {
+    Ok(unreadable.or(match report.unused().next() {
         None => Verdict::Fine,
         Some(_) => Verdict::Finding,
-    })
+    }))
 }
 
 /// What the policies in force at the last record have done.
-pub(crate) fn of(directory: &Path) -> Result<UsageReport, Box<dyn Error>> {
+pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Unreadable), Box<dyn Error>> {
     let mut usage = Usage::new();
     let mut last = None;
-    records::each(directory, |record| {
+    let unreadable = records::each(directory, |record| {
         usage.add(&record);
         if record.enforced.is_none() {
             last = Some(record.version.policies());
         }
-        Ok(())
     })?;
-    let mut versions = Versions::of(directory)?;
+    let mut versions = Versions::of(directory);
     let policies = versions.get(last.ok_or("the log has no decisions")?)?;
-    Ok(usage.report(policies.authorizer()))
+    Ok((usage.report(policies.authorizer()), unreadable))
 }
 
 /// Prints the report, for people.
@@ -55,15 +55,15 @@ pub(crate) fn print(report: &UsageReport) {
     for policy in report.policies.iter().chain(&report.gone) {
         println!(
             "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} {}",
-            policy.id.as_str(),
+            plain(policy.id.as_str()),
             policy
                 .effect
                 .map_or("gone".into(), |effect| effect.to_string()),
             policy.decided,
             policy.failed,
-            policy.last.as_deref().unwrap_or("never"),
-            policy.owner().unwrap_or("-"),
-            policy.change().unwrap_or("-"),
+            plain(policy.last.as_deref().unwrap_or("never")),
+            plain(policy.owner().unwrap_or("-")),
+            plain(policy.change().unwrap_or("-")),
         );
     }
     println!(

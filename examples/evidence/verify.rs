@@ -8,6 +8,7 @@ use duramen::evidence::log::{Checkpoint, Finding, Verification, verify};
 use serde_json::{Value, json};
 
 use crate::command::{Arguments, Command, Verdict, told};
+use crate::records;
 
 pub(crate) const COMMAND: Command = Command {
     name: "verify",
@@ -23,11 +24,12 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         None => None,
     };
     let seen = verify(arguments.directory(), checkpoint.as_ref())?;
-    if seen.segments() == 0 && checkpoint.is_none() {
-        return Err(format!("{} holds no log", arguments.directory().display()).into());
+    if checkpoint.is_none() {
+        // Where everything is gone, a checkpoint shows it.
+        records::segments(arguments.directory())?;
     }
     if arguments.json {
-        println!("{:#}", as_json(&seen, checkpoint.is_some()));
+        println!("{}", as_json(&seen, checkpoint.is_some()));
     } else {
         print(&seen, checkpoint.is_some());
     }
@@ -38,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     })
 }
 
-fn read(file: &Path) -> Result<Checkpoint, Box<dyn Error>> {
+pub(crate) fn read(file: &Path) -> Result<Checkpoint, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(Checkpoint::from_json(&text)
         .map_err(|error| format!("{}: {}", file.display(), told(&error)))?)

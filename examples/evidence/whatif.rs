@@ -8,6 +8,7 @@ use duramen::{Authorizer, Entities, Policies};
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records;
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "whatif",
@@ -32,17 +33,16 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         let live = Authorizer::builder().entities(Entities::new().json_file(entities));
         what_if = what_if.fill_in(&live.build()?);
     }
-    records::each(directory.as_ref(), |record| {
+    let unreadable = records::each(directory.as_ref(), |record| {
         what_if.add(&record);
-        Ok(())
     })?;
     let report = what_if.report();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string(&report)?);
     } else {
         print(&report);
     }
-    Ok(verdict(&report))
+    Ok(unreadable.or(verdict(&report)))
 }
 
 pub(crate) fn verdict(report: &WhatIfReport) -> Verdict {
@@ -96,7 +96,7 @@ pub(crate) fn print(report: &WhatIfReport) {
         println!("not replayable: {records} because of {reason:?}");
     }
     for flip in &report.flips {
-        println!("{}", line(flip));
+        println!("{}", plain(&line(flip)));
     }
     for (what, counts) in [
         ("policies that decided before", &report.by_policy_before),
@@ -110,7 +110,9 @@ pub(crate) fn print(report: &WhatIfReport) {
     for unknown in &report.unknown {
         println!(
             "undetermined: {} records do not tell {} of {}",
-            unknown.records, unknown.what, unknown.entity_type
+            unknown.records,
+            plain(&unknown.what),
+            plain(&unknown.entity_type)
         );
     }
 }
@@ -127,7 +129,7 @@ fn print_counts(what: &str, counts: &[FlipCount]) {
         format!("flips by {what}")
     );
     for count in counts.iter().take(NAMED) {
-        let name = count.name.as_deref().unwrap_or("others");
+        let name = plain(count.name.as_deref().unwrap_or("others"));
         println!(
             "  {name:<42} {:>13} {:>13}",
             count.newly_allowed, count.newly_denied

@@ -437,7 +437,7 @@ impl Authorizer {
         scratch.reset();
         let now = self.now(started);
         let told = now.as_ref().ok().copied().flatten();
-        let (Made { outcome, sequence }, request_error) = match request.delegation {
+        let (made, request_error) = match request.delegation {
             Some(delegation) => {
                 let chain = Chain {
                     request,
@@ -448,14 +448,7 @@ impl Authorizer {
             }
             None => self.decide_one(epoch, scratch, (request, reading), started, now, &mut seen),
         };
-        Response {
-            outcome,
-            sequence,
-            pin,
-            lease,
-            request_error,
-            now: told,
-        }
+        made.response(pin, lease, request_error, told)
     }
 
     /// Decides a request that nobody makes for another.
@@ -628,7 +621,7 @@ impl Authorizer {
         let request_error = refreshed.and(now).map(|now| request.set_time(now)).err();
         let borrowed = request.as_request();
         let findings = [&mut scratch.findings, &mut scratch.beside];
-        let Made { outcome, sequence } = match &request_error {
+        let made = match &request_error {
             Some(error) => self.refuse(epoch, error, &borrowed, started, ages),
             None => {
                 let (resolved, names) = request.resolved(epoch);
@@ -636,14 +629,7 @@ impl Authorizer {
                 self.evaluate(epoch, &machine, &borrowed, started, ages, findings)
             }
         };
-        Response {
-            outcome,
-            sequence,
-            pin,
-            lease,
-            request_error,
-            now: told,
-        }
+        made.response(pin, lease, request_error, told)
     }
 
     /// Decides what was resolved, and hands the record to the sink if it wants one.
@@ -828,6 +814,25 @@ impl Made {
         Self {
             outcome,
             sequence: None,
+        }
+    }
+
+    #[inline]
+    fn response<'s>(
+        self,
+        pin: Pin<'s>,
+        lease: Lease<'s>,
+        request_error: Option<RequestError>,
+        now: Option<Now<'s>>,
+    ) -> Response<'s> {
+        let Self { outcome, sequence } = self;
+        Response {
+            outcome,
+            sequence,
+            pin,
+            lease,
+            request_error,
+            now,
         }
     }
 }

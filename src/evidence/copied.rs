@@ -71,6 +71,11 @@ impl Copied {
         self.text.len() + self.tokens.len() * size_of::<Token>()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity() + self.tokens.capacity() * size_of::<Token>()
+    }
+
     pub(super) fn reserve(&mut self, text: usize, tokens: usize) {
         self.text.reserve(text);
         self.tokens.reserve(tokens);

@@ -27,7 +27,7 @@ use super::json::{Marked, Members, Part};
 use super::mask::Masked;
 
 /// The number of the record format that is written. Fields may be added under the same number.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The record of one decision, borrowed from it.
 ///

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::epoch::{Version, VersionDigest};
@@ -13,6 +13,7 @@ use crate::value::ErrorKind;
 
 use super::json::{self, Buffer};
 use super::queue::slot::SMALL;
+use super::record::FORMAT;
 use super::{DecisionRecord, DecisionSink, Enforced, RecordedPolicy, SinkError, Wants};
 
 /// The sink that wants nothing.
@@ -38,6 +39,7 @@ impl DecisionSink for NoSink {
 )]
 #[non_exhaustive]
 pub struct OwnedRecord {
+    #[serde(deserialize_with = "known_format")]
     pub format: u32,
     pub id: String,
     pub instance: String,
@@ -217,6 +219,16 @@ pub struct OwnedPolicyError {
 pub struct OwnedTraceIds {
     pub trace_id: String,
     pub span_id: String,
+}
+
+/// A record of another format may say the same members of something else.
+fn known_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        FORMAT => Ok(FORMAT),
+        other => Err(serde::de::Error::custom(format_args!(
+            "a record of format {other}, and this version reads format {FORMAT}"
+        ))),
+    }
 }
 
 fn is_none_left(n: &usize) -> bool {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::authorizer::Authorizer;
 use crate::compile::Policies;
+use crate::compile::load::policy_id;
 use crate::decision::{Effect, Outcome};
 use crate::epoch::VersionDigest;
 use crate::eval::Response;
@@ -137,7 +138,9 @@ impl ArchivedPolicies {
                 Some(delegation) => Answer::of_chain(delegation, answers),
             };
             let answer = answer.ok_or("the record has a delegation without hops")?;
-            Ok::<_, String>(match answer == expected {
+            // A record may say one thing as its outcome and another as its decision.
+            let is_consistent = record.decision == record.outcome.decision();
+            Ok::<_, String>(match is_consistent && answer == expected {
                 true => Verdict::Same,
                 false => Verdict::Different(answer),
             })
@@ -197,17 +200,16 @@ impl ArchivedPolicies {
         )
         .map_err(|error| error.to_string())?;
         let response = cedar::Authorizer::new().is_authorized(&request, &self.set, &entities);
-        let id = |id: &cedar::PolicyId| PolicyId::new(id.to_string());
         let mut errors = BTreeMap::new();
         for cedar::AuthorizationError::PolicyEvaluationError(error) in
             response.diagnostics().errors()
         {
             let kind = kind(error.inner()).ok_or_else(|| error.to_string())?;
-            errors.insert(id(error.policy_id()), kind);
+            errors.insert(policy_id(error.policy_id()), kind);
         }
         Ok(Answer {
             allowed: response.decision() == cedar::Decision::Allow,
-            determining: response.diagnostics().reason().map(id).collect(),
+            determining: response.diagnostics().reason().map(policy_id).collect(),
             errors,
             hops: Vec::new(),
         })

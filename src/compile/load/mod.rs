@@ -28,6 +28,7 @@ use parse::Parsed;
 use text::Shapes;
 use validate::{Verdict, type_name, validate_links};
 
+pub(crate) use set::policy_id;
 pub(super) use shape::Holes;
 pub(crate) use source::{Compiled, Link, Options, PolicySource, Sources, compile};
 pub(super) use update::update;

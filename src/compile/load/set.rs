@@ -41,7 +41,7 @@ impl Loader<'_> {
         let id_of = |annotation: Option<&str>, id: &cedar::PolicyId| {
             annotation
                 .filter(|_| self.ids_from_annotations)
-                .map_or_else(|| PolicyId::new(id.to_string()), PolicyId::new)
+                .map_or_else(|| policy_id(id), PolicyId::new)
         };
         let mut parsed: Vec<(PolicyId, Parsed)> = Vec::new();
         let mut links = Vec::new();
@@ -73,8 +73,8 @@ impl Loader<'_> {
                 template: template_ids
                     .get(template)
                     .cloned()
-                    .unwrap_or_else(|| PolicyId::new(template.to_string())),
-                id: PolicyId::new(id.to_string()),
+                    .unwrap_or_else(|| policy_id(template)),
+                id: policy_id(id),
                 slots: Slots {
                     principal: values.get(&SlotId::principal()).map(uid_of),
                     resource: values.get(&SlotId::resource()).map(uid_of),
@@ -162,4 +162,10 @@ fn natural(id: &str) -> (String, usize, String) {
         number.parse().unwrap_or(usize::MAX),
         number.to_owned(),
     )
+}
+
+/// Cedar's `Display` of an id escapes it.
+pub(crate) fn policy_id(id: &cedar::PolicyId) -> PolicyId {
+    let id: &str = id.as_ref();
+    PolicyId::new(id)
 }

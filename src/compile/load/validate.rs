@@ -9,6 +9,7 @@ use cedar_policy::{self as cedar, PolicySet, SlotId, Template, ValidationMode, V
 use crate::id::{EntityUid, PolicyId};
 
 use super::parse::Parsed;
+use super::set::policy_id;
 use super::source::Link;
 
 /// What Cedar has to say about a policy.
@@ -74,13 +75,10 @@ pub(super) fn validate_links(
 
 fn verdicts(schema: &cedar::Schema, set: &PolicySet) -> impl Iterator<Item = Verdict> {
     let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
-    let verdict = |id: &cedar::PolicyId, error, is_warning| {
-        let id: &str = id.as_ref();
-        Verdict {
-            policy: PolicyId::new(id),
-            error,
-            is_warning,
-        }
+    let verdict = |id: &cedar::PolicyId, error, is_warning| Verdict {
+        policy: policy_id(id),
+        error,
+        is_warning,
     };
     let errors = result
         .validation_errors()

@@ -12,7 +12,7 @@ use super::storage::{Appendable, Storage, Sync};
 use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
 
 /// How much is kept in memory to be written again when a sync fails: long records must not take all there is.
-const UNSYNCED_BYTES: usize = 16 << 20;
+pub(super) const UNSYNCED_BYTES: usize = 16 << 20;
 
 /// From how many records in a batch on half of it is synced while the other half is written. Smaller ones are not worth the
 /// change of threads.
@@ -128,6 +128,11 @@ impl Open {
             begun,
         }
     }
+
+    /// How much is kept in memory to be written again.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.unsynced.len() + self.in_flight.len()
+    }
 }
 
 /// What a call appends to.
@@ -211,7 +216,7 @@ impl Writer {
             && (self.broken.is_some()
                 || self.is_segment_complete()
                 || segment.unsynced_lines.saturating_add(lines) > records
-                || segment.unsynced.len() + segment.in_flight.len() >= UNSYNCED_BYTES)
+                || segment.waiting_bytes() >= UNSYNCED_BYTES)
     }
 
     pub(super) fn is_syncing(&self) -> bool {

@@ -1,6 +1,8 @@
 //! A bounded queue between deciding threads and a sink that is slower than they are.
 
 pub(super) mod slot;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

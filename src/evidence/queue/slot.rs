@@ -198,6 +198,12 @@ impl Slot {
             + size_of_val(&self.errors[..])
     }
 
+    /// How much memory the slot takes for texts and values, whether or not there are any.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.copied.capacity() + self.inputs.capacity()
+    }
+
     /// The request that the record is about.
     pub(in crate::evidence) fn request(&self) -> Request<'_> {
         let text = |span| self.copied.text(span);

@@ -361,6 +361,36 @@ fn a_record_says_whether_it_can_be_decided_again() {
     assert_eq!(records[2].replayable, None);
 }
 
+/// A policy that looks at the context as a whole reads all of it, also what it has no name for.
+#[test]
+fn who_compares_the_context_reads_all_of_it() {
+    let policies = [
+        (
+            "permit(principal, action, resource) when { context.hour < 18 };",
+            true,
+        ),
+        (
+            "permit(principal, action, resource) when { context != {} };",
+            false,
+        ),
+        (
+            "permit(principal, action, resource); forbid(principal, action, resource) when { principal.address == context };",
+            false,
+        ),
+    ];
+    for (policies, is_replayable) in policies {
+        for path in ["context.unread", "context[\"two words\"]", "context.list.y"] {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = Masks::new().path(path, Mask::Drop).unwrap();
+            let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+            assert!(deciding(policies, masking).is_allowed(&asked()));
+            let record = sink.records().remove(0);
+            assert_eq!(record.masked, [path]);
+            assert_eq!(record.replayable, Some(is_replayable), "{policies}, {path}");
+        }
+    }
+}
+
 /// Who is read of by way of a masked value is not named either, nor what was asked for by it.
 #[test]
 fn names_do_not_give_masked_values_away() {

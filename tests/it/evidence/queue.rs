@@ -5,10 +5,11 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, MemorySink, OwnedRecord, QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, JsonLinesSink, MemorySink, OwnedRecord,
+    QueueSink, SinkError, Wants,
 };
 use duramen::values::EntityRef;
-use duramen::{Outcome, Scratch as Memory};
+use duramen::{Delegation, EntityUidRef, Freshness, Outcome, Scratch as Memory};
 use proptest::prelude::*;
 
 use super::*;
@@ -128,6 +129,23 @@ fn everything_arrives_in_order() {
     assert_eq!(sink.sequence().len(), 1011);
 }
 
+/// It would look by itself, but not before a tenth of a second.
+#[test]
+fn a_queue_that_sleeps_is_woken() {
+    let (sink, _queue, authorizer) = queue(10, Delivery::CountLoss);
+    let mut prompt = 0;
+    for round in 1..=5 {
+        // Between two of its looks.
+        std::thread::sleep(Duration::from_millis(220));
+        let asked = Instant::now();
+        assert!(authorizer.is_allowed(&request("alice")));
+        wait_until("the record arrives", || sink.sequence().len() == round);
+        prompt += usize::from(asked.elapsed() < Duration::from_millis(30));
+    }
+    // A machine that is busy may be late now and then.
+    assert!(prompt >= 3, "{prompt} of 5 arrived at once");
+}
+
 #[test]
 fn a_full_queue_does_what_its_delivery_class_says() {
     for delivery in [
@@ -218,6 +236,31 @@ fn where_evidence_is_demanded_it_is_tried_until_it_is_kept() {
     }
 }
 
+/// Not only once the queue is full: what it holds is in memory, and nobody knows whether it will ever be kept.
+#[test]
+fn a_failing_sink_denies_while_there_is_room() {
+    const CAPACITY: usize = 1 << 16;
+    let (sink, queue, authorizer) = queue(CAPACITY, Delivery::DenyIfNotKept);
+    sink.fails.store(true, Ordering::SeqCst);
+    let mut taken = 0;
+    wait_until("decisions are denies", || {
+        let is_allowed = authorizer.is_allowed(&request("alice"));
+        taken += usize::from(is_allowed);
+        !is_allowed
+    });
+    assert!(taken < CAPACITY, "only when it was full");
+    for _ in 0..3 {
+        let response = authorizer.is_authorized(&request("alice"));
+        assert_eq!(response.outcome(), Outcome::EvidenceNotKept);
+    }
+    sink.fails.store(false, Ordering::SeqCst);
+    wait_until("decisions are allowed again", || {
+        authorizer.is_allowed(&request("alice"))
+    });
+    queue.flush().unwrap();
+    assert_eq!((queue.lost(), sink.sequence().len()), (0, taken + 1));
+}
+
 #[test]
 fn a_panicking_sink_loses_only_what_it_panics_at() {
     let (sink, queue, authorizer) = queue(1000, Delivery::DenyIfNotKept);
@@ -303,6 +346,62 @@ fn a_log_behind_a_queue_has_everything_and_says_what_was_lost() {
     );
 }
 
+/// A sink that writes lines, to be read when nobody else has it any more.
+type Writing = Arc<JsonLinesSink<Vec<u8>>>;
+
+fn written(sink: Writing) -> String {
+    let bytes = Arc::into_inner(sink).expect("nobody else has it");
+    String::from_utf8(bytes.into_inner()).unwrap()
+}
+
+/// Every member that a record may have, as it is written without a queue.
+#[test]
+fn nothing_of_a_record_is_left_behind() {
+    let [direct, queued] = [(); 2].map(|()| Arc::new(JsonLinesSink::new(Vec::new())));
+    let queue = QueueSink::new(Arc::clone(&queued)).unwrap();
+    let inner = QueueSink::new(FanOut::new().sink(queue)).unwrap();
+    let sinks = FanOut::new().sink(Arc::clone(&direct)).sink(inner);
+    let day = Duration::from_secs(86_400);
+    let freshness = Freshness::new()
+        .max_policy_age(day)
+        .max_entity_age(day)
+        .max_age_of_type("User", day);
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .freshness(freshness)
+        .sink(sinks)
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow("forbid(principal, action, resource);")
+        .unwrap();
+    let view = request("alice").request_id("r").trace("t", "s");
+    let actors = [EntityUidRef::new("Agent", "a")];
+    let chain = Delegation::new(&actors).expires(std::time::SystemTime::now() + day);
+    assert!(authorizer.is_allowed(&view.delegation(&chain)));
+    assert!(!authorizer.is_allowed(&view.context_json("{")));
+    let grant = authorizer.grant(&view).unwrap();
+    assert!(grant.is_current_with_json("{}"));
+    drop((grant, authorizer));
+    let direct = written(direct);
+    for member in [
+        "ages",
+        "request_id",
+        "trace",
+        "rechecks",
+        "context",
+        "inputs",
+        "delegation",
+        "enforced",
+        "determining",
+        "errors",
+        "request_error",
+    ] {
+        assert!(direct.contains(&format!("\"{member}\":")), "no {member}");
+    }
+    assert_eq!(written(queued), direct);
+}
+
 proptest! {
     #![proptest_config(config(30))]
 
@@ -316,7 +415,7 @@ proptest! {
         let same = |record: &OwnedRecord| {
             let mut record = record.clone();
             record.id.clear();
-        record.instance.clear();
+            record.instance.clear();
             record.time = None;
             record.duration_ns = 0;
             record

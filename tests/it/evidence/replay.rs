@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::replay::{ArchiveError, ArchivedPolicies, PolicyArchive, Replayed, Verdict};
-use duramen::{Authorizer, ErrorMode, Outcome, PolicyUpdate, Request};
+use duramen::{Authorizer, Decision, ErrorMode, Outcome, PolicyUpdate, Request};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -203,8 +203,9 @@ fn a_record_that_says_something_else_is_told() {
         (Verdict::Same, Verdict::Same)
     );
     type Change = fn(&mut OwnedRecord);
-    let changes: [Change; 4] = [
+    let changes: [Change; 5] = [
         |record| record.outcome = Outcome::NoPermit,
+        |record| record.decision = Decision::Deny,
         |record| record.determining.clear(),
         |record| record.principal = duramen::EntityUid::new("User", "eve"),
         |record| {
@@ -268,4 +269,53 @@ fn policies_from_json_are_kept_too() {
     let archive = PolicyArchive::open(directory.path()).unwrap();
     let digest = archive.keep(&authorizer).unwrap();
     assert_eq!(archive.load(digest).unwrap().digest(), digest);
+}
+
+/// Whatever texts there are in policies: in ids, annotations, conditions and scopes.
+#[test]
+fn policies_with_any_text_are_kept() {
+    let texts = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "' quoted '",
+        "back\\slash",
+        "line\nbreak\ttab\rreturn",
+        "nul\0",
+        "delete\u{7f}",
+        "\u{202e}turned\u{200b}\u{feff}",
+        "\u{1F600} e\u{301}",
+        "",
+    ];
+    let mut lost = Vec::new();
+    for text in texts {
+        let cedar: String = text.escape_debug().to_string().replace("\\'", "'");
+        for policy in [
+            format!("@id(\"{cedar}\") permit(principal, action, resource);"),
+            format!("@id(\"p\") @owner(\"{cedar}\") permit(principal, action, resource);"),
+            format!("permit(principal == User::\"{cedar}\", action, resource);"),
+            format!("permit(principal, action, resource) when {{ context.x == \"{cedar}\" }};"),
+            format!("permit(principal, action, resource) when {{ context[\"{cedar}\"] == 1 }};"),
+        ] {
+            let directory = Scratch::new();
+            let policies = duramen::Policies::new()
+                .text(&*policy)
+                .ids_from_annotations();
+            let sink = Arc::new(MemorySink::new(1));
+            let builder = Authorizer::builder().policies(policies);
+            let authorizer = builder.sink(Arc::clone(&sink)).build().unwrap();
+            let archive = PolicyArchive::open(directory.path()).unwrap();
+            let digest = archive.keep(&authorizer).unwrap();
+            let request = Request::new(("User", text), ("Action", "view"), ("Doc", "plan"));
+            let context = std::collections::BTreeMap::from([("x", text)]);
+            let _ = authorizer.is_allowed(&request.context(&context));
+            match archive.load(digest) {
+                Ok(policies) => {
+                    let replayed = policies.replay(&sink.records()[0]);
+                    assert!(replayed.is_same(), "{policy}: {replayed:?}");
+                }
+                Err(error) => lost.push(format!("{policy}: {error}")),
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
 }

@@ -285,6 +285,108 @@ fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
     }
 }
 
+/// A line as whoever computes hashes anew writes it behind one with the hash `prev`, and its own hash.
+fn resealed(line: &[u8], prev: &str) -> (Vec<u8>, String) {
+    use sha2::Digest;
+    let text = str::from_utf8(line).unwrap();
+    let (record, _) = text.rsplit_once("\",\"prev\":\"").unwrap();
+    let covered = format!("{record}\",\"prev\":\"{prev}");
+    let hash = sha2::Sha256::digest(covered.as_bytes());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = format!("{covered}\",\"hash\":\"{hash}\"}}}}\n");
+    (line.into_bytes(), hash)
+}
+
+fn hash_of(line: &[u8]) -> String {
+    let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+    line["chain"]["hash"].as_str().unwrap().to_owned()
+}
+
+/// It has the right index and the hash of what is in it.
+#[test]
+fn a_line_of_another_log_is_found() {
+    let (scratch, segments) = small_log();
+    let own = lines(&segments);
+    let other = Scratch::new();
+    write(DurableLog::options(other.path()), own.len());
+    let foreign = lines(&super::segments(other.path()));
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    for at in 0..own.len() {
+        let mut changed = own.clone();
+        changed[at].clone_from(&foreign[at]);
+        put(&scratch, &segments, &changed);
+        // It says itself that the one before it is another one.
+        let found = finding(scratch.path()).unwrap();
+        assert_eq!(
+            (found.kind(), found.index()),
+            (FindingKind::Altered, at.saturating_sub(1) as u64),
+            "{at}: {found}"
+        );
+        // Behind nothing at all, it says nothing of that one.
+        if at > 0 {
+            (changed[at], _) = resealed(&own[at], &"0".repeat(64));
+            put(&scratch, &segments, &changed);
+            let found = finding(scratch.path()).unwrap();
+            let found = (found.kind(), found.index());
+            assert_eq!(found, (FindingKind::Altered, at as u64), "{at}");
+        }
+        // With a hash that fits, what comes after it says so.
+        let prev = match at {
+            0 => "0".repeat(64),
+            _ => hash_of(&own[at - 1]),
+        };
+        (changed[at], _) = resealed(&foreign[at], &prev);
+        put(&scratch, &segments, &changed);
+        let last = at + 1 == own.len();
+        let found = finding(scratch.path());
+        let expected = (!last).then_some((FindingKind::Altered, at as u64));
+        let found = found.map(|found| (found.kind(), found.index()));
+        assert_eq!(found, expected, "{at}");
+        let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+        let found = seen.finding().unwrap();
+        assert_eq!(found.index(), at as u64, "{found}");
+        if last {
+            assert_eq!(found.kind(), FindingKind::CheckpointDiffers);
+        }
+    }
+}
+
+/// The entry that tells of removed lines names the hash of the last one, too.
+#[test]
+fn other_lines_than_those_that_were_removed_are_found() {
+    let scratch = Scratch::new();
+    write(
+        DurableLog::options(scratch.path())
+            .segment_bytes(3000)
+            .keep_bytes(10_000),
+        30,
+    );
+    let first = verify(scratch.path(), None).unwrap().first_index();
+    assert!(first > 0);
+    let segments = segments(scratch.path());
+    let whole = lines(&segments);
+    let begin: serde_json::Value = serde_json::from_slice(&whole[0]).unwrap();
+    let own = begin["chain"]["prev"].as_str().unwrap().to_owned();
+    for (prev, is_fine) in [(own, true), ("5".repeat(64), false)] {
+        // All hashes anew, behind another beginning.
+        let mut before = prev;
+        let mut all = whole.iter();
+        for (name, bytes) in &segments {
+            let count = bytes.iter().filter(|byte| **byte == b'\n').count();
+            let mut anew = Vec::new();
+            for line in all.by_ref().take(count) {
+                let (line, hash) = resealed(line, &before);
+                anew.extend(line);
+                before = hash;
+            }
+            fs::write(scratch.path().join(name), anew).unwrap();
+        }
+        let found = finding(scratch.path());
+        let kind = (!is_fine).then_some(FindingKind::Missing { to: first - 1 });
+        assert_eq!(found.map(|found| found.kind()), kind);
+    }
+}
+
 /// Of the line that a checkpoint is about nothing may remain but its hash, in the line after it.
 #[test]
 fn a_checkpoint_of_the_last_line_that_was_removed_is_compared() {

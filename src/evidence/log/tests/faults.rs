@@ -1,9 +1,14 @@
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use super::super::{Checkpoint, LogErrorKind, verify};
+use super::super::chain::{EntryKind, Head, Sealed};
+use super::super::writer::UNSYNCED_BYTES;
+use super::super::{Checkpoint, LogErrorKind, MAX_LINE_BYTES, verify};
 use super::storage::{Call, Fault};
 use super::*;
 use crate::evidence::Delivery;
+use crate::evidence::json::Buffer;
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::EachRecord, LONG_BATCH, SyncPolicy::Never];
 
@@ -184,6 +189,139 @@ fn syncs_beside_writing_lose_nothing_that_was_acknowledged() {
     }
 }
 
+/// Deciding threads go on while a batch is synced, and wait before more is unsynced than the policy says.
+#[test]
+fn syncs_beside_writing_leave_no_more_unsynced_than_was_said() {
+    const RECORDS: usize = 128;
+    let scratch = Scratch::new("bound");
+    let faults = Faults::none();
+    let sync = SyncPolicy::Batch {
+        records: RECORDS as u64,
+        within: Duration::from_secs(1000),
+    };
+    let authorizer = authorizer(open(options(scratch.path(), sync), &faults).unwrap());
+    // A record may take two lines.
+    let most = RECORDS - 1;
+    assert_eq!(
+        until_held(&faults, 400, most, |user| assert!(decide(
+            &authorizer,
+            user
+        ))),
+        most
+    );
+}
+
+/// Nor more than fits in memory.
+#[test]
+fn syncs_beside_writing_leave_no_more_in_memory_than_was_said() {
+    const LONG: usize = MAX_LINE_BYTES / 8;
+    let scratch = Scratch::new("memory");
+    let faults = Faults::none();
+    let log = open(options(scratch.path(), LONG_BATCH), &faults).unwrap();
+    let text = format!("{{\"long\":\"{}\"}}", "x".repeat(LONG));
+    let most = UNSYNCED_BYTES / LONG;
+    let appended = until_held(&faults, 3 * most, most, |_| {
+        let line = |out: &mut Buffer| {
+            out.extend(text.as_bytes());
+            Ok(())
+        };
+        log.append(1, |lines| lines.decision(line)).unwrap();
+    });
+    assert_eq!(appended, most);
+}
+
+/// Appends so many while syncs are held up: how many it were when it came to a stop, at `most` or later.
+fn until_held(faults: &Faults, all: usize, most: usize, append: impl Fn(usize) + Sync) -> usize {
+    faults.hold_syncs(true);
+    let appended = AtomicUsize::new(0);
+    let count = || appended.load(Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..all {
+                append(number);
+                appended.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let began = Instant::now();
+        while count() < most && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let held_at = count();
+        faults.hold_syncs(false);
+        held_at
+    })
+}
+
+/// A log is not continued behind lines that are not what was written.
+#[test]
+fn a_repair_looks_at_what_was_synced() {
+    type Alter = fn(&mut Vec<u8>);
+    let alterations: [(&str, Alter); 4] = [
+        ("a byte", |bytes| bytes[100] ^= 1),
+        ("all gone", Vec::clear),
+        ("the last line gone", |bytes| {
+            let last = bytes[..bytes.len() - 1].iter().rposition(|c| *c == b'\n');
+            bytes.truncate(last.unwrap() + 1);
+        }),
+        ("the last line another, with its hash", |bytes| {
+            let last = bytes[..bytes.len() - 1].iter().rposition(|c| *c == b'\n');
+            let line = bytes.split_off(last.unwrap() + 1);
+            let sealed = Sealed::read(line.strip_suffix(b"\n").unwrap()).unwrap();
+            let mut head = Head {
+                next: sealed.index,
+                hash: sealed.prev,
+            };
+            let text = String::from_utf8(line.clone()).unwrap();
+            let record = text.split(",\"chain\":").next().unwrap();
+            let mut other = Buffer::default();
+            other.extend(record.replace("\"id\":\"2\"", "\"id\":\"7\"").as_bytes());
+            other.push(b'}');
+            assert!(head.seal(&mut other, 0, EntryKind::Decision));
+            assert_ne!(other.as_slice(), line);
+            bytes.extend_from_slice(other.as_slice());
+        }),
+    ];
+    for (number, (what, alter)) in alterations.into_iter().enumerate() {
+        let scratch = Scratch::new(&format!("synced-{number}"));
+        let faults = Faults::none();
+        let log = open(options(scratch.path(), SyncPolicy::EachRecord), &faults).unwrap();
+        let log = Arc::new(log);
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .sink(Arc::clone(&log))
+            .build()
+            .unwrap();
+        assert!((0..3).all(|user| decide(&authorizer, user)));
+        let file = scratch.path().join("00000000000000000000.jsonl");
+        let written = std::fs::read(&file).unwrap();
+        faults.set(|call| match call {
+            Call::Write => Fault::Torn(10),
+            _ => Fault::None,
+        });
+        assert!(!decide(&authorizer, 3));
+        faults.set(|_| Fault::None);
+        let torn = std::fs::read(&file).unwrap();
+        let mut altered = written.clone();
+        alter(&mut altered);
+        altered.extend_from_slice(&torn[written.len()..]);
+        std::fs::write(&file, &altered).unwrap();
+        assert!(!decide(&authorizer, 4), "{what}");
+        let error = log.sync().unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Damaged, "{what}");
+        assert_eq!(
+            std::fs::read(&file).unwrap(),
+            altered,
+            "it is left as it was found"
+        );
+        // It goes on once that is as it was.
+        std::fs::write(&file, &torn).unwrap();
+        assert!(decide(&authorizer, 5), "{what}");
+        drop((authorizer, log));
+        assert_eq!(check(scratch.path(), &[0, 1, 2, 5], what).cuts(), 1);
+    }
+}
+
 /// Wherever everything stops for ever, the next writer finds all that was acknowledged, and goes on.
 #[test]
 fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
@@ -360,4 +498,28 @@ fn segments_that_cannot_be_removed_do_not_stop_the_log() {
     assert_eq!(seen.finding(), None);
     assert!(seen.first_index() > 20, "{seen:?}");
     assert!(Checkpoint::of(scratch.path()).is_ok());
+}
+
+/// The oldest go first, and none before one that stays.
+#[test]
+fn what_remains_after_a_removal_that_failed_has_no_hole() {
+    let scratch = Scratch::new("hole");
+    let mut removals = 0;
+    let faults = Faults::new(move |call| {
+        removals += u32::from(call == Call::Remove);
+        match call {
+            Call::Remove if removals % 2 == 1 => Fault::Fails(ErrorKind::PermissionDenied),
+            _ => Fault::None,
+        }
+    });
+    let options = options(scratch.path(), LONG_BATCH)
+        .segment_bytes(2000)
+        .keep_bytes(5000);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    for user in 0..60 {
+        assert!(decide(&authorizer, user));
+        assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
+    }
+    drop(authorizer);
+    assert!(verify(scratch.path(), None).unwrap().first_index() > 10);
 }

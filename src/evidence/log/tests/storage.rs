@@ -2,7 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::super::storage::{About, Appendable, Directory, Storage, Sync};
 use super::super::{LogError, LogOptions};
@@ -36,7 +38,11 @@ type Plan = Box<dyn FnMut(Call) -> Fault + Send>;
 
 /// Says which calls fail. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Faults(Arc<Mutex<Plan>>);
+pub(super) struct Faults {
+    plan: Arc<Mutex<Plan>>,
+    /// Whether syncs beside the writer are held up.
+    held: Arc<AtomicBool>,
+}
 
 impl Faults {
     pub(super) fn none() -> Self {
@@ -44,16 +50,24 @@ impl Faults {
     }
 
     pub(super) fn new(plan: impl FnMut(Call) -> Fault + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Box::new(plan))))
+        Self {
+            plan: Arc::new(Mutex::new(Box::new(plan))),
+            held: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Whether syncs beside the writer are held up from now on.
+    pub(super) fn hold_syncs(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
     }
 
     /// From now on these.
     pub(super) fn set(&self, plan: impl FnMut(Call) -> Fault + Send + 'static) {
-        *self.0.lock().unwrap() = Box::new(plan);
+        *self.plan.lock().unwrap() = Box::new(plan);
     }
 
     fn ask(&self, call: Call) -> Fault {
-        self.0.lock().unwrap()(call)
+        self.plan.lock().unwrap()(call)
     }
 
     fn check(&self, call: Call) -> io::Result<()> {
@@ -205,7 +219,10 @@ impl Appendable for FaultyFile {
         let bytes = contents.lock().unwrap().bytes;
         Ok(Box::new(move || {
             // So that there is time to write meanwhile.
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
+            while faults.held.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             contents.lock().unwrap().sync(&faults, bytes)
         }))
     }

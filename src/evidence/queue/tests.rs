@@ -1,0 +1,85 @@
+//! What a queue keeps in memory that has nothing to do.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::super::JsonLinesSink;
+use super::slot::SMALL;
+use super::*;
+use crate::{Authorizer, Request};
+
+fn queue(capacity: usize, delivery: Delivery) -> (Arc<QueueSink>, Authorizer) {
+    let sink = JsonLinesSink::new(std::io::sink());
+    let queue = QueueSink::with_delivery(sink, capacity, delivery);
+    let queue = Arc::new(queue.unwrap());
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    (queue, authorizer)
+}
+
+fn request() -> Request<'static> {
+    Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
+}
+
+/// Every slot there is, the near ones first. None may be in use.
+#[allow(clippy::vec_box, reason = "as they are in the queue")]
+fn slots(queue: &QueueSink) -> Vec<Box<Slot>> {
+    std::iter::from_fn(|| queue.shared.take()).collect()
+}
+
+#[test]
+fn an_idle_queue_lets_go_of_what_was_replaced() {
+    let (queue, authorizer) = queue(300, Delivery::Block);
+    for _ in 0..1000 {
+        assert!(authorizer.is_allowed(&request()));
+    }
+    queue.flush().unwrap();
+    let replaced = Arc::downgrade(&authorizer.epoch());
+    authorizer
+        .replace_policies("forbid(principal, action, resource);")
+        .unwrap();
+    assert!(!authorizer.is_allowed(&request()));
+    // The writers keep one that was in use when it was replaced, until the next replacement.
+    let began = Instant::now();
+    while Weak::strong_count(&replaced) > 1 {
+        assert!(began.elapsed() < Duration::from_secs(20), "still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(slots(&queue).len(), 300, "all slots are there");
+}
+
+#[test]
+fn large_records_leave_no_large_slots() {
+    let (queue, authorizer) = queue(50, Delivery::Block);
+    let long = "x".repeat(4 * SMALL);
+    let context = std::collections::BTreeMap::from([("long", &long)]);
+    for _ in 0..100 {
+        assert!(authorizer.is_allowed(&request().context(&context)));
+        assert!(authorizer.is_allowed(&request()));
+    }
+    queue.flush().unwrap();
+    assert_eq!(queue.shared.large.load(Ordering::Relaxed), 0);
+    let slots = slots(&queue);
+    assert_eq!(slots.len(), 50);
+    let largest = slots.iter().map(|slot| slot.capacity()).max();
+    assert!(largest <= Some(SMALL), "{largest:?} bytes");
+}
+
+/// Nor does one that was refused for want of room.
+#[test]
+fn a_large_record_that_is_refused_leaves_no_large_slot() {
+    let (queue, authorizer) = queue(4, Delivery::DenyIfNotKept);
+    queue.shared.large.store(LARGE_BYTES, Ordering::Relaxed);
+    let long = "x".repeat(4 * SMALL);
+    let context = std::collections::BTreeMap::from([("long", &long)]);
+    for _ in 0..10 {
+        assert!(!authorizer.is_allowed(&request().context(&context)));
+    }
+    queue.shared.large.store(0, Ordering::Relaxed);
+    let slots = slots(&queue);
+    assert_eq!(slots.len(), 4);
+    assert!(slots.iter().all(|slot| slot.capacity() <= SMALL));
+}
