@@ -191,7 +191,7 @@ impl Builder {
             validate_policies: true,
             validate_requests: false,
             sink: Box::new(NoSink),
-            clock: Box::new(SystemTime::now),
+            clock: Clock::System,
             context_time: None,
             freshness: None,
             tuning: Tuning::default(),
@@ -286,7 +286,7 @@ impl Builder {
     /// The clock that all times are taken from: those of records, of contexts ([`Builder::context_time`]) and of data
     /// ([`Builder::freshness`]). The default is the system's.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Clock::Given(Box::new(clock));
         self
     }
 
@@ -331,7 +331,7 @@ impl Builder {
     /// [`BuildError`] with every problem that was found.
     pub fn build(self) -> Result<Authorizer, BuildError> {
         let stamps = self.freshness.as_ref().map(|bounds| {
-            let now = (self.clock)();
+            let now = self.clock.now();
             let policies = loaded_at(now, self.policies.as_of);
             let entities = loaded_at(now, self.entities.as_of);
             Stamps::new(Arc::new(bounds.clone()), policies, entities)

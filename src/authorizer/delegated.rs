@@ -100,6 +100,7 @@ impl Authorizer {
             hops,
             beside,
             hops_beside,
+            ..
         } = scratch;
         let arena = arena.bump();
         let ages = self.ages(epoch, started, arena);

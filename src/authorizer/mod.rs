@@ -111,7 +111,20 @@ struct Settings {
 }
 
 /// Where the time of a record comes from.
-type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+enum Clock {
+    System,
+    Given(Box<dyn Fn() -> SystemTime + Send + Sync>),
+}
+
+impl Clock {
+    #[inline]
+    fn now(&self) -> SystemTime {
+        match self {
+            Self::System => SystemTime::now(),
+            Self::Given(clock) => clock(),
+        }
+    }
+}
 
 impl Authorizer {
     /// Begins an authorizer.
@@ -432,9 +445,9 @@ impl Authorizer {
         mut seen: impl FnMut(Seen<'_, '_>),
     ) -> Response<'s> {
         let epoch = pin.epoch();
-        let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
+        let started = self.started(&mut scratch.time_of_day);
         let now = self.now(started);
         let told = now.as_ref().ok().copied().flatten();
         let (made, request_error) = match request.delegation {
@@ -537,7 +550,7 @@ impl Authorizer {
 
     /// The time by the authorizer's clock.
     pub(crate) fn time(&self) -> SystemTime {
-        (self.inner.settings.clock)()
+        self.inner.settings.clock.now()
     }
 
     fn decide_only(&self, pin: Pin<'_>, mut lease: Lease<'_>, request: &Request<'_>) -> bool {
@@ -609,9 +622,9 @@ impl Authorizer {
     ) -> Response<'s> {
         let settings = &self.inner.settings;
         let epoch = pin.epoch();
-        let started = self.started();
         let scratch = lease.get_mut();
         scratch.reset();
+        let started = self.started(&mut scratch.time_of_day);
         let arena = scratch.arena.bump();
         let ages = self.ages(epoch, started, arena);
         let line = self.inner.published.line();
@@ -763,7 +776,11 @@ impl Authorizer {
         let record = record(Head {
             instance: &inner.instance,
             sequence: inner.sequence.next(),
-            lost_before: inner.lost.swap(0, Ordering::Relaxed),
+            lost_before: match inner.lost.load(Ordering::Relaxed) {
+                // All deciding threads share it, and hardly ever is there anything to tell.
+                0 => 0,
+                _ => inner.lost.swap(0, Ordering::Relaxed),
+            },
             time: started.time,
             duration: started.instant.elapsed(),
             outcome,

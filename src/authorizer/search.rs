@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 
 use crate::epoch::{ActionTest, Epoch};
-use crate::eval::{self, Lease, Machine, Scratch, Sought};
+use crate::eval::{self, Lease, Machine, Scratch, Sought, TimeOfDay};
 use crate::id::{EntityUidRef, Uid};
 use crate::json;
 use crate::request::{RequestError, RequestPart};
@@ -223,7 +223,7 @@ impl Found<'_> {
         let now = self
             .pinned
             .authorizer
-            .now(self.pinned.authorizer.started())?;
+            .now(self.pinned.authorizer.started(&mut TimeOfDay::default()))?;
         let actions = actions(epoch);
         let first = actions.partition_point(|action| Some(*action) < self.next);
         let (mut valid, mut refused) = (false, None);

@@ -6,14 +6,14 @@ use bumpalo::Bump;
 
 use crate::decision::Outcome;
 use crate::epoch::{Epoch, Stamps};
-use crate::eval::{self, Findings, Machine};
+use crate::eval::{self, Findings, Machine, TimeOfDay};
 use crate::evidence::{Ages, Wants};
 use crate::ext::Datetime;
 use crate::freshness::{DataSource, FreshnessError, Moment, StaleTypes};
 use crate::request::{Now, Request, RequestError, RequestPart};
 use crate::value::arena::NameText;
 
-use super::Authorizer;
+use super::{Authorizer, Clock};
 
 /// When a decision began.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl Authorizer {
     ) -> Result<(), FreshnessError> {
         self.inner.published.with_stamps(|stamps| {
             let stamps = stamps.ok_or(FreshnessError::NotKept)?;
-            let now = Moment::of((self.inner.settings.clock)());
+            let now = Moment::of(self.inner.settings.clock.now());
             match Moment::of(as_of) {
                 Some(at) if Some(at) <= now => stamps.confirm(what, at),
                 _ => Err(FreshnessError::InFuture),
@@ -62,7 +62,7 @@ impl Authorizer {
     pub fn age(&self, what: DataSource<'_>) -> Result<Option<Duration>, FreshnessError> {
         let pin = self.inner.published.pin();
         let stamps = pin.stamps.as_ref().ok_or(FreshnessError::NotKept)?;
-        let now = Moment::of((self.inner.settings.clock)());
+        let now = Moment::of(self.inner.settings.clock.now());
         Ok(stamps.age(what, now)?.duration())
     }
 
@@ -94,16 +94,23 @@ impl Authorizer {
 
     /// What the clock shows, in milliseconds since 1970; `None` where no datetime can say it.
     pub(crate) fn clock_millis(&self) -> Option<i64> {
-        Moment::of((self.inner.settings.clock)()).map(|now| now.0)
+        Moment::of(self.inner.settings.clock.now()).map(|now| now.0)
     }
 
     /// When a decision begins, if anybody wants to know. The clocks are not asked otherwise.
     #[inline]
-    pub(super) fn started(&self) -> Option<Started> {
+    pub(super) fn started(&self, time_of_day: &mut TimeOfDay) -> Option<Started> {
         let settings = &self.inner.settings;
-        settings.asks_clock.then(|| Started {
-            time: (settings.clock)(),
-            instant: Instant::now(),
+        settings.asks_clock.then(|| {
+            let instant = Instant::now();
+            let time = match settings.clock {
+                // What is decided on is told what the clock shows now.
+                Clock::System if !self.depends_on_time() => {
+                    time_of_day.at(instant, SystemTime::now)
+                }
+                _ => settings.clock.now(),
+            };
+            Started { time, instant }
         })
     }
 
@@ -128,7 +135,7 @@ impl Authorizer {
 
     /// The request with the time in its context, if it belongs there; for what is no decision.
     pub(crate) fn timed<'r>(&'r self, request: &Request<'r>) -> Result<Request<'r>, RequestError> {
-        Ok(request.at(self.now(self.started())?))
+        Ok(request.at(self.now(self.started(&mut TimeOfDay::default()))?))
     }
 
     /// [`Self::stale`] as things are now, for what is no decision.
@@ -149,7 +156,7 @@ impl Authorizer {
         if !settings.keeps_ages {
             return Moment::UNKNOWN;
         }
-        loaded_at((settings.clock)(), as_of)
+        loaded_at(settings.clock.now(), as_of)
     }
 
     /// How old the epoch's data is, where that is kept.
@@ -179,7 +186,7 @@ impl Authorizer {
                 types: arena.alloc_slice_fill_iter(stamps.types(now)),
             }
         };
-        let ask = || (self.inner.settings.clock)();
+        let ask = || self.inner.settings.clock.now();
         let first = ages(started.map_or_else(ask, |started| started.time));
         // Confirmed between the look at the clock and that at the data, perhaps. If not, the clock went backwards.
         if first.is_known() { first } else { ages(ask()) }

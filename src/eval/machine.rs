@@ -197,7 +197,7 @@ impl<'a> Machine<'a> {
 
     /// An entity's ancestors with the overlay in force, sorted.
     pub(crate) fn ancestors(&self, uid: Uid) -> &'a [Uid] {
-        self.look_up_ancestors(uid).merged(self.arena)
+        self.ancestors_of(uid).merged(self.arena)
     }
 
     fn look_up_ancestors(&self, uid: Uid) -> Ancestors<'a> {

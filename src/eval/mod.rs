@@ -29,7 +29,7 @@ pub(crate) use resolve::{Reading, resolve, time_is_taken};
 pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};
 pub use scratch::Scratch;
-pub(crate) use scratch::{Findings, Lease};
+pub(crate) use scratch::{Findings, Lease, TimeOfDay};
 pub(crate) use weigh::{Fate, Reason, Seen, Weighed, weigh_all};
 
 /// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also

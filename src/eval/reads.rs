@@ -171,6 +171,26 @@ impl<'a> Machine<'a> {
     fn inputs_of(&self, reads: &[Read<'a>]) -> Option<EntityInputs<'a>> {
         let uid = reads.first()?.entity;
         let facts = self.facts(uid);
+        // Of most entities nothing else is asked: a third of what all of this takes.
+        if let [
+            Read {
+                what: What::Ancestors,
+                ..
+            },
+        ] = reads
+        {
+            return Some(EntityInputs {
+                uid,
+                exists: facts.is_some(),
+                attrs: Record::Built(&(&[] as &[_])),
+                tags: Record::Built(&(&[] as &[_])),
+                ancestors: self.ancestors(uid),
+                absent: &[],
+                absent_tags: &[],
+                unknown_tags: &[],
+                not_above: &[],
+            });
+        }
         let new_list = || Vec::new_in(self.arena);
         let (mut attrs, mut tags) = (Vec::new_in(self.arena), Vec::new_in(self.arena));
         let (mut absent, mut absent_tags) = (new_list(), new_list());

@@ -1,6 +1,7 @@
 //! A thread's working memory, reused from call to call.
 
 use std::cell::{OnceCell, RefCell};
+use std::time::{Duration, Instant, SystemTime};
 
 use bumpalo::Bump;
 
@@ -26,6 +27,34 @@ pub struct Scratch {
     /// What a shadow found, and for each hop.
     pub(crate) beside: Findings,
     pub(crate) hops_beside: Hops,
+    pub(crate) time_of_day: TimeOfDay,
+}
+
+/// What the system's clock showed, and when by the monotonic one.
+///
+/// A record takes the time of day when its decision begins, and the monotonic time then and at the end, 32 ns each where this
+/// was measured. The first follows from the second for as long as a record can tell apart: a clock that is set shows in all
+/// records but those of the millisecond in which it is.
+#[derive(Debug, Default)]
+pub(crate) struct TimeOfDay(Option<(Instant, SystemTime)>);
+
+impl TimeOfDay {
+    /// How long the system's clock is not asked again: what records are rounded to.
+    const KEPT: Duration = Duration::from_millis(1);
+
+    /// The time of day at `now`, which is the present; `ask` asks the clock.
+    #[inline]
+    pub(crate) fn at(&mut self, now: Instant, ask: impl FnOnce() -> SystemTime) -> SystemTime {
+        let known = self.0.and_then(|(then, time)| {
+            let since = now.checked_duration_since(then)?;
+            time.checked_add(since).filter(|_| since < Self::KEPT)
+        });
+        known.unwrap_or_else(|| {
+            let time = ask();
+            self.0 = Some((now, time));
+            time
+        })
+    }
 }
 
 /// What evaluating found: numbers of policies.
@@ -292,5 +321,30 @@ impl Lease<'_> {
             Self::Pooled(scratch) => scratch.get_or_insert_default(),
             Self::Borrowed(scratch) => scratch,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use super::TimeOfDay;
+
+    #[test]
+    fn a_clock_that_was_set_shows_within_a_millisecond() {
+        let set = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let begun = Instant::now();
+        let after = |nanoseconds| begun + Duration::from_nanos(nanoseconds);
+        let mut time_of_day = TimeOfDay::default();
+        let at = |time_of_day: &mut TimeOfDay, nanoseconds, shows| {
+            time_of_day.at(after(nanoseconds), || shows)
+        };
+        let then = SystemTime::now();
+        assert_eq!(at(&mut time_of_day, 10, then), then);
+        let later = at(&mut time_of_day, 1_000_009, set);
+        assert_eq!(later, then + Duration::from_nanos(999_999));
+        assert_eq!(at(&mut time_of_day, 1_000_010, set), set);
+        // Another thread's scratch may have been used later.
+        assert_eq!(at(&mut time_of_day, 5, then), then);
     }
 }

@@ -23,6 +23,8 @@ use super::record::{EscapedDatetime, EscapedEntity, call};
 pub(super) struct Copied {
     pub(super) tokens: Vec<Token>,
     text: String,
+    /// Apart, as they would make every token larger than the two words that it is.
+    addresses: Vec<IpAddr>,
 }
 
 /// A piece of a copy's text.
@@ -39,36 +41,68 @@ pub(super) enum Token {
     Text(Span),
     /// A name of the epoch's.
     Name(Sym),
-    Entity {
-        type_name: Span,
-        id: Span,
-    },
+    Entity(Pair),
     /// A uid of the epoch's.
     Known(Uid),
     Decimal(Decimal),
     Datetime(Datetime),
     Duration(Duration),
-    Ip(IpAddr),
+    /// One of the copy's addresses.
+    Ip(u32),
     /// So many values follow.
     Set(u32),
     /// So many pairs of a text and a value follow.
     Record(u32),
+    /// Of an entity that was read of, behind its uid: whether it exists. Nothing but ancestors was asked for, and those follow.
+    Bare(bool),
+}
+
+/// A queue's two threads hand each other every line of the cache that a copy is in.
+const _: () = assert!(size_of::<Token>() == 16);
+
+/// Two pieces of a copy's text that follow each other: the type and the id of an entity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    start: u32,
+    middle: u32,
+    end: u32,
+}
+
+impl Pair {
+    pub(super) fn type_name(self) -> Span {
+        Span {
+            start: self.start,
+            end: self.middle,
+        }
+    }
+
+    pub(super) fn id(self) -> Span {
+        Span {
+            start: self.middle,
+            end: self.end,
+        }
+    }
 }
 
 impl Copied {
     pub(super) const EMPTY: &'static Self = &Self {
         tokens: Vec::new(),
         text: String::new(),
+        addresses: Vec::new(),
     };
 
     pub(super) fn clear(&mut self) {
         self.tokens.clear();
         self.text.clear();
+        // Few copies have any: then nothing is written.
+        if !self.addresses.is_empty() {
+            self.addresses.clear();
+        }
     }
 
     /// How much memory the contents take.
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + self.tokens.len() * size_of::<Token>()
+        self.text.len() + size_of_val(&self.tokens[..]) + size_of_val(&self.addresses[..])
     }
 
     #[cfg(test)]
@@ -79,6 +113,7 @@ impl Copied {
     pub(super) fn reserve(&mut self, text: usize, tokens: usize) {
         self.text.reserve(text);
         self.tokens.reserve(tokens);
+        self.addresses.reserve(2);
     }
 
     pub(super) fn add_text(&mut self, text: &str) -> Span {
@@ -138,11 +173,43 @@ impl Copied {
         self.tokens.push(Token::Text(text));
     }
 
+    pub(super) fn add_entity(&mut self, type_name: &str, id: &str) {
+        let Span { start, end: middle } = self.add_text(type_name);
+        let end = self.add_text(id).end;
+        let pair = Pair { start, middle, end };
+        self.tokens.push(Token::Entity(pair));
+    }
+
+    /// The same where the id has to be written.
+    pub(super) fn add_entity_as(&mut self, type_name: &str, id: impl fmt::Display) {
+        let Span { start, end: middle } = self.add_text(type_name);
+        let end = self.add_display(id).end;
+        let pair = Pair { start, middle, end };
+        self.tokens.push(Token::Entity(pair));
+    }
+
+    pub(super) fn add_address(&mut self, ip: IpAddr) {
+        self.tokens.push(Token::Ip(count(self.addresses.len())));
+        self.addresses.push(ip);
+    }
+
+    pub(super) fn address(&self, at: u32) -> Option<&IpAddr> {
+        self.addresses.get(at as usize)
+    }
+
+    /// Says of the entity that was added last that nothing but its ancestors was asked for, which are added next.
+    pub(super) fn add_bare(&mut self, exists: bool) {
+        self.tokens.push(Token::Bare(exists));
+    }
+
     /// Adds the values of another copy.
     pub(super) fn add_copied(&mut self, other: &Self) {
-        let shift = self.add_text(&other.text).start;
+        let text = self.add_text(&other.text).start;
+        let addresses = count(self.addresses.len());
+        self.addresses.extend_from_slice(&other.addresses);
         let tokens = other.tokens.iter();
-        self.tokens.extend(tokens.map(|token| token.shifted(shift)));
+        self.tokens
+            .extend(tokens.map(|token| token.shifted(text, addresses)));
     }
 
     fn add_value(&mut self, value: Value<'_>, names: RequestNames<'_>) {
@@ -153,10 +220,7 @@ impl Copied {
             View::Entity(uid) if !uid.is_local() => Token::Known(uid),
             View::Entity(uid) => {
                 let (type_name, id) = names.uid_text(uid);
-                Token::Entity {
-                    type_name: self.add_text(type_name),
-                    id: self.add_text(id),
-                }
+                return self.add_entity(type_name, id);
             }
             View::Set(set) => {
                 self.tokens.push(Token::Set(count(set.len())));
@@ -169,25 +233,27 @@ impl Copied {
             View::Decimal(d) => Token::Decimal(d),
             View::Datetime(d) => Token::Datetime(d),
             View::Duration(d) => Token::Duration(d),
-            View::Ip(ip) => Token::Ip(*ip),
+            View::Ip(ip) => return self.add_address(*ip),
         };
         self.tokens.push(token);
     }
 }
 
 impl Token {
-    /// The token where its text stands so much further on.
-    fn shifted(self, by: u32) -> Self {
-        let shifted = |span: Span| Span {
-            start: span.start.saturating_add(by),
-            end: span.end.saturating_add(by),
-        };
+    /// The token where its text stands so much further on, and its address.
+    fn shifted(self, text: u32, addresses: u32) -> Self {
+        let shifted = |at: u32| at.saturating_add(text);
         match self {
-            Self::Text(span) => Self::Text(shifted(span)),
-            Self::Entity { type_name, id } => Self::Entity {
-                type_name: shifted(type_name),
-                id: shifted(id),
-            },
+            Self::Text(Span { start, end }) => Self::Text(Span {
+                start: shifted(start),
+                end: shifted(end),
+            }),
+            Self::Entity(Pair { start, middle, end }) => Self::Entity(Pair {
+                start: shifted(start),
+                middle: shifted(middle),
+                end: shifted(end),
+            }),
+            Self::Ip(at) => Self::Ip(at.saturating_add(addresses)),
             other => other,
         }
     }
@@ -237,18 +303,39 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn bool(&self) -> bool {
-        matches!(self.next(), Some(Token::Bool(true)))
+    /// Whether the entity whose uid was the last exists, and whether nothing but its ancestors follows.
+    pub(super) fn exists(&self) -> (bool, bool) {
+        match self.next() {
+            Some(Token::Bare(exists)) => (exists, true),
+            Some(Token::Bool(exists)) => (exists, false),
+            _ => (false, false),
+        }
     }
 
     pub(super) fn uid(&self) -> EntityUidRef<'a> {
         match self.next() {
-            Some(Token::Known(uid)) => self.names.uid_text(uid).into(),
-            Some(Token::Entity { type_name, id }) => {
-                EntityUidRef::new(self.copied.text(type_name), self.copied.text(id))
+            Some(token) => self.uid_of(token),
+            None => EntityUidRef::new("", ""),
+        }
+    }
+
+    /// The uid that a token is.
+    pub(super) fn uid_of(&self, token: Token) -> EntityUidRef<'a> {
+        match token {
+            Token::Known(uid) => self.names.uid_text(uid).into(),
+            Token::Entity(pair) => {
+                EntityUidRef::new(self.text(pair.type_name()), self.text(pair.id()))
             }
             _ => EntityUidRef::new("", ""),
         }
+    }
+
+    pub(super) fn address(&self, at: u32) -> Option<&'a IpAddr> {
+        self.copied.address(at)
+    }
+
+    pub(super) fn text(&self, span: Span) -> &'a str {
+        self.copied.text(span)
     }
 
     pub(super) fn is_empty_record(&self) -> bool {
@@ -261,7 +348,7 @@ impl<'a> Walk<'a> {
         self.next();
     }
 
-    fn next(&self) -> Option<Token> {
+    pub(super) fn next(&self) -> Option<Token> {
         let at = self.at.get();
         self.at.set(at + 1);
         self.copied.tokens.get(at).copied()
@@ -282,17 +369,13 @@ pub(super) struct Next<'w, 'a>(&'w Walk<'a>);
 
 impl Serialize for Next<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Walk { copied, names, .. } = self.0;
+        let copied = self.0.copied;
         match self.0.next() {
             Some(Token::Bool(b)) => serializer.serialize_bool(b),
             Some(Token::Long(i)) => serializer.serialize_i64(i),
             Some(Token::Text(span)) => serializer.serialize_str(copied.text(span)),
-            Some(Token::Entity { type_name, id }) => {
-                let uid = EntityUidRef::new(copied.text(type_name), copied.text(id));
-                EscapedEntity(uid).serialize(serializer)
-            }
-            Some(Token::Known(uid)) => {
-                EscapedEntity(names.uid_text(uid).into()).serialize(serializer)
+            Some(uid @ (Token::Entity(_) | Token::Known(_))) => {
+                EscapedEntity(self.0.uid_of(uid)).serialize(serializer)
             }
             Some(Token::Set(count)) => {
                 let mut seq = serializer.serialize_seq(Some(count as usize))?;
@@ -310,11 +393,17 @@ impl Serialize for Next<'_, '_> {
             }
             Some(Token::Decimal(d)) => call("decimal", &d).serialize(serializer),
             Some(Token::Duration(d)) => call("duration", &d).serialize(serializer),
-            Some(Token::Ip(ip)) => call("ip", &ip).serialize(serializer),
+            Some(Token::Ip(at)) => match copied.address(at) {
+                Some(ip) => call("ip", ip).serialize(serializer),
+                None => Err(not_whole()),
+            },
             Some(Token::Datetime(d)) => EscapedDatetime(d).serialize(serializer),
-            Some(Token::Name(_)) | None => Err(serde::ser::Error::custom(
-                "the copy of a value is not whole",
-            )),
+            Some(Token::Name(_) | Token::Bare(_)) | None => Err(not_whole()),
         }
     }
+}
+
+#[cold]
+fn not_whole<E: serde::ser::Error>() -> E {
+    E::custom("the copy of a value is not whole")
 }

@@ -37,12 +37,21 @@ pub(crate) struct EntityInputs<'a> {
     pub(crate) not_above: &'a [Uid],
 }
 
+impl EntityInputs<'_> {
+    /// Whether nothing but ancestors was asked for, as of most entities.
+    #[inline]
+    fn is_bare(&self) -> bool {
+        let known = self.attrs.len() + self.tags.len() + self.absent.len();
+        known + self.absent_tags.len() + self.unknown_tags.len() + self.not_above.len() == 0
+    }
+}
+
 /// What a decision read of entities: serialize it with any serde format.
 #[derive(Clone, Copy)]
-pub struct InputsView<'a>(Contents<'a>);
+pub struct InputsView<'a>(pub(super) Contents<'a>);
 
 #[derive(Clone, Copy)]
-enum Contents<'a> {
+pub(super) enum Contents<'a> {
     Borrowed {
         entities: &'a [EntityInputs<'a>],
         context: Record<'a>,
@@ -101,6 +110,14 @@ impl<'a> InputsView<'a> {
                 to.add_set(entities.len());
                 for entity in entities {
                     to.add_uid(entity.uid, names);
+                    if entity.is_bare() {
+                        to.add_bare(entity.exists);
+                        to.add_set(entity.ancestors.len());
+                        for above in entity.ancestors {
+                            to.add_uid(*above, names);
+                        }
+                        continue;
+                    }
                     to.add_bool(entity.exists);
                     to.add_record(entity.attrs, names);
                     to.add_record(entity.tags, names);
@@ -252,6 +269,14 @@ impl<'a> Iterator for AbsentNames<'a> {
 
 impl ExactSizeIterator for AbsentNames<'_> {}
 
+struct EmptyRecord;
+
+impl Serialize for EmptyRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_map(Some(0))?.end()
+    }
+}
+
 /// The entity that comes next in a copy.
 struct CopiedEntity<'w, 'a>(&'w Walk<'a>);
 
@@ -260,17 +285,25 @@ impl Serialize for CopiedEntity<'_, '_> {
         let walk = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.member("uid", &walk.uid())?;
-        if !walk.bool() {
+        let (exists, is_bare) = walk.exists();
+        if !exists {
             map.member("missing", &true)?;
         }
-        map.member("attrs", &walk.value())?;
-        if walk.is_empty_record() {
-            walk.skip();
+        if is_bare {
+            map.member("attrs", &EmptyRecord)?;
         } else {
-            map.member("tags", &walk.value())?;
+            map.member("attrs", &walk.value())?;
+            if walk.is_empty_record() {
+                walk.skip();
+            } else {
+                map.member("tags", &walk.value())?;
+            }
         }
         let parents = walk.set();
         map.member("parents", &Each(|| (0..parents).map(|_| walk.uid())))?;
+        if is_bare {
+            return map.end();
+        }
         for member in ["absent", "absent_tags"] {
             let count = walk.set();
             if count > 0 {

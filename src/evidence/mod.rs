@@ -24,6 +24,7 @@ mod fan_out;
 mod filter;
 mod inputs;
 mod json;
+mod line;
 pub mod log;
 mod mask;
 #[cfg(feature = "metrics")]

@@ -548,10 +548,10 @@ impl fmt::Display for PathText<'_> {
 
 /// A context, readable as Cedar JSON: serialize it with any serde format.
 #[derive(Clone, Copy)]
-pub struct ContextView<'a>(Contents<'a>);
+pub struct ContextView<'a>(pub(super) Contents<'a>);
 
 #[derive(Clone, Copy)]
-enum Contents<'a> {
+pub(super) enum Contents<'a> {
     /// In the decision's own memory.
     Borrowed {
         record: Record<'a>,

@@ -11,7 +11,8 @@ use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
-use super::json::{self, Buffer};
+use super::json::Buffer;
+use super::line;
 use super::queue::slot::SMALL;
 use super::record::FORMAT;
 use super::{DecisionRecord, DecisionSink, Enforced, RecordedPolicy, SinkError, Wants};
@@ -246,7 +247,7 @@ impl DecisionRecord<'_> {
     /// Does not happen for records that an authorizer made: the two forms have the same fields.
     pub fn to_owned(&self) -> Result<OwnedRecord, SinkError> {
         let mut text = Buffer::default();
-        json::write(self, &mut text)?;
+        line::write(self, &mut text)?;
         read(&text)
     }
 }
@@ -318,7 +319,7 @@ impl DecisionSink for MemorySink {
         kept.read = None;
         kept.text.clear();
         kept.text.shrink_to(SMALL);
-        json::write(record, &mut kept.text)?;
+        line::write(record, &mut kept.text)?;
         records.push_back(kept);
         Ok(())
     }
@@ -371,7 +372,7 @@ impl<W: Write + Send> DecisionSink for JsonLinesSink<W> {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        self.lines.write(|line| Ok(json::write(record, line)?))
+        self.lines.write(|line| Ok(line::write(record, line)?))
     }
 
     fn flush(&self) -> Result<(), SinkError> {

@@ -487,8 +487,11 @@ pub(crate) struct DatetimeText {
 
 impl DatetimeText {
     pub(crate) fn as_str(&self) -> &str {
-        let text = self.text.get(..self.len).unwrap_or_default();
-        str::from_utf8(text).unwrap_or_default()
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
     }
 }
 

@@ -56,7 +56,7 @@ impl Buffer {
 
     /// Puts `end` in the place of a comma that is last, or else behind what is there, and a comma behind it.
     #[inline(always)]
-    pub(super) fn close(&mut self, end: u8) {
+    pub(in super::super) fn close(&mut self, end: u8) {
         self.ensure(2);
         let last = self.len.wrapping_sub(1);
         let is_comma = self.bytes.get(last) == Some(&b',');
@@ -71,6 +71,15 @@ impl Buffer {
     pub(super) fn replace_last(&mut self, with: u8) {
         if let Some(last) = self.bytes.get_mut(self.len.wrapping_sub(1)) {
             *last = with;
+        }
+    }
+
+    /// A constant.
+    #[inline(always)]
+    pub(in super::super) fn piece<const N: usize>(&mut self, piece: &[u8; N]) {
+        if let Some(place) = self.room() {
+            *place = *piece;
+            self.len += N;
         }
     }
 
@@ -146,18 +155,19 @@ impl Buffer {
 
     /// A number, in decimal digits.
     pub(in super::super) fn digits(&mut self, mut number: u64) {
-        // As many as 64 bits have.
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        for (at, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            first = at;
-            if number == 0 {
-                break;
+        if number < 10 {
+            return self.push(b'0' + number as u8);
+        }
+        let len = number.ilog10() as usize + 1;
+        for place in self.space(len).rchunks_mut(2) {
+            let pair = (number % 100) as u8;
+            number /= 100;
+            match place {
+                [tens, ones] => (*tens, *ones) = (b'0' + pair / 10, b'0' + pair % 10),
+                [ones] => *ones = b'0' + pair,
+                _ => {}
             }
         }
-        self.extend(digits.get(first..).unwrap_or_default());
     }
 
     /// The next `len` bytes, to be written.

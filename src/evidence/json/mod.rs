@@ -85,15 +85,18 @@ impl Serialize for Name {
 /// Appends `value` to `out`, as JSON. After an error, `out` ends with a piece of it.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Buffer) -> Result<(), JsonError> {
     let start = out.len();
-    let mut writer = Writer {
+    self::value(value, out)?;
+    out.truncate((out.len() - 1).max(start));
+    Ok(())
+}
+
+/// The same, and a comma behind it.
+pub(super) fn value<T: Serialize + ?Sized>(value: &T, out: &mut Buffer) -> Result<(), JsonError> {
+    value.serialize(&mut Writer {
         out,
         context: None,
         entities: None,
-    };
-    value.serialize(&mut writer)?;
-    let end = writer.end();
-    out.truncate(end.max(start));
-    Ok(())
+    })
 }
 
 /// Why a value has no JSON text. None of ours has a reason; filters and maskings of others may.
@@ -109,6 +112,14 @@ impl fmt::Display for JsonError {
 }
 
 impl std::error::Error for JsonError {}
+
+impl JsonError {
+    /// Of a copy that ends before its last value does.
+    #[cold]
+    pub(super) fn not_whole() -> Self {
+        Self(Box::new("the copy of a value is not whole".into()))
+    }
+}
 
 impl ser::Error for JsonError {
     fn custom<T: fmt::Display>(message: T) -> Self {
@@ -142,7 +153,7 @@ impl Writer<'_> {
     fn constant(&mut self, text: &str, behind: u8) {
         let text = text.as_bytes();
         if !(is_plain(text) && self.out.constant(text, behind)) {
-            self.long_text(text, behind);
+            self.out.long_text(text, behind);
         }
     }
 
@@ -150,36 +161,8 @@ impl Writer<'_> {
     #[inline(always)]
     fn text(&mut self, text: &[u8], behind: u8) {
         if !self.out.short_text(text, behind) {
-            self.long_text(text, behind);
+            self.out.long_text(text, behind);
         }
-    }
-
-    #[inline(never)]
-    fn long_text(&mut self, text: &[u8], behind: u8) {
-        if is_plain(text) {
-            self.plain(text, behind);
-        } else {
-            self.escaped(text, behind);
-        }
-    }
-
-    /// Text that needs no escaping.
-    #[inline(always)]
-    fn plain(&mut self, text: &[u8], behind: u8) {
-        if let [quote, place @ .., end, last] = self.out.space(text.len() + 3) {
-            *quote = b'"';
-            copy(place, text);
-            *end = b'"';
-            *last = behind;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn escaped(&mut self, text: &[u8], behind: u8) {
-        self.out.push(b'"');
-        escape(text, self.out);
-        self.out.extend(&[b'"', behind]);
     }
 
     /// Closes what was opened last.
@@ -201,6 +184,45 @@ impl Writer<'_> {
         let entities = text.get(self.entities.clone()?)?;
         let hash = Sha256::new().chain_update(context).chain_update(entities);
         Some(hash.finalize().into())
+    }
+}
+
+/// Texts between quotes.
+impl Buffer {
+    /// Any text, and what is behind it.
+    #[inline(never)]
+    pub(super) fn text(&mut self, text: &[u8], behind: u8) {
+        if !self.short_text(text, behind) {
+            self.long_text(text, behind);
+        }
+    }
+
+    #[inline(never)]
+    fn long_text(&mut self, text: &[u8], behind: u8) {
+        if is_plain(text) {
+            self.plain(text, behind);
+        } else {
+            self.escaped(text, behind);
+        }
+    }
+
+    /// Text that needs no escaping.
+    #[inline(always)]
+    fn plain(&mut self, text: &[u8], behind: u8) {
+        if let [quote, place @ .., end, last] = self.space(text.len() + 3) {
+            *quote = b'"';
+            copy(place, text);
+            *end = b'"';
+            *last = behind;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn escaped(&mut self, text: &[u8], behind: u8) {
+        self.push(b'"');
+        escape(text, self);
+        self.extend(&[b'"', behind]);
     }
 }
 
@@ -395,7 +417,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         if let Some(Part::Digest) = part
             && let Some(digest) = self.digest()
         {
-            self.plain(&crate::epoch::hex(&digest), b',');
+            self.out.plain(&crate::epoch::hex(&digest), b',');
             return Ok(());
         }
         let start = self.out.len();

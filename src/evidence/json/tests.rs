@@ -176,6 +176,12 @@ fn a_buffer_is_what_was_put_into_it() {
     buffer.digits(u64::MAX);
     buffer.digits(0);
     assert_eq!(buffer.since(5), b"184467440737095516150");
+    for number in (0..1100).chain([u64::MAX / 10, 10_u64.pow(19), 10_u64.pow(19) - 1]) {
+        buffer.truncate(5);
+        buffer.digits(number);
+        assert_eq!(buffer.since(5), number.to_string().as_bytes());
+    }
+    buffer.truncate(5);
     buffer.clear();
     assert_eq!((buffer.len(), buffer.as_slice()), (0, &[][..]));
 }

@@ -84,7 +84,7 @@ pub use error::{LogError, LogErrorKind};
 pub use options::{LogOptions, SyncPolicy};
 pub use verify::{Finding, FindingKind, Verification, verify};
 
-use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants, json};
+use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants, line};
 use event::{Event, Gap};
 use storage::Storage;
 use writer::{Lines, Writer};
@@ -272,7 +272,7 @@ fn add(lines: &mut Lines<'_>, record: &DecisionRecord<'_>) -> Result<(), LogErro
         if lost > 0 {
             lines.event(&Event::Gap(Gap { lost }))?;
         }
-        lines.decision(|out| json::write(record, out).map_err(LogError::not_written))
+        lines.decision(|out| line::write(record, out).map_err(LogError::not_written))
     })
 }
 

@@ -162,7 +162,8 @@ impl<'w> Walk<'w> {
         let entity = self.uid_text(uid);
         self.named_uid(uid, uids, out);
         // Whether it exists.
-        out.tokens.extend(self.next());
+        let exists = self.next();
+        out.tokens.extend(exists);
         let is = |uid: (&str, &str)| entity == Some(uid);
         let start = self.begin(|root| match root {
             Root::Context => false,
@@ -172,16 +173,8 @@ impl<'w> Walk<'w> {
             Root::Type(name) => entity.is_some_and(|(type_name, _)| **name == *type_name),
             Root::AnyEntity => true,
         });
-        let here = start..self.work.active.len();
-        self.record(here.clone(), None, out);
-        // Tags are below a segment of their own.
-        let (inner, decided) = self.below(here, "tags");
-        match decided {
-            Some((rule, mask @ (Mask::Drop | Mask::Digest))) => self.tags(rule, mask, out),
-            _ => {
-                self.naming_tags = true;
-                self.record(inner.clone(), None, out);
-            }
+        if !matches!(exists, Some(Token::Bare(_))) {
+            self.attributes_and_tags(start..self.work.active.len(), out);
         }
         self.work.active.truncate(start);
         // Ancestors, and names and uids of what was not there.
@@ -190,12 +183,25 @@ impl<'w> Walk<'w> {
             out.tokens.push(Token::Set(count));
             for _ in 0..count {
                 match self.next() {
-                    Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+                    Some(uid @ (Token::Known(_) | Token::Entity(_))) => {
                         self.named_uid(uid, uids, out);
                     }
                     Some(name) => self.named_tag(name, out),
                     None => return,
                 }
+            }
+        }
+    }
+
+    fn attributes_and_tags(&mut self, here: Range<usize>, out: &mut Copied) {
+        self.record(here.clone(), None, out);
+        // Tags are below a segment of their own.
+        let (inner, decided) = self.below(here, "tags");
+        match decided {
+            Some((rule, mask @ (Mask::Drop | Mask::Digest))) => self.tags(rule, mask, out),
+            _ => {
+                self.naming_tags = true;
+                self.record(inner.clone(), None, out);
             }
         }
     }
@@ -268,7 +274,7 @@ impl<'w> Walk<'w> {
                     self.value(here.clone(), out);
                 }
             }
-            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+            Some(uid @ (Token::Known(_) | Token::Entity(_))) => {
                 self.at += 1;
                 self.masked_uid(uid, out);
             }
@@ -367,7 +373,7 @@ impl<'w> Walk<'w> {
                 }
             }
             Some(Token::Text(span)) => self.work.keep_secret(None, from.text(span), digest),
-            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+            Some(uid @ (Token::Known(_) | Token::Entity(_))) => {
                 if let Some((type_name, id)) = self.uid_text(uid) {
                     self.work.keep_secret(Some(type_name), id, digest);
                 }
@@ -383,17 +389,13 @@ impl<'w> Walk<'w> {
         };
         let asked = uids.contains(&(type_name, id)) || self.masks.ids_of(type_name).is_some();
         match self.work.secret(Some(type_name), id) {
-            Some((number, digest)) if !asked => {
-                let stands = match digest {
-                    true => out.add_text(Hex::of(self.uid_digest(type_name, id)).as_str()),
-                    false => out.add_display(format_args!("masked:{number}")),
-                };
-                let type_name = out.add_text(type_name);
-                out.tokens.push(Token::Entity {
-                    type_name,
-                    id: stands,
-                });
-            }
+            Some((number, digest)) if !asked => match digest {
+                true => {
+                    let id = Hex::of(self.uid_digest(type_name, id));
+                    out.add_entity(type_name, id.as_str());
+                }
+                false => out.add_entity_as(type_name, format_args!("masked:{number}")),
+            },
             _ => self.masked_uid(uid, out),
         }
     }
@@ -428,11 +430,7 @@ impl<'w> Walk<'w> {
         };
         match self.masked_id(type_name, id) {
             None => self.copy(uid, out),
-            Some(digest) => {
-                let type_name = out.add_text(type_name);
-                let id = out.add_text(digest.as_str());
-                out.tokens.push(Token::Entity { type_name, id });
-            }
+            Some(digest) => out.add_entity(type_name, digest.as_str()),
         }
     }
 
@@ -456,8 +454,8 @@ impl<'w> Walk<'w> {
     fn uid_text(&self, uid: Token) -> Option<(&'w str, &'w str)> {
         match uid {
             Token::Known(uid) => Some(self.names.uid_text(uid)),
-            Token::Entity { type_name, id } => {
-                Some((self.from.text(type_name), self.from.text(id)))
+            Token::Entity(pair) => {
+                Some((self.from.text(pair.type_name()), self.from.text(pair.id())))
             }
             _ => None,
         }
@@ -466,10 +464,16 @@ impl<'w> Walk<'w> {
     fn copy(&self, token: Token, out: &mut Copied) {
         let token = match token {
             Token::Text(span) => Token::Text(out.add_text(self.from.text(span))),
-            Token::Entity { type_name, id } => Token::Entity {
-                type_name: out.add_text(self.from.text(type_name)),
-                id: out.add_text(self.from.text(id)),
-            },
+            Token::Entity(pair) => {
+                let text = |span| self.from.text(span);
+                return out.add_entity(text(pair.type_name()), text(pair.id()));
+            }
+            Token::Ip(at) => {
+                if let Some(ip) = self.from.address(at) {
+                    out.add_address(*ip);
+                }
+                return;
+            }
             other => other,
         };
         out.tokens.push(token);
@@ -533,7 +537,7 @@ impl<'w> Walk<'w> {
                 }
                 self.of_parts(start, b"{")
             }
-            Some(uid @ (Token::Known(_) | Token::Entity { .. })) => {
+            Some(uid @ (Token::Known(_) | Token::Entity(_))) => {
                 let (type_name, id) = self.uid_text(uid).unwrap_or_default();
                 self.uid_digest(type_name, id)
             }
@@ -543,7 +547,10 @@ impl<'w> Walk<'w> {
                 Some(Token::Text(span)) => write_string(from.text(span), code),
                 Some(Token::Decimal(d)) => write!(code, "decimal(\"{d}\")"),
                 Some(Token::Duration(d)) => write!(code, "duration(\"{d}\")"),
-                Some(Token::Ip(ip)) => write!(code, "ip(\"{ip}\")"),
+                Some(Token::Ip(at)) => match from.address(at) {
+                    Some(ip) => write!(code, "ip(\"{ip}\")"),
+                    None => Ok(()),
+                },
                 Some(Token::Datetime(d)) => write!(code, "datetime({})", d.millis()),
                 _ => Ok(()),
             }),

@@ -21,21 +21,25 @@ use super::super::{DecisionRecord, Enforced};
 pub(in crate::evidence) const SMALL: usize = 16 << 10;
 
 /// A record that owns what it says.
+///
+/// In this order in memory: what every record writes comes first. What few records have is written only by those, so that the
+/// lines of the processor's cache that it is in stay with both threads of a queue.
 #[derive(Debug)]
+#[repr(C)]
 pub(in crate::evidence) struct Slot {
     /// Kept when the slot is used again: as long as policies and entities stay what they are, a copy touches no count of
     /// references, which all deciding threads would share.
     epoch: Option<Arc<Epoch>>,
     head: Head,
     copied: Copied,
-    has_context: bool,
     inputs: Copied,
+    determining: Vec<u32>,
+    has_context: bool,
     has_inputs: bool,
     /// Of policies and of entities; those of types follow.
     ages: Option<(Age, Age)>,
     type_ages: Vec<Age>,
     delegation: CopiedHops,
-    determining: Vec<u32>,
     errors: Vec<(u32, Raise)>,
     /// Errors that many policies have in common.
     shared_errors: Vec<Failed>,
@@ -158,25 +162,28 @@ impl Slot {
         if let Some(inputs) = inputs {
             inputs.copy_to(&mut self.inputs);
         }
-        self.ages = ages.map(|ages| (ages.policies, ages.entities));
-        self.type_ages.clear();
-        self.type_ages
-            .extend_from_slice(ages.map_or(&[], |ages| ages.types));
+        if ages.is_some() || self.ages.is_some() {
+            self.ages = ages.map(|ages| (ages.policies, ages.entities));
+            refill(&mut self.type_ages, ages.map_or(&[], |ages| ages.types));
+        }
         match delegation {
             Some(delegation) => self.delegation.copy(&delegation),
             None => self.delegation.clear(),
         }
         self.determining.clear();
         self.determining.extend_from_slice(determining);
-        self.errors.clear();
-        self.shared_errors.clear();
         let (errors, shared_errors) = errors.parts();
-        self.errors.extend_from_slice(errors);
-        self.shared_errors.extend_from_slice(shared_errors);
-        self.request_error = request_error.cloned();
-        self.masked.clear();
-        self.replayable = masked.is_none_or(|masked| masked.replayable);
+        refill(&mut self.errors, errors);
+        refill(&mut self.shared_errors, shared_errors);
+        if request_error.is_some() || self.request_error.is_some() {
+            self.request_error = request_error.cloned();
+        }
+        if !(self.masked.is_empty() && self.replayable) {
+            self.masked.clear();
+            self.replayable = true;
+        }
         if let Some(masked) = masked {
+            self.replayable = masked.replayable;
             let paths = masked.paths().map(|path| self.copied.add_text(path));
             self.masked.extend(paths);
         }
@@ -314,5 +321,14 @@ impl Slot {
     /// Lets go of policies and entities, which may have been replaced since.
     pub(in crate::evidence) fn forget(&mut self) {
         self.epoch = None;
+    }
+}
+
+/// Few lists have anything in them: where neither has, nothing is written.
+#[inline]
+fn refill<T: Copy>(list: &mut Vec<T>, with: &[T]) {
+    if !(list.is_empty() && with.is_empty()) {
+        list.clear();
+        list.extend_from_slice(with);
     }
 }
