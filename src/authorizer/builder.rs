@@ -285,6 +285,10 @@ impl Builder {
 
     /// The clock that all times are taken from: those of records, of contexts ([`Builder::context_time`]) and of data
     /// ([`Builder::freshness`]). The default is the system's.
+    ///
+    /// A clock that is given here is asked for each decision. The system's is not where nothing but a record wants to know: then
+    /// the monotonic clock tells what has gone by for up to a millisecond, and a clock that is set shows in records that much
+    /// later.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::Given(Box::new(clock));
         self

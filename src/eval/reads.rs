@@ -171,7 +171,7 @@ impl<'a> Machine<'a> {
     fn inputs_of(&self, reads: &[Read<'a>]) -> Option<EntityInputs<'a>> {
         let uid = reads.first()?.entity;
         let facts = self.facts(uid);
-        // Of most entities nothing else is asked: a third of what all of this takes.
+        // Of most entities nothing else is asked: a fifth less of all of this.
         if let [
             Read {
                 what: What::Ancestors,
