@@ -3,6 +3,9 @@
 //! What an authorization decision is in OCSF is a choice. Entity Management (3004) is about changes to entities, Authorize
 //! Session (3003) about privileges that are given at a login; a decision is about a call, so it is API Activity with the
 //! profile `security_control`, which says what became of it.
+//!
+//! A long file, as the mapping is one table: what each member of the event is made of stands beside the others that are made
+//! of the same.
 
 use std::fmt;
 use std::io::Write;

@@ -1,4 +1,7 @@
 //! The record of a decision.
+//!
+//! A long file, as a record has many members: each is a field, a method and a line of the serialized form, which have to say
+//! the same and change together.
 
 use std::fmt;
 use std::sync::Arc;

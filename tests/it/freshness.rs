@@ -14,16 +14,16 @@ use duramen::{
 
 /// Seconds since 1970, which the test moves.
 #[derive(Clone)]
-struct Clock(Arc<AtomicI64>);
+pub(crate) struct Clock(Arc<AtomicI64>);
 
 const START: i64 = 1_800_000_000;
 
 impl Clock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicI64::new(START)))
     }
 
-    fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         let seconds = self.0.load(Ordering::Relaxed);
         let by = Duration::from_secs(seconds.unsigned_abs());
         if seconds < 0 {
@@ -33,7 +33,7 @@ impl Clock {
         }
     }
 
-    fn set(&self, seconds: i64) {
+    pub(crate) fn set(&self, seconds: i64) {
         self.0.store(seconds, Ordering::Relaxed);
     }
 
@@ -41,7 +41,7 @@ impl Clock {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         let clock = self.clone();
         Authorizer::builder().clock(move || clock.now())
     }

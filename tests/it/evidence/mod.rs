@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use duramen::evidence::MemorySink;
 use duramen::evidence::log::{DurableLog, Finding, LogOptions, verify};
-use duramen::{Authorizer, Request};
+use duramen::{Authorizer, Builder, Request};
 
 /// A directory of its own for a test, removed at its end.
 pub(crate) struct Scratch(PathBuf);
@@ -60,6 +61,13 @@ fn authorizer(log: &Arc<DurableLog>) -> Authorizer {
         .sink(Arc::clone(log))
         .build()
         .unwrap()
+}
+
+/// An authorizer, and the sink that keeps its records.
+fn recording(build: impl FnOnce(Builder) -> Builder) -> (Authorizer, Arc<MemorySink>) {
+    let sink = Arc::new(MemorySink::new(1000));
+    let builder = build(Authorizer::builder()).sink(Arc::clone(&sink));
+    (builder.build().unwrap(), sink)
 }
 
 fn request(user: &str) -> Request<'_> {

@@ -228,6 +228,23 @@ fn a_record_that_says_something_else_is_told() {
     );
 }
 
+/// What other policies come to says nothing of a record, even where it is the same.
+#[test]
+fn a_record_is_decided_again_by_its_own_policies() {
+    let directory = Scratch::new();
+    let (archive, record) = decided(&directory);
+    let other = Authorizer::builder().policies("permit(principal, action, resource);");
+    let other = archive.keep(&other.build().unwrap()).unwrap();
+    let policies = archive.load(other).unwrap();
+    let digest = record.version.policies().to_string();
+    let Replayed::NotReplayable(reason) = policies.replay(&record) else {
+        panic!("decided again by others");
+    };
+    assert!(reason.contains(&digest), "{reason}");
+    assert!(policies.explain(&record).is_err());
+    assert!(policies.cedar_files(&record).is_err());
+}
+
 #[test]
 fn an_archive_gives_what_was_kept_or_nothing() {
     let directory = Scratch::new();

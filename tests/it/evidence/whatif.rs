@@ -8,7 +8,7 @@ use duramen::replay::{AskedFact, NotReplayable, PolicyArchive, Reconsidered, Wha
 use duramen::{Authorizer, Decision, Delegation, EntityUidRef, ErrorMode, Outcome, Request};
 use proptest::prelude::*;
 
-use super::Scratch;
+use super::{Scratch, recording};
 use crate::generate::{Tape, config, tape};
 use crate::oracle::{Answer, Ask, ours, reproduction, uid_ref};
 use crate::value::Uid;
@@ -237,13 +237,7 @@ const ENTITIES: &str = r#"[
 
 /// What `ann`'s request comes to under `candidate` after it was decided under `enforced`.
 fn reconsidered(enforced: &str, candidate: &str, is_filled: bool) -> Reconsidered {
-    let sink = Arc::new(MemorySink::new(10));
-    let authorizer = Authorizer::builder()
-        .policies(enforced)
-        .entities(ENTITIES)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) = recording(|builder| builder.policies(enforced).entities(ENTITIES));
     let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
         .context_json(r#"{ "tag": "k", "other": "z" }"#);
     let _ = authorizer.is_allowed(&request);
@@ -407,13 +401,11 @@ fn what_cannot_matter_is_not_waited_for() {
 /// Records that there is nothing to decide of are counted by their reasons, and shadows' are left out.
 #[test]
 fn nothing_is_skipped_without_a_word() {
-    let sink = Arc::new(MemorySink::new(10));
-    let authorizer = Authorizer::builder()
+    let (authorizer, sink) = recording(|builder| {
+        builder
         .policies("permit(principal, action, resource); forbid(principal, action, resource) when { principal.nope };")
         .error_mode(ErrorMode::DenyOnForbidError)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    });
     authorizer
         .set_shadow("permit(principal, action, resource);")
         .unwrap();
@@ -461,12 +453,9 @@ fn nothing_is_skipped_without_a_word() {
 /// Of what was denied because data was too old, what policies said is compared.
 #[test]
 fn stale_records_are_compared_by_what_policies_said() {
-    let sink = Arc::new(MemorySink::new(10));
-    let authorizer = Authorizer::builder()
-        .policies("permit(principal, action, resource) when { context.n > 1 };")
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) = recording(|builder| {
+        builder.policies("permit(principal, action, resource) when { context.n > 1 };")
+    });
     for n in ["1", "2", "\"\""] {
         let context = format!(r#"{{ "n": {n} }}"#);
         let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
@@ -505,12 +494,8 @@ fn stale_records_are_compared_by_what_policies_said() {
 
 /// The determining policies of a decision that a forbid made.
 fn what_forbids() -> Vec<duramen::evidence::OwnedPolicy> {
-    let sink = Arc::new(MemorySink::new(1));
-    let authorizer = Authorizer::builder()
-        .policies("forbid(principal, action, resource);")
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) =
+        recording(|builder| builder.policies("forbid(principal, action, resource);"));
     let _ = authorizer.is_allowed(&Request::new(("User", "a"), ("Action", "b"), ("Doc", "c")));
     sink.records().remove(0).determining
 }
@@ -518,16 +503,14 @@ fn what_forbids() -> Vec<duramen::evidence::OwnedPolicy> {
 /// Each hop is decided for itself; the chain flips where the hop that denied it, or the last that allowed it, does.
 #[test]
 fn chains_are_decided_hop_by_hop() {
-    let sink = Arc::new(MemorySink::new(10));
-    let authorizer = Authorizer::builder()
-        .policies(
-            r#"permit(principal == User::"ann", action, resource);
+    let (authorizer, sink) = recording(|builder| {
+        builder
+            .policies(
+                r#"permit(principal == User::"ann", action, resource);
                permit(principal == Agent::"bot", action, resource) when { context.ok };"#,
-        )
-        .entities(ENTITIES)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+            )
+            .entities(ENTITIES)
+    });
     let actors = [EntityUidRef::new("Agent", "bot")];
     let delegation = Delegation::new(&actors);
     let asked = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
@@ -634,13 +617,11 @@ fn what_is_absent_or_above_may_be_masked_too() {
         let outcome = WhatIf::new(&candidate(asked)).unwrap().add(record);
         matches!(outcome, Reconsidered::Undetermined(_))
     };
-    let sink = Arc::new(MemorySink::new(1));
-    let authorizer = Authorizer::builder()
-        .policies(permit("principal has nope || principal.hasTag(\"z\")"))
-        .entities(ENTITIES)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) = recording(|builder| {
+        builder
+            .policies(permit("principal has nope || principal.hasTag(\"z\")"))
+            .entities(ENTITIES)
+    });
     let _ = authorizer.is_allowed(&Request::new(
         ("User", "ann"),
         ("Action", "view"),
@@ -673,13 +654,11 @@ fn what_is_absent_or_above_may_be_masked_too() {
 /// A strict mode that denied behind a hop that was denied anyway is noticed as well.
 #[test]
 fn a_strict_hop_is_not_compared_with_cedars_mode() {
-    let sink = Arc::new(MemorySink::new(1));
-    let authorizer = Authorizer::builder()
+    let (authorizer, sink) = recording(|builder| {
+        builder
         .policies("permit(principal == Agent::\"bot\", action, resource); forbid(principal == Agent::\"bot\", action, resource) when { context.nope };")
         .error_mode(ErrorMode::DenyOnAnyError)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    });
     let actors = [EntityUidRef::new("Agent", "bot")];
     let delegation = Delegation::new(&actors);
     let asked = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
@@ -694,12 +673,10 @@ fn a_strict_hop_is_not_compared_with_cedars_mode() {
 /// The report adds up, its lists are bounded, and what is newly allowed comes first.
 #[test]
 fn the_report_is_sorted_and_bounded() {
-    let sink = Arc::new(MemorySink::new(100));
-    let authorizer = Authorizer::builder()
-        .policies(r#"@id("odd") permit(principal, action, resource) when { context.n < 5 };"#)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) = recording(|builder| {
+        builder
+            .policies(r#"@id("odd") permit(principal, action, resource) when { context.n < 5 };"#)
+    });
     for n in 0..12 {
         let context = format!(r#"{{ "n": {n} }}"#);
         let user = if n % 2 == 0 { "ann" } else { "bob" };
@@ -754,13 +731,11 @@ fn the_report_is_sorted_and_bounded() {
 fn shadow_records_are_decided_again() {
     let directory = Scratch::new();
     let archive = PolicyArchive::open(directory.path()).unwrap();
-    let sink = Arc::new(MemorySink::new(10));
-    let authorizer = Authorizer::builder()
-        .policies("permit(principal, action, resource) when { principal.level > 2 };")
-        .entities(ENTITIES)
-        .sink(Arc::clone(&sink))
-        .build()
-        .unwrap();
+    let (authorizer, sink) = recording(|builder| {
+        builder
+            .policies("permit(principal, action, resource) when { principal.level > 2 };")
+            .entities(ENTITIES)
+    });
     authorizer
         .set_shadow("permit(principal, action, resource) when { principal.boss.level > 2 };")
         .unwrap();

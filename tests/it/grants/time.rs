@@ -13,20 +13,24 @@ use duramen::{
 
 use super::chains::{TEAM, through};
 use super::{rechecks, use_machine};
+use crate::freshness::Clock;
+
+/// A clock that stands a thousand seconds after 1970.
+fn clock() -> Clock {
+    let clock = Clock::new();
+    clock.set(1_000);
+    clock
+}
 
 #[test]
 fn time_ends_a_grant_also_when_the_clock_is_set_back() {
-    let now = Arc::new(Mutex::new(
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
-    ));
-    let clock = Arc::clone(&now);
-    let authorizer = Authorizer::builder()
+    let clock = clock();
+    let set = |seconds| clock.set(seconds);
+    let builder = clock.builder();
+    let authorizer = builder
         .policies("permit(principal, action, resource);")
-        .clock(move || *clock.lock().unwrap())
         .build()
         .unwrap();
-    let set =
-        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let table = GrantTable::new(&authorizer);
     let revocations = table.revocations();
     let minute = Duration::from_secs(60);
@@ -67,16 +71,9 @@ fn time_ends_a_grant_also_when_the_clock_is_set_back() {
 /// Where time alone may change the answer, a look decides again: by the time in the context, by the age of data.
 #[test]
 fn time_that_goes_by_is_seen_by_a_look() {
-    let now = Arc::new(Mutex::new(
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
-    ));
-    let clock = Arc::clone(&now);
-    let builder = || {
-        let clock = Arc::clone(&clock);
-        Authorizer::builder().clock(move || *clock.lock().unwrap())
-    };
-    let set =
-        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let clock = clock();
+    let set = |seconds| clock.set(seconds);
+    let builder = || clock.builder();
     let shift = builder()
         .policies(r#"permit(principal, action, resource) when { context.now < datetime("1970-01-01T00:30:00Z") && context.a == 1 };"#)
         .context_time("now")
@@ -135,10 +132,8 @@ fn a_sweep_decides_what_may_look_at_the_time() {
         "!(context has b.now)",
         "principal.now == 1",
     ];
-    let now = Arc::new(Mutex::new(
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
-    ));
-    let clock = Arc::clone(&now);
+    let clock = clock();
+    let set = |seconds| clock.set(seconds);
     let sink = Arc::new(MemorySink::new(1_000));
     let mut policies = String::new();
     for (at, look) in looks.iter().chain(&looks_not).enumerate() {
@@ -146,16 +141,14 @@ fn a_sweep_decides_what_may_look_at_the_time() {
         policies +=
             &format!("permit(principal, action, resource == Door::\"{at}\") when {{ {look} }};");
     }
-    let authorizer = Authorizer::builder()
+    let builder = clock.builder();
+    let authorizer = builder
         .policies(policies.as_str())
         .entities(r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "now": 1, "context": {} }, "parents": [] }]"#)
-        .clock(move || *clock.lock().unwrap())
         .context_time("now")
         .sink(Arc::clone(&sink))
         .build()
         .unwrap();
-    let set =
-        |seconds| *now.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let table = GrantTable::new(&authorizer);
     let revocations = table.revocations();
     let context = r#"{ "a": 1, "r": { "now": 1 } }"#;
