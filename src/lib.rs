@@ -110,7 +110,8 @@
 //! * **Building is the place for errors.** [`Builder::build`] reports all problems of schema, policies and entities
 //!   at once; replacing reports them the same way and leaves in force what was.
 //! * **The first decisions of a thread allocate** their working memory, and so does one that is larger than any
-//!   before it. An invalid request allocates its error. What is above a megabyte is given back by the next ordinary ones.
+//!   before it. An invalid request allocates its error. What is above a megabyte is given back when a thousand
+//!   ordinary ones have followed.
 //!
 //! # Features
 //!

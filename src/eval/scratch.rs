@@ -175,6 +175,8 @@ pub(crate) struct Arena {
     bump: Bump,
     /// Bytes of the chunk that the arena began the call with.
     chunk: usize,
+    /// How many calls in a row have used little of a large chunk.
+    small: u16,
 }
 
 impl Scratch {
@@ -250,18 +252,26 @@ impl Arena {
                 self.bump.reset();
             }
             self.chunk = self.bump.allocated_bytes();
-        } else if held > KEPT && self.bump.chunk_capacity() > held / 8 * 7 {
-            // The last call used less than an eighth.
-            *self = Self::default();
-        } else {
+            self.small = 0;
+        } else if held <= KEPT || self.bump.chunk_capacity() <= held / 8 * 7 {
             self.bump.reset();
+            self.small = 0;
+        } else if self.small < PATIENCE {
+            self.bump.reset();
+            self.small += 1;
+        } else {
+            *self = Self::default();
         }
     }
 }
 
-/// A context of a megabyte takes up to 64 here. Without this, whoever sends one to each thread would have them hold that
-/// memory for ever; and who decides many such requests still allocates nothing.
+/// More than this is not kept for good. A context of a megabyte takes up to 64 here: whoever sends one to each thread would
+/// have them hold that memory for ever.
 const KEPT: usize = 1 << 20;
+
+/// So many calls in a row have to use less than an eighth of what is held before it is given back. Where large requests come
+/// among small ones nothing is allocated; given back at the first small one, each large one would allocate anew.
+const PATIENCE: u16 = 1_000;
 
 /// A first chunk of up to this many bytes is kept as it is.
 const FIRST_CHUNK: usize = 4096;
