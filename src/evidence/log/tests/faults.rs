@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::super::chain::{EntryKind, Head, Sealed};
-use super::super::writer::UNSYNCED_BYTES;
+use super::super::writer::{UNSYNCED_BYTES, Work};
 use super::super::{Checkpoint, LogErrorKind, MAX_LINE_BYTES, verify};
 use super::storage::{Call, Fault};
 use super::*;
@@ -199,11 +199,16 @@ fn syncs_beside_writing_leave_no_more_unsynced_than_was_said() {
         records: RECORDS as u64,
         within: Duration::from_secs(1000),
     };
-    let authorizer = authorizer(open(options(scratch.path(), sync), &faults).unwrap());
+    let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&log))
+        .build()
+        .unwrap();
     // A record may take two lines.
     let most = RECORDS - 1;
     assert_eq!(
-        until_held(&faults, 400, most, |user| assert!(decide(
+        until_held((&log, &faults), 400, most, |user| assert!(decide(
             &authorizer,
             user
         ))),
@@ -220,7 +225,7 @@ fn syncs_beside_writing_leave_no_more_in_memory_than_was_said() {
     let log = open(options(scratch.path(), LONG_BATCH), &faults).unwrap();
     let text = format!("{{\"long\":\"{}\"}}", "x".repeat(LONG));
     let most = UNSYNCED_BYTES / LONG;
-    let appended = until_held(&faults, 3 * most, most, |_| {
+    let appended = until_held((&log, &faults), 3 * most, most, |_| {
         let line = |out: &mut Buffer| {
             out.extend(text.as_bytes());
             Ok(())
@@ -231,7 +236,17 @@ fn syncs_beside_writing_leave_no_more_in_memory_than_was_said() {
 }
 
 /// Appends so many while syncs are held up: how many it were when it came to a stop, at `most` or later.
-fn until_held(faults: &Faults, all: usize, most: usize, append: impl Fn(usize) + Sync) -> usize {
+fn until_held(
+    (log, faults): (&DurableLog, &Faults),
+    all: usize,
+    most: usize,
+    append: impl Fn(usize) + Sync,
+) -> usize {
+    // Not before the sync beside it has begun: the writer would sync by itself.
+    let is_late = || {
+        let writer = &log.shared.lock().writer;
+        writer.syncing_work() == Work::Now && !writer.is_syncing()
+    };
     faults.hold_syncs(true);
     let appended = AtomicUsize::new(0);
     let count = || appended.load(Ordering::SeqCst);
@@ -239,6 +254,9 @@ fn until_held(faults: &Faults, all: usize, most: usize, append: impl Fn(usize) +
         scope.spawn(|| {
             for number in 0..all {
                 append(number);
+                while is_late() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 appended.fetch_add(1, Ordering::SeqCst);
             }
         });
