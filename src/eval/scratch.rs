@@ -253,15 +253,19 @@ impl Arena {
             }
             self.chunk = self.bump.allocated_bytes();
             self.small = 0;
-        } else if held <= KEPT || self.bump.chunk_capacity() <= held / 8 * 7 {
-            self.bump.reset();
-            self.small = 0;
-        } else if self.small < PATIENCE {
-            self.bump.reset();
-            self.small += 1;
-        } else {
+        } else if held > KEPT && self.is_too_large(held) {
             *self = Self::default();
+        } else {
+            self.bump.reset();
         }
+    }
+
+    /// Whether what is held has not been needed for long.
+    #[cold]
+    fn is_too_large(&mut self, held: usize) -> bool {
+        let is_small = self.bump.chunk_capacity() > held / 8 * 7;
+        self.small = if is_small { self.small + 1 } else { 0 };
+        self.small > PATIENCE
     }
 }
 
