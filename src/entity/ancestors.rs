@@ -161,6 +161,12 @@ impl<'a> Ancestors<'a> {
         any(self.first) || self.more.iter().any(|list| any(list))
     }
 
+    /// All of them, if they are one list of at most so many.
+    #[inline(always)]
+    pub(crate) fn few(self, most: usize) -> Option<&'a [Uid]> {
+        (self.more.is_empty() && self.first.len() <= most).then_some(self.first)
+    }
+
     /// Calls `visit` once for each ancestor that is `wanted`.
     #[inline(always)]
     pub(crate) fn each(self, wanted: impl Fn(Uid) -> bool, mut visit: impl FnMut(Uid)) {

@@ -48,6 +48,9 @@ struct Asked {
     resource_type: Cell<Left>,
 }
 
+/// Up to so many ancestors are walked twice: see [`Machine::matching_side`].
+const FEW: usize = 16;
+
 impl<'a> Machine<'a> {
     /// A policy that [`Machine::matching`] has found: its number in answers and its row, unless it is no more in
     /// force.
@@ -219,14 +222,24 @@ impl<'a> Machine<'a> {
         }
         // Most ancestors have nothing filed under them: the walk over them is kept to a load and a test each.
         match within.flat() {
-            Some(flat) => side.ancestors.each(
-                |above| flat.number(above) != 0,
-                |above| {
-                    if let Some(filed) = within.filed_in(flat.number(above), &asked.class) {
-                        self.matching_filed(index, filed, asked, to);
-                    }
-                },
-            ),
+            Some(flat) => {
+                // Once through all, without a branch: what they have is loaded side by side, and not one after the other while
+                // the last one's policies are looked at. 3% of `rbac-p10000`; of forty, 19% more of `deep-d20`.
+                let has = |above| within.has_in(flat.number(above), &asked.class);
+                if let Some(few) = side.ancestors.few(FEW)
+                    && !few.iter().fold(false, |any, above| any | has(*above))
+                {
+                    return;
+                }
+                side.ancestors.each(
+                    |above| flat.number(above) != 0,
+                    |above| {
+                        if let Some(filed) = within.filed_in(flat.number(above), &asked.class) {
+                            self.matching_filed(index, filed, asked, to);
+                        }
+                    },
+                );
+            }
             None => side.ancestors.each(
                 |_| true,
                 |above| {

@@ -452,7 +452,14 @@ impl Buckets {
         }
     }
 
-    /// The same for the number of a bucket.
+    /// Whether a bucket, by its number, has something for a class of actions.
+    #[inline(always)]
+    pub(crate) fn has_in(&self, number: u32, class: &Class) -> bool {
+        let cell = self.cells.get(number as usize);
+        cell.map_or(0, |cell| Head::of(cell).classes) & class.wanted != 0
+    }
+
+    /// What is filed in it.
     #[inline(always)]
     pub(crate) fn filed_in(&self, number: u32, class: &Class) -> Option<Filed<'_>> {
         let number = number as usize;
