@@ -20,10 +20,9 @@ use crate::program::{Classes, Node, Program};
 const PLACES: usize = 64;
 
 /// From how many evaluations on an expression is shared, if every policy were evaluated to its end. Of those whose scopes
-/// match about half are, so that with fewer a place is mostly filled and never read; and whether it is filled is a branch that
-/// nobody can guess. On `abac-p50`, 5, 8, 12, 20 and 100 took 2.04, 1.87, 1.91, 1.92 and 1.98 µs in one program, and made no
-/// difference in another; 100 takes a thousand instructions more.
-const ENOUGH: u32 = 8;
+/// match about half are, so that with fewer a place is mostly filled and never read. From 8 on took 8% less time on `abac-p50` in
+/// one program and made no difference in another; 100 takes a thousand instructions more.
+const ENOUGH: u32 = 5;
 
 /// The same for an expression that is a single node, such as `principal.level`: fewer, because these are read ahead where
 /// many policies are candidates (`eval::steps`).
