@@ -111,7 +111,7 @@
 //!   at once; replacing reports them the same way and leaves in force what was.
 //! * **The first decisions of a thread allocate** their working memory, and so does one that is larger than any
 //!   before it. An invalid request allocates its error. What is above a megabyte is given back when a thousand
-//!   ordinary ones have followed.
+//!   ordinary ones have followed, names of more than a megabyte that no entity or policy has at once.
 //!
 //! # Features
 //!
