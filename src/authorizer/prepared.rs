@@ -4,7 +4,7 @@ use bumpalo::Bump;
 
 use crate::entity::NamesMark;
 use crate::epoch::{Epoch, Line};
-use crate::eval::{Reading, Resolved, TimeOfDay, resolve, time_is_taken};
+use crate::eval::{Reading, Resolved, resolve, time_is_taken};
 use crate::ext::Datetime;
 use crate::id::{EntityUid, Sym, Uid};
 use crate::names::Names;
@@ -122,7 +122,7 @@ impl PreparedRequest {
             },
         };
         prepared.look_up(epoch, authorizer.inner.published.line(), &settings.reading)?;
-        prepared.set_time(authorizer.now(authorizer.started(&mut TimeOfDay::default()))?);
+        prepared.set_time(authorizer.now_asked()?);
         Ok(prepared)
     }
 

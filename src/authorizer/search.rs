@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 
 use crate::epoch::{ActionTest, Epoch};
-use crate::eval::{self, Lease, Machine, Scratch, Sought, TimeOfDay};
+use crate::eval::{self, Lease, Machine, Scratch, Sought};
 use crate::id::{EntityUidRef, Uid};
 use crate::json;
 use crate::request::{RequestError, RequestPart};
@@ -220,10 +220,7 @@ impl Found<'_> {
             let request = search.request(("Action", "").into());
             PreparedRequest::new(&self.pinned.authorizer, epoch, &request)?;
         }
-        let now = self
-            .pinned
-            .authorizer
-            .now(self.pinned.authorizer.started(&mut TimeOfDay::default()))?;
+        let now = self.pinned.authorizer.now_asked()?;
         let actions = actions(epoch);
         let first = actions.partition_point(|action| Some(*action) < self.next);
         let (mut valid, mut refused) = (false, None);

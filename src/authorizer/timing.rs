@@ -133,9 +133,14 @@ impl Authorizer {
         }
     }
 
+    /// [`Self::now`] as the clock shows it; for what is no decision.
+    pub(super) fn now_asked(&self) -> Result<Option<Now<'_>>, RequestError> {
+        self.now(self.started(&mut TimeOfDay::default()))
+    }
+
     /// The request with the time in its context, if it belongs there; for what is no decision.
     pub(crate) fn timed<'r>(&'r self, request: &Request<'r>) -> Result<Request<'r>, RequestError> {
-        Ok(request.at(self.now(self.started(&mut TimeOfDay::default()))?))
+        Ok(request.at(self.now_asked()?))
     }
 
     /// [`Self::stale`] as things are now, for what is no decision.

@@ -22,7 +22,7 @@ use crate::id::{NodeId, Sym, TypeId, Uid};
 use crate::program::{Node, Span, Var};
 use crate::value::{ErrorKind, Raise, Record, Value, arena, ops};
 
-use super::machine::{Machine, is_in_set};
+use super::machine::{Machine, Side, is_in_set};
 
 /// An expression failed; how, is in the machine.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +195,17 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// What a variable stands for, unless it is the context.
+    #[inline(always)]
+    pub(super) fn side(&self, var: Var) -> Option<&Side<'a>> {
+        match var {
+            Var::Principal => Some(&self.principal),
+            Var::Resource => Some(&self.resource),
+            Var::Action => Some(&self.action),
+            Var::Context => None,
+        }
+    }
+
     /// `principal.attr`, `resource.attr`, `context.attr`: half of all operands, and no look-up of the entity.
     #[inline(never)]
     fn variable_attr(&self, id: NodeId, var: Var, key: Sym) -> Result<Value<'a>> {
@@ -353,13 +364,12 @@ impl<'a> Machine<'a> {
     fn within(&self, id: NodeId, a: NodeId, b: NodeId) -> Result<bool> {
         // The usual left side is a variable, which cannot fail and whose ancestors are at hand.
         let side = match self.nodes[a.index()] {
-            Node::Var(Var::Principal) => &self.principal,
-            Node::Var(Var::Resource) => &self.resource,
-            Node::Var(Var::Action) => &self.action,
-            _ => {
-                let (a, b) = self.both(a, b)?;
-                return self.at(id, self.is_in(a, b));
-            }
+            Node::Var(var) => self.side(var),
+            _ => None,
+        };
+        let Some(side) = side else {
+            let (a, b) = self.both(a, b)?;
+            return self.at(id, self.is_in(a, b));
         };
         match self.operand(b)? {
             Value::Entity(above) => Ok(side.is_in(above.uid())),

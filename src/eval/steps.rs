@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::epoch::{Comparison, FAILS, Operand, Step, StepTest as Test};
 use crate::id::Sym;
-use crate::program::{Node, Var};
+use crate::program::Node;
 use crate::value::{Record, Stored, Value, ops, same_bytes};
 
 use super::condition::Result;
@@ -89,11 +89,8 @@ impl<'a> Machine<'a> {
                 _ => None,
             },
             Test::In(var, above) => {
-                let side = match var {
-                    Var::Principal => &self.principal,
-                    Var::Resource => &self.resource,
-                    Var::Action => &self.action,
-                    Var::Context => return Ok(None),
+                let Some(side) = self.side(var) else {
+                    return Ok(None);
                 };
                 match read(above)? {
                     Value::Entity(above) => Some(side.is_in(above.uid())),
@@ -108,13 +105,11 @@ impl<'a> Machine<'a> {
                 Some(record.is_some_and(|record| record.get(key).is_some()))
             }
             Test::HasTag(var, tag) => {
-                let uid = match var {
-                    Var::Principal => self.principal.uid,
-                    Var::Resource => self.resource.uid,
-                    Var::Action => self.action.uid,
-                    Var::Context => return Ok(None),
+                let Some(side) = self.side(var) else {
+                    return Ok(None);
                 };
-                Some(self.tags(uid).is_some_and(|tags| tags.get(tag).is_some()))
+                let tags = self.tags(side.uid);
+                Some(tags.is_some_and(|tags| tags.get(tag).is_some()))
             }
         })
     }

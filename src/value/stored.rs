@@ -149,9 +149,7 @@ impl Stored {
             View::Ip(ip) => Stored::Ip(*ip),
         })
     }
-}
 
-impl Stored {
     /// Takes from another value what is the same.
     fn share_with(&mut self, other: &Self) {
         match (self, other) {

@@ -455,19 +455,24 @@ impl Buckets {
     /// Whether a bucket, by its number, has something for a class of actions.
     #[inline(always)]
     pub(crate) fn has_in(&self, number: u32, class: &Class) -> bool {
+        self.head(number).classes & class.wanted != 0
+    }
+
+    /// What a bucket begins with; nothing for a number that is none.
+    #[inline(always)]
+    fn head(&self, number: u32) -> Head {
         let cell = self.cells.get(number as usize);
-        cell.map_or(0, |cell| Head::of(cell).classes) & class.wanted != 0
+        cell.map(Head::of).unwrap_or_default()
     }
 
     /// What is filed in it.
     #[inline(always)]
     pub(crate) fn filed_in(&self, number: u32, class: &Class) -> Option<Filed<'_>> {
-        let number = number as usize;
-        let head = Head::of(self.cells.get(number)?);
+        let head = self.head(number);
         let found = head.classes & class.wanted;
         (found != 0).then_some(Filed {
             buckets: self,
-            number,
+            number: number as usize,
             head,
             found,
         })

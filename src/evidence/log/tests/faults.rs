@@ -74,11 +74,7 @@ fn a_failing_sync_loses_nothing_that_was_acknowledged() {
             let scratch = Scratch::new(&format!("sync-{number}-{fault:?}").replace(['(', ')'], ""));
             let faults = Faults::none();
             let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
-            let authorizer = Authorizer::builder()
-                .policies("permit(principal, action, resource);")
-                .sink(Arc::clone(&log))
-                .build()
-                .unwrap();
+            let authorizer = authorizer(Arc::clone(&log));
             let mut acknowledged = Vec::new();
             for round in 0..3 {
                 for user in round * 10..round * 10 + 4 {
@@ -147,11 +143,7 @@ fn syncs_beside_writing_lose_nothing_that_was_acknowledged() {
         };
         let options = options(scratch.path(), sync).segment_bytes(300_000);
         let log = Arc::new(open(options, &faults).unwrap());
-        let authorizer = Authorizer::builder()
-            .policies("permit(principal, action, resource);")
-            .sink(Arc::clone(&log))
-            .build()
-            .unwrap();
+        let authorizer = authorizer(Arc::clone(&log));
         let (mut syncs, mut writes) = (0, 0);
         faults.set(move |call| {
             let fails = match call {
@@ -200,11 +192,7 @@ fn syncs_beside_writing_leave_no_more_unsynced_than_was_said() {
         within: Duration::from_secs(1000),
     };
     let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
-    let authorizer = Authorizer::builder()
-        .policies("permit(principal, action, resource);")
-        .sink(Arc::clone(&log))
-        .build()
-        .unwrap();
+    let authorizer = authorizer(Arc::clone(&log));
     // A record may take two lines.
     let most = RECORDS - 1;
     assert_eq!(
@@ -305,11 +293,7 @@ fn a_repair_looks_at_what_was_synced() {
         let faults = Faults::none();
         let log = open(options(scratch.path(), SyncPolicy::EachRecord), &faults).unwrap();
         let log = Arc::new(log);
-        let authorizer = Authorizer::builder()
-            .policies("permit(principal, action, resource);")
-            .sink(Arc::clone(&log))
-            .build()
-            .unwrap();
+        let authorizer = authorizer(Arc::clone(&log));
         assert!((0..3).all(|user| decide(&authorizer, user)));
         let file = scratch.path().join("00000000000000000000.jsonl");
         let written = std::fs::read(&file).unwrap();
@@ -436,11 +420,7 @@ fn a_failed_log_waits_before_it_repairs_itself() {
     let faults = Faults::none();
     let options = options(scratch.path(), LONG_BATCH).retry_after(Duration::from_secs(1000));
     let log = Arc::new(open(options, &faults).unwrap());
-    let authorizer = Authorizer::builder()
-        .policies("permit(principal, action, resource);")
-        .sink(Arc::clone(&log))
-        .build()
-        .unwrap();
+    let authorizer = authorizer(Arc::clone(&log));
     faults.set(|call| match call {
         Call::Write => Fault::Torn(10),
         _ => Fault::None,

@@ -48,10 +48,10 @@ fn open(options: LogOptions, faults: &Faults) -> Result<DurableLog, super::LogEr
     DurableLog::on(Box::new(storage), options)
 }
 
-fn authorizer(log: DurableLog) -> Authorizer {
+fn authorizer(log: impl Into<Arc<DurableLog>>) -> Authorizer {
     Authorizer::builder()
         .policies("permit(principal, action, resource);")
-        .sink(Arc::new(log))
+        .sink(log.into())
         .build()
         .unwrap()
 }
