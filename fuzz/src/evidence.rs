@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duramen::evidence::log::{Checkpoint, DurableLog, SyncPolicy, verify};
+use duramen::evidence::log::{Checkpoint, DurableLog, SyncPolicy, Verification, verify};
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::replay::{ArchivedPolicies, PolicyArchive, Replayed};
 use duramen::{Authorizer, Delegation, Request};
@@ -141,8 +141,10 @@ pub fn log(bytes: &[u8]) {
                 let checkpoint = Checkpoint::from_json(&checkpoint.to_json()).unwrap();
                 let compared = verify(directory, Some(&checkpoint)).unwrap();
                 let is_empty = before.count() == 0;
+                // Whoever leaves out the beginning of a line does what a repair does.
+                let is_repaired = changed == acknowledged(&mended, &before);
                 assert!(
-                    is_empty || !compared.is_fine(),
+                    is_empty || is_repaired || !compared.is_fine(),
                     "{before:?}, then {compared:?}"
                 );
                 let _ = compared.finding().map(ToString::to_string);
@@ -188,6 +190,17 @@ fn put(directory: &Path, bytes: &[u8], misnamed: u64) {
         let path = directory.join(format!("{name:020}.jsonl"));
         std::fs::write(path, segment).unwrap();
         lines += segment.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+}
+
+/// Without the beginning of a line that was never finished.
+fn acknowledged<'b>(bytes: &'b [u8], seen: &Verification) -> &'b [u8] {
+    match seen.finding() {
+        Some(finding) if !finding.is_tampering() => {
+            let end = bytes.iter().rposition(|byte| *byte == b'\n');
+            &bytes[..end.map_or(0, |end| end + 1)]
+        }
+        _ => bytes,
     }
 }
 
