@@ -123,13 +123,9 @@ impl Authorizer {
     /// What the context is told of the time.
     #[inline]
     pub(super) fn now(&self, started: Option<Started>) -> Result<Option<Now<'_>>, RequestError> {
-        match (&self.inner.settings.reading.context_time, started) {
-            (Some(name), Some(started)) => match Datetime::try_from(started.time) {
-                Ok(time) => Ok(Some(Now { name, time })),
-                Err(error) => Err(clock_error(&error)),
-            },
-            (Some(_), None) => Err(clock_error(&"it was not asked")),
-            (None, _) => Ok(None),
+        match &self.inner.settings.reading.context_time {
+            None => Ok(None),
+            Some(name) => context_time(name, started).map(Some),
         }
     }
 
@@ -248,6 +244,17 @@ impl Authorizer {
 pub(super) fn loaded_at(now: SystemTime, as_of: Option<SystemTime>) -> Moment {
     let time = as_of.map_or(now, |as_of| as_of.min(now));
     Moment::of(time).unwrap_or(Moment::UNKNOWN)
+}
+
+/// The time as the context's field of that name.
+fn context_time(name: &str, started: Option<Started>) -> Result<Now<'_>, RequestError> {
+    let Some(started) = started else {
+        return Err(clock_error(&"it was not asked"));
+    };
+    match Datetime::try_from(started.time) {
+        Ok(time) => Ok(Now { name, time }),
+        Err(error) => Err(clock_error(&error)),
+    }
 }
 
 #[cold]

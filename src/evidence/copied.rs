@@ -1,6 +1,6 @@
 //! Values copied out of a decision: what a record's borrowed ones become when the record has to outlive it.
 //!
-//! A flat list of tokens beside one text. Copying writes to two vectors that are reused, and nothing else. Names that the
+//! A flat list of tokens beside one text. Copying writes to memory that is used again, and reads none of it. Names that the
 //! decision's epoch has are copied as numbers: who keeps a copy keeps the epoch too.
 
 use std::cell::Cell;
@@ -16,15 +16,25 @@ use crate::request::locals::RequestNames;
 use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
+use super::list::List;
 use super::record::{EscapedDatetime, EscapedEntity, call};
 
+/// How much of a copy stands in it: that of a typical request does, and is 900 bytes long.
+const TOKENS: usize = 32;
+const TEXT: usize = 320;
+const ADDRESSES: usize = 2;
+
 /// Values, one after the other, and any other text.
-#[derive(Debug, Default)]
+///
+/// In this order in memory: short lists first, so that what is written lies close together.
+#[derive(Debug)]
+#[repr(C)]
 pub(super) struct Copied {
-    pub(super) tokens: Vec<Token>,
-    text: String,
     /// Apart, as they would make every token larger than the two words that it is.
-    addresses: Vec<IpAddr>,
+    addresses: List<IpAddr, ADDRESSES>,
+    /// Whole texts.
+    text: List<u8, TEXT>,
+    pub(super) tokens: List<Token, TOKENS>,
 }
 
 /// A piece of a copy's text.
@@ -84,58 +94,60 @@ impl Pair {
     }
 }
 
+impl Default for Copied {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Copied {
-    pub(super) const EMPTY: &'static Self = &Self {
-        tokens: Vec::new(),
-        text: String::new(),
-        addresses: Vec::new(),
-    };
+    pub(super) const EMPTY: &'static Self = &Self::new();
+
+    const fn new() -> Self {
+        Self {
+            addresses: List::new(IpAddr::ANY),
+            text: List::new(0),
+            tokens: List::new(Token::Bool(false)),
+        }
+    }
 
     pub(super) fn clear(&mut self) {
         self.tokens.clear();
         self.text.clear();
-        // Few copies have any: then nothing is written.
-        if !self.addresses.is_empty() {
-            self.addresses.clear();
-        }
+        self.addresses.clear();
     }
 
     /// How much memory the contents take.
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&self.tokens[..]) + size_of_val(&self.addresses[..])
+        self.text.bytes() + self.tokens.bytes() + self.addresses.bytes()
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.text.capacity() + self.tokens.capacity() * size_of::<Token>()
-    }
-
-    pub(super) fn reserve(&mut self, text: usize, tokens: usize) {
-        self.text.reserve(text);
-        self.tokens.reserve(tokens);
-        self.addresses.reserve(2);
+        self.text.capacity() + self.tokens.capacity() + self.addresses.capacity()
     }
 
     pub(super) fn add_text(&mut self, text: &str) -> Span {
         // A line of four gigabytes is not kept by any sink, and neither are pieces of it.
-        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        self.text.push_str(text);
-        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let start = count(self.text.len());
+        self.text.extend_from_slice(text.as_bytes());
+        let end = count(self.text.len());
         Span { start, end }
     }
 
     pub(super) fn add_display(&mut self, text: impl fmt::Display) -> Span {
-        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        // A `String` takes everything.
+        let start = count(self.text.len());
+        // A list takes everything.
         let _ = write!(self.text, "{text}");
-        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let end = count(self.text.len());
         Span { start, end }
     }
 
     pub(super) fn text(&self, span: Span) -> &str {
-        self.text
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
+        let text = self.text.as_slice();
+        let text = text.get(span.start as usize..span.end as usize);
+        // Spans are those of whole texts.
+        str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
     }
 
     pub(super) fn add_record(&mut self, record: Record<'_>, names: RequestNames<'_>) {
@@ -193,7 +205,7 @@ impl Copied {
         self.addresses.push(ip);
     }
 
-    pub(super) fn address(&self, at: u32) -> Option<&IpAddr> {
+    pub(super) fn address(&self, at: u32) -> Option<IpAddr> {
         self.addresses.get(at as usize)
     }
 
@@ -204,12 +216,13 @@ impl Copied {
 
     /// Adds the values of another copy.
     pub(super) fn add_copied(&mut self, other: &Self) {
-        let text = self.add_text(&other.text).start;
+        let text = count(self.text.len());
+        self.text.extend_from_slice(other.text.as_slice());
         let addresses = count(self.addresses.len());
-        self.addresses.extend_from_slice(&other.addresses);
-        let tokens = other.tokens.iter();
-        self.tokens
-            .extend(tokens.map(|token| token.shifted(text, addresses)));
+        self.addresses.extend_from_slice(other.addresses.as_slice());
+        for token in other.tokens.as_slice() {
+            self.tokens.push(token.shifted(text, addresses));
+        }
     }
 
     fn add_value(&mut self, value: Value<'_>, names: RequestNames<'_>) {
@@ -330,7 +343,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn address(&self, at: u32) -> Option<&'a IpAddr> {
+    pub(super) fn address(&self, at: u32) -> Option<IpAddr> {
         self.copied.address(at)
     }
 
@@ -351,7 +364,7 @@ impl<'a> Walk<'a> {
     pub(super) fn next(&self) -> Option<Token> {
         let at = self.at.get();
         self.at.set(at + 1);
-        self.copied.tokens.get(at).copied()
+        self.copied.tokens.get(at)
     }
 
     /// The key that comes next.
@@ -394,7 +407,7 @@ impl Serialize for Next<'_, '_> {
             Some(Token::Decimal(d)) => call("decimal", &d).serialize(serializer),
             Some(Token::Duration(d)) => call("duration", &d).serialize(serializer),
             Some(Token::Ip(at)) => match copied.address(at) {
-                Some(ip) => call("ip", ip).serialize(serializer),
+                Some(ip) => call("ip", &ip).serialize(serializer),
                 None => Err(not_whole()),
             },
             Some(Token::Datetime(d)) => EscapedDatetime(d).serialize(serializer),

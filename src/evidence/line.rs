@@ -300,7 +300,7 @@ fn token(walk: &Walk<'_>, out: &mut Buffer) -> Result<(), JsonError> {
         Some(Token::Decimal(d)) => json::value(&call("decimal", &d), out)?,
         Some(Token::Duration(d)) => json::value(&call("duration", &d), out)?,
         Some(Token::Ip(at)) => match walk.address(at) {
-            Some(ip) => address(ip, out),
+            Some(ip) => address(&ip, out),
             None => return Err(JsonError::not_whole()),
         },
         Some(Token::Datetime(d)) => datetime(d, out)?,

@@ -25,6 +25,7 @@ mod filter;
 mod inputs;
 mod json;
 mod line;
+mod list;
 pub mod log;
 mod mask;
 #[cfg(feature = "metrics")]

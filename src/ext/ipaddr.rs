@@ -29,6 +29,13 @@ pub(crate) struct IpAddr {
 const _: () = assert!(size_of::<IpAddr>() == 18 && align_of::<IpAddr>() == 1);
 
 impl IpAddr {
+    /// All IPv4 addresses.
+    pub(crate) const ANY: Self = Self {
+        v6: false,
+        octets: [0; 16],
+        prefix: 0,
+    };
+
     /// Reads an IPv4 or IPv6 address, optionally with `/prefix`.
     ///
     /// Refused are texts of more than 43 bytes, prefixes with leading zeros, and IPv6 addresses that contain IPv4

@@ -80,7 +80,7 @@ pub struct MaskSink<S> {
 
 /// A record's masked copy, and what it takes to make one.
 struct Place {
-    slot: Box<Slot>,
+    slot: Slot,
     work: Work,
     unmasked: Copied,
     unmasked_inputs: Copied,

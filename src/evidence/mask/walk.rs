@@ -163,7 +163,9 @@ impl<'w> Walk<'w> {
         self.named_uid(uid, uids, out);
         // Whether it exists.
         let exists = self.next();
-        out.tokens.extend(exists);
+        if let Some(exists) = exists {
+            out.tokens.push(exists);
+        }
         let is = |uid: (&str, &str)| entity == Some(uid);
         let start = self.begin(|root| match root {
             Root::Context => false,
@@ -178,7 +180,7 @@ impl<'w> Walk<'w> {
         }
         self.work.active.truncate(start);
         // Ancestors, and names and uids of what was not there.
-        while let Some(Token::Set(count)) = self.from.tokens.get(self.at).copied() {
+        while let Some(Token::Set(count)) = self.from.tokens.get(self.at) {
             self.at += 1;
             out.tokens.push(Token::Set(count));
             for _ in 0..count {
@@ -265,7 +267,7 @@ impl<'w> Walk<'w> {
     }
 
     fn value(&mut self, here: Range<usize>, out: &mut Copied) {
-        match self.from.tokens.get(self.at).copied() {
+        match self.from.tokens.get(self.at) {
             Some(Token::Record(_)) => self.record(here, None, out),
             Some(Token::Set(count)) => {
                 self.at += 1;
@@ -333,9 +335,7 @@ impl<'w> Walk<'w> {
         if whole.is_some() {
             self.observable = true;
         }
-        if let Some(token) = out.tokens.get_mut(place) {
-            *token = Token::Record(kept);
-        }
+        out.tokens.set(place, Token::Record(kept));
     }
 
     fn key(&mut self, key: Token, is_tag: bool, out: &mut Copied) {
@@ -470,7 +470,7 @@ impl<'w> Walk<'w> {
             }
             Token::Ip(at) => {
                 if let Some(ip) = self.from.address(at) {
-                    out.add_address(*ip);
+                    out.add_address(ip);
                 }
                 return;
             }
@@ -480,7 +480,7 @@ impl<'w> Walk<'w> {
     }
 
     fn next(&mut self) -> Option<Token> {
-        let token = self.from.tokens.get(self.at).copied();
+        let token = self.from.tokens.get(self.at);
         self.at += 1;
         token
     }

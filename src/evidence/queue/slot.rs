@@ -13,6 +13,7 @@ use super::super::ages::Ages;
 use super::super::copied::{Copied, Span};
 use super::super::delegation::CopiedHops;
 use super::super::inputs::InputsView;
+use super::super::list::List;
 use super::super::mask::{Masked, Remade};
 use super::super::record::ContextView;
 use super::super::{DecisionRecord, Enforced};
@@ -21,32 +22,29 @@ use super::super::{DecisionRecord, Enforced};
 pub(in crate::evidence) const SMALL: usize = 16 << 10;
 
 /// A record that owns what it says.
-///
-/// In this order in memory: what every record writes comes first. What few records have is written only by those, so that the
-/// lines of the processor's cache that it is in stay with both threads of a queue.
 #[derive(Debug)]
-#[repr(C)]
 pub(in crate::evidence) struct Slot {
     /// Kept when the slot is used again: as long as policies and entities stay what they are, a copy touches no count of
-    /// references, which all deciding threads would share.
+    /// references, which all deciding threads would share. Beside the contents, which a deciding thread must not load from.
     epoch: Option<Arc<Epoch>>,
+    contents: Box<Contents>,
+}
+
+/// What is written of a record: without a look at what was written before, for which see [`List`].
+///
+/// In this order in memory: what every record writes comes first.
+#[derive(Debug)]
+#[repr(C)]
+struct Contents {
     head: Head,
-    copied: Copied,
-    inputs: Copied,
-    determining: Vec<u32>,
+    /// Whether `seldom` is about this record.
+    has_seldom: bool,
     has_context: bool,
     has_inputs: bool,
-    /// Of policies and of entities; those of types follow.
-    ages: Option<(Age, Age)>,
-    type_ages: Vec<Age>,
-    delegation: CopiedHops,
-    errors: Vec<(u32, Raise)>,
-    /// Errors that many policies have in common.
-    shared_errors: Vec<Failed>,
-    request_error: Option<RequestError>,
-    /// What was masked, in `copied`; and whether the record can be decided again all the same.
-    masked: Vec<Span>,
-    replayable: bool,
+    determining: List<u32, 8>,
+    copied: Copied,
+    inputs: Copied,
+    seldom: Seldom,
 }
 
 /// What is copied as it is.
@@ -66,11 +64,26 @@ struct Head {
     enforced: Option<Enforced>,
 }
 
+/// What few records have.
+#[derive(Debug)]
+struct Seldom {
+    /// Of policies and of entities; those of types follow.
+    ages: Option<(Age, Age)>,
+    type_ages: Vec<Age>,
+    delegation: CopiedHops,
+    errors: Vec<(u32, Raise)>,
+    /// Errors that many policies have in common.
+    shared_errors: Vec<Failed>,
+    request_error: Option<RequestError>,
+    /// What was masked, in `copied`; and whether the record can be decided again all the same.
+    masked: Vec<Span>,
+    replayable: bool,
+}
+
 impl Slot {
     /// A slot with memory for a typical record.
-    pub(in crate::evidence) fn new() -> Box<Self> {
-        let mut slot = Box::new(Self {
-            epoch: None,
+    pub(in crate::evidence) fn new() -> Self {
+        let contents = Box::new(Contents {
             head: Head {
                 sequence: 0,
                 lost_before: 0,
@@ -84,148 +97,70 @@ impl Slot {
                 rechecks: None,
                 enforced: None,
             },
-            copied: Copied::default(),
+            has_seldom: false,
             has_context: false,
-            inputs: Copied::default(),
             has_inputs: false,
-            ages: None,
-            type_ages: Vec::new(),
-            delegation: CopiedHops::default(),
-            determining: Vec::with_capacity(8),
-            errors: Vec::with_capacity(4),
-            shared_errors: Vec::with_capacity(2),
-            request_error: None,
-            masked: Vec::with_capacity(8),
-            replayable: true,
+            determining: List::new(0),
+            copied: Copied::default(),
+            inputs: Copied::default(),
+            seldom: Seldom {
+                ages: None,
+                type_ages: Vec::new(),
+                delegation: CopiedHops::default(),
+                errors: Vec::with_capacity(4),
+                shared_errors: Vec::with_capacity(2),
+                request_error: None,
+                masked: Vec::with_capacity(8),
+                replayable: true,
+            },
         });
-        slot.copied.reserve(512, 32);
-        slot.inputs.reserve(512, 64);
-        slot
+        let epoch = None;
+        Self { epoch, contents }
     }
 
     /// Copies a record into the slot.
     pub(in crate::evidence) fn copy(&mut self, record: &DecisionRecord<'_>) {
-        // Named one by one, so that a new field is not forgotten here.
-        let DecisionRecord {
-            instance,
-            sequence,
-            lost_before,
-            time,
-            duration,
-            epoch,
-            request,
-            context,
-            inputs,
-            ages,
-            delegation,
-            outcome,
-            determining,
-            errors,
-            request_error,
-            masked,
-            enforced,
-        } = *record;
-        let copied = &mut self.copied;
-        copied.clear();
-        let uid = |copied: &mut Copied, uid: crate::id::EntityUidRef<'_>| {
-            (copied.add_text(uid.type_name()), copied.add_text(uid.id()))
-        };
-        self.head = Head {
-            sequence,
-            lost_before,
-            time,
-            duration,
-            outcome,
-            // 32 digits, always.
-            instance: instance.as_bytes().try_into().unwrap_or([b'0'; 32]),
-            uids: [
-                uid(copied, request.principal()),
-                uid(copied, request.action()),
-                uid(copied, request.resource()),
-            ],
-            request_id: request.id().map(|id| copied.add_text(id)),
-            trace: request.trace_ids().map(|ids| {
-                (
-                    copied.add_text(ids.trace_id()),
-                    copied.add_text(ids.span_id()),
-                )
-            }),
-            rechecks: request.rechecks,
-            enforced,
-        };
-        self.has_context = context.is_some();
-        if let Some(context) = context {
-            context.copy_to(copied);
+        let kept = self.epoch.as_ref();
+        if !kept.is_some_and(|kept| Arc::ptr_eq(kept, record.epoch)) {
+            self.epoch = Some(Arc::clone(record.epoch));
         }
-        self.inputs.clear();
-        self.has_inputs = inputs.is_some();
-        if let Some(inputs) = inputs {
-            inputs.copy_to(&mut self.inputs);
-        }
-        if ages.is_some() || self.ages.is_some() {
-            self.ages = ages.map(|ages| (ages.policies, ages.entities));
-            refill(&mut self.type_ages, ages.map_or(&[], |ages| ages.types));
-        }
-        match delegation {
-            Some(delegation) => self.delegation.copy(&delegation),
-            None => self.delegation.clear(),
-        }
-        self.determining.clear();
-        self.determining.extend_from_slice(determining);
-        let (errors, shared_errors) = errors.parts();
-        refill(&mut self.errors, errors);
-        refill(&mut self.shared_errors, shared_errors);
-        if request_error.is_some() || self.request_error.is_some() {
-            self.request_error = request_error.cloned();
-        }
-        if !(self.masked.is_empty() && self.replayable) {
-            self.masked.clear();
-            self.replayable = true;
-        }
-        if let Some(masked) = masked {
-            self.replayable = masked.replayable;
-            let paths = masked.paths().map(|path| self.copied.add_text(path));
-            self.masked.extend(paths);
-        }
-        if !self
-            .epoch
-            .as_ref()
-            .is_some_and(|kept| Arc::ptr_eq(kept, epoch))
-        {
-            self.epoch = Some(Arc::clone(epoch));
-        }
+        self.contents.copy(record);
     }
 
     /// How much memory the record takes.
+    #[inline]
     pub(in crate::evidence) fn bytes(&self) -> usize {
-        self.copied.bytes()
-            + self.inputs.bytes()
-            + self.delegation.bytes()
-            + size_of_val(&self.determining[..])
-            + size_of_val(&self.errors[..])
+        let contents = &*self.contents;
+        let mut bytes = contents.copied.bytes() + contents.determining.bytes();
+        if contents.has_inputs {
+            bytes += contents.inputs.bytes();
+        }
+        if let Some(seldom) = contents.seldom() {
+            bytes += seldom.delegation.bytes() + size_of_val(&seldom.errors[..]);
+        }
+        bytes
     }
 
     /// How much memory the slot takes for texts and values, whether or not there are any.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.copied.capacity() + self.inputs.capacity()
+        self.contents.copied.capacity() + self.contents.inputs.capacity()
     }
 
     /// The request that the record is about.
     pub(in crate::evidence) fn request(&self) -> Request<'_> {
-        let text = |span| self.copied.text(span);
-        let [principal, action, resource] = self
-            .head
-            .uids
-            .map(|(type_name, id)| (text(type_name), text(id)));
+        let Contents { head, copied, .. } = &*self.contents;
+        let text = |span| copied.text(span);
+        let [principal, action, resource] =
+            head.uids.map(|(type_name, id)| (text(type_name), text(id)));
         let mut request = Request::new(principal, action, resource);
-        if let Some(id) = self.head.request_id {
+        if let Some(id) = head.request_id {
             request = request.request_id(text(id));
         }
-        if let Some((trace, span)) = self.head.trace {
+        if let Some((trace, span)) = head.trace {
             request = request.trace(text(trace), text(span));
         }
-        request.rechecks = self.head.rechecks;
+        request.rechecks = head.rechecks;
         request
     }
 
@@ -234,11 +169,13 @@ impl Slot {
         &'a self,
         request: &'a Request<'a>,
     ) -> Option<DecisionRecord<'a>> {
-        let head = &self.head;
         let epoch = self.epoch.as_ref()?;
-        let context = ContextView::copied(&self.copied, &epoch.snapshot.names);
-        let inputs = InputsView::copied(&self.inputs, &self.copied, &epoch.snapshot.names);
-        Some(DecisionRecord {
+        let contents = &*self.contents;
+        let Contents { head, copied, .. } = contents;
+        let names = &epoch.snapshot.names;
+        let context = ContextView::copied(copied, names);
+        let inputs = InputsView::copied(&contents.inputs, copied, names);
+        let record = DecisionRecord {
             instance: str::from_utf8(&head.instance).unwrap_or_default(),
             sequence: head.sequence,
             lost_before: head.lost_before,
@@ -246,24 +183,35 @@ impl Slot {
             duration: head.duration,
             epoch,
             request,
-            context: self.has_context.then_some(context),
-            inputs: self.has_inputs.then_some(inputs),
-            ages: self.ages.map(|(policies, entities)| Ages {
+            context: contents.has_context.then_some(context),
+            inputs: contents.has_inputs.then_some(inputs),
+            ages: None,
+            delegation: None,
+            outcome: head.outcome,
+            determining: contents.determining.as_slice(),
+            errors: Errors::new(epoch, &[], &[]),
+            request_error: None,
+            masked: None,
+            enforced: head.enforced,
+        };
+        let Some(seldom) = contents.seldom() else {
+            return Some(record);
+        };
+        Some(DecisionRecord {
+            ages: seldom.ages.map(|(policies, entities)| Ages {
                 policies,
                 entities,
-                types: &self.type_ages,
+                types: &seldom.type_ages,
             }),
-            delegation: self.delegation.view(epoch),
-            outcome: head.outcome,
-            determining: &self.determining,
-            errors: Errors::new(epoch, &self.errors, &self.shared_errors),
-            request_error: self.request_error.as_ref(),
-            masked: (!self.masked.is_empty()).then_some(Masked {
-                copied: &self.copied,
-                paths: &self.masked,
-                replayable: self.replayable,
+            delegation: seldom.delegation.view(epoch),
+            errors: Errors::new(epoch, &seldom.errors, &seldom.shared_errors),
+            request_error: seldom.request_error.as_ref(),
+            masked: (!seldom.masked.is_empty()).then_some(Masked {
+                copied,
+                paths: &seldom.masked,
+                replayable: seldom.replayable,
             }),
-            enforced: head.enforced,
+            ..record
         })
     }
 
@@ -275,19 +223,25 @@ impl Slot {
         inputs_from: &mut Copied,
         remake: impl FnOnce(&mut Remade<'_>, &Epoch),
     ) {
-        std::mem::swap(&mut self.copied, from);
-        std::mem::swap(&mut self.inputs, inputs_from);
-        let to = &mut self.copied;
+        let contents = &mut *self.contents;
+        std::mem::swap(&mut contents.copied, from);
+        std::mem::swap(&mut contents.inputs, inputs_from);
+        let to = &mut contents.copied;
         to.clear();
-        self.inputs.clear();
+        contents.inputs.clear();
         let moved = |to: &mut Copied, span| to.add_text(from.text(span));
-        if let Some(id) = &mut self.head.request_id {
+        if let Some(id) = &mut contents.head.request_id {
             *id = moved(to, *id);
         }
-        if let Some((trace, span)) = &mut self.head.trace {
+        if let Some((trace, span)) = &mut contents.head.trace {
             (*trace, *span) = (moved(to, *trace), moved(to, *span));
         }
-        for path in &mut self.masked {
+        if !contents.has_seldom {
+            contents.seldom.clear();
+            contents.has_seldom = true;
+        }
+        let seldom = &mut contents.seldom;
+        for path in &mut seldom.masked {
             *path = moved(to, *path);
         }
         let Some(epoch) = &self.epoch else { return };
@@ -295,27 +249,26 @@ impl Slot {
             from,
             to,
             inputs_from,
-            inputs_to: &mut self.inputs,
-            uids: self.head.uids,
-            masked_uids: &mut self.head.uids,
-            has_context: self.has_context,
-            has_inputs: self.has_inputs,
-            hops: &mut self.delegation,
-            masked: &mut self.masked,
-            replayable: &mut self.replayable,
+            inputs_to: &mut contents.inputs,
+            uids: contents.head.uids,
+            masked_uids: &mut contents.head.uids,
+            has_context: contents.has_context,
+            has_inputs: contents.has_inputs,
+            hops: &mut seldom.delegation,
+            masked: &mut seldom.masked,
+            replayable: &mut seldom.replayable,
         };
         remake(&mut remade, epoch);
     }
 
+    /// Of a slot that has been remade.
     pub(in crate::evidence) fn set_request_error(&mut self, error: RequestError) {
-        self.request_error = Some(error);
+        self.contents.seldom.request_error = Some(error);
     }
 
     /// Gives back the memory of a record that was large.
     pub(in crate::evidence) fn shrink(&mut self) {
-        let epoch = self.epoch.take();
-        *self = *Self::new();
-        self.epoch = epoch;
+        self.contents = Self::new().contents;
     }
 
     /// Lets go of policies and entities, which may have been replaced since.
@@ -324,11 +277,112 @@ impl Slot {
     }
 }
 
-/// Few lists have anything in them: where neither has, nothing is written.
-#[inline]
-fn refill<T: Copy>(list: &mut Vec<T>, with: &[T]) {
-    if !(list.is_empty() && with.is_empty()) {
-        list.clear();
-        list.extend_from_slice(with);
+impl Contents {
+    fn copy(&mut self, record: &DecisionRecord<'_>) {
+        // Named one by one, so that a new field is not forgotten here.
+        let DecisionRecord {
+            instance,
+            sequence,
+            lost_before,
+            time,
+            duration,
+            epoch: _,
+            request,
+            context,
+            inputs,
+            ages: _,
+            delegation: _,
+            outcome,
+            determining,
+            errors: _,
+            request_error: _,
+            masked: _,
+            enforced,
+        } = *record;
+        let copied = &mut self.copied;
+        copied.clear();
+        let uid = |copied: &mut Copied, uid: crate::id::EntityUidRef<'_>| {
+            (copied.add_text(uid.type_name()), copied.add_text(uid.id()))
+        };
+        // Field by field: a whole `Head` would be put together on the stack first, and the processor would wait for its pieces.
+        let head = &mut self.head;
+        head.sequence = sequence;
+        head.lost_before = lost_before;
+        head.time = time;
+        head.duration = duration;
+        head.outcome = outcome;
+        // 32 digits, always.
+        head.instance = instance.as_bytes().try_into().unwrap_or([b'0'; 32]);
+        head.uids[0] = uid(copied, request.principal());
+        head.uids[1] = uid(copied, request.action());
+        head.uids[2] = uid(copied, request.resource());
+        head.request_id = request.id().map(|id| copied.add_text(id));
+        head.trace = request.trace_ids().map(|ids| {
+            let trace = copied.add_text(ids.trace_id());
+            (trace, copied.add_text(ids.span_id()))
+        });
+        head.rechecks = request.rechecks;
+        head.enforced = enforced;
+        self.has_context = context.is_some();
+        if let Some(context) = context {
+            context.copy_to(copied);
+        }
+        self.has_inputs = inputs.is_some();
+        if let Some(inputs) = inputs {
+            self.inputs.clear();
+            inputs.copy_to(&mut self.inputs);
+        }
+        self.determining.clear();
+        self.determining.extend_from_slice(determining);
+        self.has_seldom = Seldom::is_in(record);
+        if self.has_seldom {
+            self.seldom.copy(record, &mut self.copied);
+        }
+    }
+
+    fn seldom(&self) -> Option<&Seldom> {
+        self.has_seldom.then_some(&self.seldom)
+    }
+}
+
+impl Seldom {
+    /// Whether the record has any of it.
+    fn is_in(record: &DecisionRecord<'_>) -> bool {
+        record.ages.is_some()
+            || record.delegation.is_some()
+            || record.errors.len() > 0
+            || record.request_error.is_some()
+            || record.masked.is_some()
+    }
+
+    fn copy(&mut self, record: &DecisionRecord<'_>, copied: &mut Copied) {
+        self.clear();
+        if let Some(ages) = record.ages {
+            self.ages = Some((ages.policies, ages.entities));
+            self.type_ages.extend_from_slice(ages.types);
+        }
+        if let Some(delegation) = &record.delegation {
+            self.delegation.copy(delegation);
+        }
+        let (errors, shared_errors) = record.errors.parts();
+        self.errors.extend_from_slice(errors);
+        self.shared_errors.extend_from_slice(shared_errors);
+        self.request_error = record.request_error.cloned();
+        if let Some(masked) = record.masked {
+            self.replayable = masked.replayable;
+            let paths = masked.paths().map(|path| copied.add_text(path));
+            self.masked.extend(paths);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.ages = None;
+        self.type_ages.clear();
+        self.delegation.clear();
+        self.errors.clear();
+        self.shared_errors.clear();
+        self.request_error = None;
+        self.masked.clear();
+        self.replayable = true;
     }
 }

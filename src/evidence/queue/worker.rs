@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::super::{DecisionRecord, DecisionSink, Delivery, SinkError};
 use super::slot::{SMALL, Slot};
-use super::{NEAR, Shared, deadline};
+use super::{Shared, deadline};
 
 /// Records handed over at once.
 const BATCH: usize = 256;
 
-/// How long the worker rests when there is nothing to do, at most: the queue must not run full meanwhile.
+/// How long the worker rests when there is nothing to do, at most.
 const REST: Duration = Duration::from_millis(1);
 
-/// And at least. As many records may come meanwhile as there are slots that are near: slots that are not cost the deciding
-/// threads more than short rests cost this one.
+/// And at least: the queue must not run full meanwhile.
 const SHORT_REST: Duration = Duration::from_micros(60);
 
 /// After how long without a record it sleeps until it is woken: short rests would cost an idle process, waking it costs
@@ -29,15 +28,11 @@ const SLEEP: Duration = Duration::from_millis(100);
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_millis(10);
 
-#[allow(
-    clippy::vec_box,
-    reason = "slots go from queue to queue; moving them would copy them"
-)]
 pub(super) struct Worker<S> {
     shared: Arc<Shared>,
     sink: S,
     delivery: Delivery,
-    batch: Vec<Box<Slot>>,
+    batch: Vec<Slot>,
     /// Records that were lost and that no record that was kept has told of yet.
     untold: u64,
     /// How long the next rest is.
@@ -110,7 +105,7 @@ impl<S: DecisionSink> Worker<S> {
         count
     }
 
-    fn hand_over(&mut self, batch: &[Box<Slot>]) {
+    fn hand_over(&mut self, batch: &[Slot]) {
         self.count_losses_before();
         let requests: Vec<_> = batch.iter().map(|slot| slot.request()).collect();
         let mut records: Vec<_> = batch
@@ -193,11 +188,12 @@ impl<S: DecisionSink> Worker<S> {
             .unwrap_or_else(|_| Err(SinkError::new("the sink panicked")))
     }
 
-    /// Rests less where many records have come meanwhile, and more where few have.
+    /// Rests less where records have filled much of the queue meanwhile, and more where they have not.
     fn pace(&mut self, found: usize) {
-        if found > NEAR / 2 {
+        let capacity = self.shared.full.capacity();
+        if found > capacity / 4 {
             self.rest = (self.rest / 2).max(SHORT_REST);
-        } else if found < NEAR / 8 {
+        } else if found < capacity / 16 {
             self.rest = (self.rest * 2).min(REST);
         }
     }
@@ -217,14 +213,12 @@ impl<S: DecisionSink> Worker<S> {
 
     /// Free slots let go of policies and entities: an idle queue must not keep in memory what was replaced.
     fn forget_epochs(&self) {
-        for slots in [&self.shared.near, &self.shared.free] {
-            for _ in 0..slots.len() {
-                let Some(mut slot) = slots.pop() else {
-                    break;
-                };
-                slot.forget();
-                self.shared.give_back(slot);
-            }
+        for _ in 0..self.shared.free.len() {
+            let Some(mut slot) = self.shared.free.pop() else {
+                break;
+            };
+            slot.forget();
+            self.shared.give_back(slot);
         }
     }
 
