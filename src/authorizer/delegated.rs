@@ -114,20 +114,8 @@ impl Authorizer {
         let asked = match asked {
             Ok(asked) => asked,
             Err(refused) => {
-                let (outcome, error) = match refused {
-                    Refused::Chain(outcome) => (outcome, None),
-                    Refused::Request(error) => (Outcome::InvalidRequest, Some(error)),
-                };
-                let Some(started) = self.recorded(started) else {
-                    return (Made::unrecorded(outcome), error);
-                };
-                let made = self.keep(started, outcome, |head| DecisionRecord {
-                    ages,
-                    delegation: RecordedDelegation::new(epoch, hops, names, &[]),
-                    request_error: error.as_ref(),
-                    ..head.record(epoch, request)
-                });
-                return (made, error);
+                let delegation = RecordedDelegation::new(epoch, hops, names, &[]);
+                return self.refuse_chain(epoch, refused, request, delegation, (started, ages));
             }
         };
         let chain = Asked {
@@ -175,6 +163,31 @@ impl Authorizer {
             });
         }
         (made, None)
+    }
+
+    /// The outcome for a chain of which no hop was decided; the sink gets a record of it too.
+    fn refuse_chain(
+        &self,
+        epoch: &Arc<Epoch>,
+        refused: Refused,
+        request: &Request<'_>,
+        delegation: Option<RecordedDelegation<'_>>,
+        (started, ages): (Option<Started>, Option<Ages<'_>>),
+    ) -> (Made, Option<RequestError>) {
+        let (outcome, error) = match refused {
+            Refused::Chain(outcome) => (outcome, None),
+            Refused::Request(error) => (Outcome::InvalidRequest, Some(error)),
+        };
+        let Some(started) = self.recorded(started) else {
+            return (Made::unrecorded(outcome), error);
+        };
+        let made = self.keep(started, outcome, |head| DecisionRecord {
+            ages,
+            delegation,
+            request_error: error.as_ref(),
+            ..head.record(epoch, request)
+        });
+        (made, error)
     }
 
     /// Decides each hop, also behind one that is denied, and what they come to; with what each read, if a sink wants that.

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::id::{NodeId, TypeId, Uid};
+use crate::id::{NodeId, Sym, TypeId, Uid};
 use crate::value::arena::NameText;
 use crate::value::ops::Extension;
 use crate::value::text::{is_identifier, write_name, write_string, write_value};
@@ -86,18 +86,8 @@ impl Program {
             Node::ContainsAny(a, b) => self.write_method(a, "containsAny", &[b], f),
             Node::GetTag(a, b) => self.write_method(a, "getTag", &[b], f),
             Node::HasTag(a, b) => self.write_method(a, "hasTag", &[b], f),
-            Node::GetNamedTag(a, tag) => {
-                self.write_operand(a, f)?;
-                f.write_str(".getTag(")?;
-                write_string(self.names.sym_text(tag), f)?;
-                f.write_str(")")
-            }
-            Node::HasNamedTag(a, tag) => {
-                self.write_operand(a, f)?;
-                f.write_str(".hasTag(")?;
-                write_string(self.names.sym_text(tag), f)?;
-                f.write_str(")")
-            }
+            Node::GetNamedTag(a, tag) => self.write_tag(a, "getTag", tag, f),
+            Node::HasNamedTag(a, tag) => self.write_tag(a, "hasTag", tag, f),
             Node::HasAttr(a, key) => {
                 self.write_operand(a, f)?;
                 f.write_str(" has ")?;
@@ -115,16 +105,8 @@ impl Program {
             }
             Node::Like(a, pattern) => {
                 self.write_operand(a, f)?;
-                f.write_str(" like \"")?;
-                if let Some(pattern) = self.patterns.get(pattern as usize) {
-                    for (number, piece) in pattern.pieces().into_iter().enumerate() {
-                        let star = if number > 0 { "*" } else { "" };
-                        let piece = String::from_utf8_lossy(piece);
-                        let piece = piece.escape_debug().to_string().replace('*', "\\*");
-                        write!(f, "{star}{piece}")?;
-                    }
-                }
-                f.write_str("\"")
+                f.write_str(" like ")?;
+                self.write_pattern(pattern, f)
             }
             Node::Is(a, ty) => {
                 self.write_operand(a, f)?;
@@ -140,27 +122,49 @@ impl Program {
                 self.write_list(self.children(items), f)?;
                 f.write_str("]")
             }
-            Node::Record(values, keys) => {
-                let keys = self.keys(Span {
-                    start: keys,
-                    len: values.len,
-                });
-                f.write_str("{")?;
-                for (number, (key, value)) in keys.iter().zip(self.children(values)).enumerate() {
-                    let comma = if number > 0 { ", " } else { "" };
-                    f.write_str(comma)?;
-                    write_name(self.names.sym_text(*key), f)?;
-                    f.write_str(": ")?;
-                    self.write_expression(*value, f)?;
-                }
-                f.write_str("}")
-            }
+            Node::Record(values, keys) => self.write_record(values, keys, f),
             Node::Call1(function, a) => self.write_call(function, &[a], f),
             Node::Call2(function, a, b) => self.write_call(function, &[a, b], f),
             Node::CallAny(function, args) => self.write_call(function, self.children(args), f),
             // `expression` has looked behind it.
             Node::Shared(..) => Ok(()),
         }
+    }
+
+    fn write_tag(&self, a: NodeId, method: &str, tag: Sym, f: &mut impl Write) -> fmt::Result {
+        self.write_operand(a, f)?;
+        write!(f, ".{method}(")?;
+        write_string(self.names.sym_text(tag), f)?;
+        f.write_str(")")
+    }
+
+    fn write_pattern(&self, pattern: u32, f: &mut impl Write) -> fmt::Result {
+        f.write_str("\"")?;
+        if let Some(pattern) = self.patterns.get(pattern as usize) {
+            for (number, piece) in pattern.pieces().into_iter().enumerate() {
+                let star = if number > 0 { "*" } else { "" };
+                let piece = String::from_utf8_lossy(piece);
+                let piece = piece.escape_debug().to_string().replace('*', "\\*");
+                write!(f, "{star}{piece}")?;
+            }
+        }
+        f.write_str("\"")
+    }
+
+    fn write_record(&self, values: Span, keys: u32, f: &mut impl Write) -> fmt::Result {
+        let keys = self.keys(Span {
+            start: keys,
+            len: values.len,
+        });
+        f.write_str("{")?;
+        for (number, (key, value)) in keys.iter().zip(self.children(values)).enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            f.write_str(comma)?;
+            write_name(self.names.sym_text(*key), f)?;
+            f.write_str(": ")?;
+            self.write_expression(*value, f)?;
+        }
+        f.write_str("}")
     }
 
     fn write_infix(&self, a: NodeId, op: &str, b: NodeId, f: &mut impl Write) -> fmt::Result {

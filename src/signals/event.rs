@@ -203,49 +203,10 @@ impl Reader<'_, '_> {
     fn read(&mut self, event: SignalEvent) -> Result<(), SignalError> {
         use SignalEvent as Is;
         match event {
-            Is::SessionRevoked | Is::SessionsRevoked => {
-                let session = &[SubjectKind::Session];
-                self.set_on(session, Attribute::Revoked, Said::Flag(true), Merge::Sticky);
-                self.set_on(session, Attribute::RevokedAt, Said::Time, Merge::Latest);
-                let user = &[SubjectKind::User];
-                self.set_on(
-                    user,
-                    Attribute::SessionsRevokedAt,
-                    Said::Time,
-                    Merge::Latest,
-                );
-            }
-            Is::SessionEstablished | Is::SessionPresented => {
-                self.said.optional_text("fp_ua")?;
-                self.said.optional_text("ext_id")?;
-                self.said.optional_text("acr")?;
-                for list in ["ips", "amr"] {
-                    // The specification's own example has a text for `amr`.
-                    self.said
-                        .get(list)
-                        .map_or(Ok(Vec::new()), |json| self.texts(list, json))?;
-                }
-                self.time(Attribute::LastSeen);
-            }
+            Is::SessionRevoked | Is::SessionsRevoked => self.revoked(),
+            Is::SessionEstablished | Is::SessionPresented => self.seen()?,
             Is::TokenClaimsChange => self.claims()?,
-            Is::CredentialChange => {
-                self.said.text("credential_type")?;
-                for name in [
-                    "friendly_name",
-                    "x509_issuer",
-                    "x509_serial",
-                    "fido2_aaguid",
-                ] {
-                    self.said.optional_text(name)?;
-                }
-                let changes = ["create", "revoke", "update", "delete"];
-                let expected = "`create`, `revoke`, `update` or `delete`";
-                let change = self.said.one_of("change_type", &changes, expected)?;
-                self.time(Attribute::CredentialChangedAt);
-                if matches!(change, "revoke" | "delete") {
-                    self.time(Attribute::CredentialRevokedAt);
-                }
-            }
+            Is::CredentialChange => self.credential()?,
             Is::AssuranceLevelChange => self.assurance()?,
             Is::DeviceComplianceChange => {
                 let states = ["compliant", "not-compliant"];
@@ -291,6 +252,49 @@ impl Reader<'_, '_> {
                     .one_of("status", &states, "`enabled`, `paused` or `disabled`")?;
                 self.said.optional_text("reason")?;
             }
+        }
+        Ok(())
+    }
+
+    fn revoked(&mut self) {
+        let session = &[SubjectKind::Session];
+        self.set_on(session, Attribute::Revoked, Said::Flag(true), Merge::Sticky);
+        self.set_on(session, Attribute::RevokedAt, Said::Time, Merge::Latest);
+        let user = &[SubjectKind::User];
+        let at = Attribute::SessionsRevokedAt;
+        self.set_on(user, at, Said::Time, Merge::Latest);
+    }
+
+    fn seen(&mut self) -> Result<(), SignalError> {
+        self.said.optional_text("fp_ua")?;
+        self.said.optional_text("ext_id")?;
+        self.said.optional_text("acr")?;
+        for list in ["ips", "amr"] {
+            // The specification's own example has a text for `amr`.
+            self.said
+                .get(list)
+                .map_or(Ok(Vec::new()), |json| self.texts(list, json))?;
+        }
+        self.time(Attribute::LastSeen);
+        Ok(())
+    }
+
+    fn credential(&mut self) -> Result<(), SignalError> {
+        self.said.text("credential_type")?;
+        for name in [
+            "friendly_name",
+            "x509_issuer",
+            "x509_serial",
+            "fido2_aaguid",
+        ] {
+            self.said.optional_text(name)?;
+        }
+        let changes = ["create", "revoke", "update", "delete"];
+        let expected = "`create`, `revoke`, `update` or `delete`";
+        let change = self.said.one_of("change_type", &changes, expected)?;
+        self.time(Attribute::CredentialChangedAt);
+        if matches!(change, "revoke" | "delete") {
+            self.time(Attribute::CredentialRevokedAt);
         }
         Ok(())
     }

@@ -2,9 +2,14 @@
 //!
 //! Whoever means to change it runs the test with `DURAMEN_BLESS=1` and finds the change in the difference of that
 //! file. It is read from the sources and not from rustdoc's JSON, which only a nightly compiler writes: modules and
-//! re-exports are followed as the compiler follows them, macros that declare items are expanded, and what a feature
-//! has to be enabled for stands before it. Types of this crate are named by the path that users have for them.
-//! Traits that the compiler derives by itself (`Send`, `Sync`) are seen by `threads`.
+//! re-exports are followed as the compiler follows them, and what a feature has to be enabled for stands before it. Types of
+//! this crate are named by the path that users have for them.
+//!
+//! Seen is what is written: items, `impl` blocks with their bounds, what is derived, by name, what macros of the crate make of
+//! their calls among items, `impl` blocks too, and what `thiserror` makes of `#[from]`. A macro that is not understood fails
+//! the test. Not seen is what the compiler or other crates add: traits that hold by themselves (`Send`, `Sync`, which `threads`
+//! sees, and `Unpin`), blanket implementations (`Into`, `ToString`), what a derived `Serialize` writes (`tests/it/evidence`
+//! sees that), what `pin_project` makes beside the type itself; and `impl` blocks inside of functions, of which there are none.
 
 mod expand;
 mod krate;
@@ -62,7 +67,7 @@ fn each_way_to_be_public_is_seen() {
             #[cfg(test)]
             mod tests;
             pub use inner::{Kept, Sink as Receiver, deep};
-            pub use made::Level;
+            pub use made::{Failed, Level};
             #[cfg(feature = "extra")]
             pub use made::Extra;
         "#,
@@ -109,10 +114,15 @@ fn each_way_to_be_public_is_seen() {
     write(
         "made.rs",
         r#"
+            macro_rules! raised {
+                (Low $of:ident) => { impl From<u8> for $of { fn from(_: u8) -> Self { loop {} } } };
+                ($name:ident $of:ident) => { impl From<$name> for $of { fn from(_: $name) -> Self { loop {} } } };
+            }
             macro_rules! levels {
                 ($($(#[$doc:meta])* $name:ident, $setter:ident = $value:expr;)*) => {
                     #[derive(Debug)]
                     pub enum Level { $($(#[$doc])* $name,)* }
+                    $(raised! { $name Level })*
                     impl Level {
                         $(pub fn $setter(&self) -> u8 { $value })*
                         pub const ALL: &[Self] = &[$(Self::$name),*];
@@ -125,6 +135,8 @@ fn each_way_to_be_public_is_seen() {
                 High, high = 2;
             }
             pin_project! { pub struct Extra { #[pin] inner: u8 } }
+            #[derive(thiserror::Error)]
+            pub enum Failed { #[error("a")] Level(#[from] Level), #[error("b")] Other { #[from] why: u16, at: Level } }
         "#,
     );
     let lines = surface(&folder.join("lib.rs"));
@@ -133,12 +145,19 @@ fn each_way_to_be_public_is_seen() {
 mod deep
 #[cfg(feature = "extra")] struct Extra
   Extra: fields that are private
+enum Failed: thiserror::Error
+  Failed::Level(Level)
+  impl From<Level> for Failed
+  Failed::Other { why: u16, at: Level }
+  impl From<u16> for Failed
 enum Level: Debug
   Level::Low
   Level::High
   const Level::ALL: &[Self]
   fn Level::high(&self) -> u8
   fn Level::low(&self) -> u8
+  impl From<High> for Level
+  impl From<u8> for Level
 trait Receiver: Send
   fn Receiver::flush(&mut self), provided
   fn Receiver::take(&self, what: Kept<'_>)

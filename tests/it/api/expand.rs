@@ -1,5 +1,5 @@
-//! Expanding `macro_rules!` as far as declarations of items need it: one arm, repetitions, and fragments that end where
-//! the pattern goes on.
+//! Expanding `macro_rules!` as far as declarations of items need it: arms, repetitions, and fragments that end where the
+//! pattern goes on.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,27 @@ enum Bound {
 
 type Bindings = HashMap<String, Bound>;
 
-/// What `input` becomes under the macro whose rules these are; only the first arm is tried.
+/// What `input` becomes under the macro whose rules these are: by the first arm that fits.
 pub(super) fn expand(rules: &TokenStream, input: &TokenStream) -> Option<TokenStream> {
-    let rules: Vec<TokenTree> = rules.clone().into_iter().collect();
-    let [TokenTree::Group(pattern), _, _, TokenTree::Group(body), ..] = rules.as_slice() else {
-        return None;
-    };
-    let mut bound = Bindings::new();
-    let input = trees(input);
-    let rest = matched(&trees(&pattern.stream()), &input, &mut bound)?;
-    rest.is_empty()
-        .then(|| written(&trees(&body.stream()), &bound))
+    let (rules, input) = (trees(rules), trees(input));
+    let mut rest = rules.as_slice();
+    // Behind each arm but the last is a `;`.
+    while let [
+        TokenTree::Group(pattern),
+        _,
+        _,
+        TokenTree::Group(body),
+        more @ ..,
+    ] = rest
+    {
+        let mut bound = Bindings::new();
+        let left = matched(&trees(&pattern.stream()), &input, &mut bound);
+        if left.is_some_and(<[_]>::is_empty) {
+            return Some(written(&trees(&body.stream()), &bound));
+        }
+        rest = more.get(1..).unwrap_or_default();
+    }
+    None
 }
 
 fn trees(stream: &TokenStream) -> Vec<TokenTree> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use proc_macro2::TokenStream;
 use syn::{Attribute, Item, UseTree, Visibility};
 
 use super::expand::expand;
@@ -71,7 +72,7 @@ impl Krate {
             imports: Vec::new(),
             public: Vec::new(),
         });
-        for item in expanded(items) {
+        for item in expanded(items, &HashMap::new()) {
             match item {
                 Item::Mod(module) if !is_test_only(&module.attrs) => {
                     let name = module.ident.to_string();
@@ -162,9 +163,12 @@ fn module_file(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// The items, with what the file's own macros make of their calls.
-fn expanded(items: Vec<Item>) -> Vec<Item> {
-    let mut rules = HashMap::new();
+/// Those of other crates that are called among items: they declare what is written in them.
+const FOREIGN: [&str; 2] = ["pin_project", "thread_local"];
+
+/// The items, with what macros make of their calls: the file's own, among them those that are called by others.
+fn expanded(items: Vec<Item>, around: &HashMap<String, TokenStream>) -> Vec<Item> {
+    let mut rules = around.clone();
     let mut out = Vec::new();
     for item in items {
         let Item::Macro(item) = item else {
@@ -179,12 +183,14 @@ fn expanded(items: Vec<Item>) -> Vec<Item> {
         let tokens = match rules.get(&name) {
             Some(rules) => expand(rules, &item.mac.tokens)
                 .unwrap_or_else(|| panic!("{name}! is not of the kind that is understood here")),
-            // Those of other crates declare what is written in them (`pin_project`), or nothing (`thread_local`).
-            None => item.mac.tokens,
+            None if FOREIGN.contains(&name.as_str()) => item.mac.tokens,
+            None => panic!("{name}! is of another crate or file: teach this reader"),
         };
         match syn::parse2::<syn::File>(tokens) {
-            Ok(file) => out.extend(expanded(file.items)),
-            Err(error) => assert!(!rules.contains_key(&name), "{name}!: {error}"),
+            Ok(file) => out.extend(expanded(file.items, &rules)),
+            // `const` in what is local to a thread is no item.
+            Err(_) if name == "thread_local" => {}
+            Err(error) => panic!("{name}!: {error}"),
         }
     }
     out

@@ -165,6 +165,7 @@ impl Writer<'_> {
                     derived(&item.attrs)
                 ));
                 self.fields(*module, name, &item.fields, &mut lines);
+                lines.extend(self.converted(*module, name, &item.fields));
             }
             Item::Enum(item) => {
                 let head = self.generic(*module, &item.generics);
@@ -181,6 +182,7 @@ impl Writer<'_> {
                         marks(&variant.attrs),
                         text(&plain)
                     ));
+                    lines.extend(self.converted(*module, name, &variant.fields));
                 }
             }
             Item::Trait(item) => {
@@ -256,6 +258,16 @@ impl Writer<'_> {
         if hidden {
             lines.push(format!("  {name}: fields that are private"));
         }
+    }
+
+    /// What `thiserror` makes of a field that is marked `#[from]`; that it makes an error is seen among what is derived.
+    fn converted(&self, module: usize, name: &str, fields: &Fields) -> Option<String> {
+        let is_marked = |attr: &Attribute| attr.path().is_ident("from");
+        let from = fields
+            .iter()
+            .find(|field| field.attrs.iter().any(is_marked))?;
+        let from = self.ty(module, &from.ty);
+        Some(format!("  impl From<{from}> for {name}"))
     }
 
     fn member(&self, module: usize, name: &str, member: &TraitItem) -> String {
