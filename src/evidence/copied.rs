@@ -16,8 +16,8 @@ use crate::request::locals::RequestNames;
 use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
+use super::context::{EscapedDatetime, EscapedEntity, call};
 use super::list::List;
-use super::record::{EscapedDatetime, EscapedEntity, call};
 
 /// How much of a copy stands in it: that of a typical request does, and is 900 bytes long.
 const TOKENS: usize = 32;

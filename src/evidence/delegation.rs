@@ -13,10 +13,12 @@ use crate::request::delegation::ChainBounds;
 use crate::request::locals::RequestNames;
 use crate::value::{Raise, Record};
 
+use super::context::ContextView;
 use super::copied::{Copied, Span};
 use super::inputs::{EntityInputs, InputsView};
 use super::json::{Marked, Members, Part};
-use super::record::{ContextView, Each, RecordedError, RecordedPolicy, Timestamp};
+use super::pieces::{Each, Timestamp};
+use super::record::{RecordedError, RecordedPolicy};
 
 /// The hops of one decision, in memory that is reused. Empty when the request has no delegation.
 #[derive(Debug, Default)]

@@ -14,9 +14,10 @@ use crate::request::locals::RequestNames;
 use crate::value::Record;
 use crate::value::arena::NameText;
 
+use super::context::ContextView;
 use super::copied::{Copied, Walk};
 use super::json::{Marked, Members, Part};
-use super::record::{ContextView, Each};
+use super::pieces::Each;
 
 /// What was read of one entity.
 #[derive(Clone, Copy, Debug)]

@@ -17,13 +17,12 @@ use crate::request::locals::RequestNames;
 use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
+use super::context::{Contents as Context, ContextView, EscapedDatetime, call};
 use super::copied::{Token, Walk};
 use super::inputs::{Contents as Entities, EntityInputs, InputsView};
 use super::json::{self, Buffer, JsonError};
-use super::record::{
-    Contents as Context, ContextView, DecisionRecord, Each, EscapedDatetime, RecordedPolicy, Text,
-    call,
-};
+use super::pieces::{Each, Text};
+use super::record::{DecisionRecord, RecordedPolicy};
 
 /// Appends a record, as JSON. After an error, `out` ends with a piece of it.
 pub(super) fn write(record: &DecisionRecord<'_>, out: &mut Buffer) -> Result<(), JsonError> {

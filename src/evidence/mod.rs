@@ -18,6 +18,7 @@
 //! sink's [`Delivery`] class.
 
 mod ages;
+mod context;
 mod copied;
 mod delegation;
 mod fan_out;
@@ -32,6 +33,7 @@ mod mask;
 mod metrics;
 #[cfg(feature = "ocsf")]
 pub mod ocsf;
+mod pieces;
 mod queue;
 mod record;
 mod sinks;
@@ -44,6 +46,7 @@ use std::sync::Arc;
 
 pub(crate) use ages::Ages;
 pub use ages::AgesView;
+pub use context::ContextView;
 pub(crate) use delegation::{HopInputs, Hops};
 pub use delegation::{RecordedDelegation, RecordedHop};
 pub use fan_out::FanOut;
@@ -55,9 +58,7 @@ pub use mask::{Mask, MaskError, MaskSink, Masks};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsSink;
 pub use queue::QueueSink;
-pub use record::{
-    ContextView, DecisionId, DecisionRecord, Enforced, RecordedError, RecordedPolicy,
-};
+pub use record::{DecisionId, DecisionRecord, Enforced, RecordedError, RecordedPolicy};
 pub use sinks::{
     JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedDelegation, OwnedHop, OwnedInputs,
     OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,

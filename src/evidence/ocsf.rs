@@ -19,9 +19,11 @@ use crate::id::EntityUidRef;
 use crate::request::RequestError;
 
 use super::ages::AgesView;
+use super::context::ContextView;
 use super::inputs::InputsView;
 use super::json::{self, Marked, Part};
-use super::record::{ContextView, DecisionId, Text};
+use super::pieces::Text;
+use super::record::DecisionId;
 use super::sinks::Lines;
 use super::{DecisionRecord, DecisionSink, SinkError, Wants};
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::record::Timestamp;
+use super::super::pieces::Timestamp;
 use super::chain::LineHash;
 use super::verify::verify;
 use super::{LogError, LogErrorKind};

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::super::json::{self, Buffer};
-use super::super::record::Timestamp;
+use super::super::pieces::Timestamp;
 use super::LogError;
 use super::chain::{EntryKind, Head, LineHash, Sealed};
 

@@ -10,12 +10,12 @@ use crate::request::{Request, RequestError};
 use crate::value::Raise;
 
 use super::super::ages::Ages;
+use super::super::context::ContextView;
 use super::super::copied::{Copied, Span};
 use super::super::delegation::CopiedHops;
 use super::super::inputs::InputsView;
 use super::super::list::List;
 use super::super::mask::{Masked, Remade};
-use super::super::record::ContextView;
 use super::super::{DecisionRecord, Enforced};
 
 /// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
