@@ -212,11 +212,9 @@ fn chains_and_masked_records_are_decided_as_on_all_there_is_or_not_at_all() {
             }
         }
     });
-    assert!(
-        FOUND_BEYOND.get().iter().all(|count| *count > 0),
-        "{:?}",
-        FOUND_BEYOND.get()
-    );
+    // A few worlds may have nothing that masks leave undetermined; `what_is_masked_is_unknown_and_the_rest_is_not` has.
+    let [of_chains, of_masked, _] = FOUND_BEYOND.get();
+    assert!(of_chains > 0 && of_masked > 0, "{:?}", FOUND_BEYOND.get());
 }
 
 /// Whether the policies that determine the answer are those of the record.
