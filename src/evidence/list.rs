@@ -48,7 +48,7 @@ impl<T: Copy, const FEW: usize> List<T, FEW> {
         let end = self.len.saturating_add(items.len());
         match self.few.get_mut(self.len..end) {
             Some(places) => {
-                places.copy_from_slice(items);
+                copy(places, items);
                 self.len = end;
             }
             None => self.add_to_many(items),
@@ -108,6 +108,30 @@ impl<const FEW: usize> fmt::Write for List<u8, FEW> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// Copies to a place of the same length. Short ones as two pieces that may overlap, without a call: most texts are.
+#[inline(always)]
+pub(super) fn copy<T: Copy>(to: &mut [T], from: &[T]) {
+    #[inline(always)]
+    fn pieces<T: Copy, const N: usize>(to: &mut [T], from: &[T]) {
+        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+            *to = *from;
+        }
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+            *to = *from;
+        }
+    }
+    match from.len() {
+        0 => {}
+        1 => pieces::<T, 1>(to, from),
+        2..4 => pieces::<T, 2>(to, from),
+        4..8 => pieces::<T, 4>(to, from),
+        8..16 => pieces::<T, 8>(to, from),
+        16..=32 => pieces::<T, 16>(to, from),
+        len if len == to.len() => to.copy_from_slice(from),
+        _ => {}
     }
 }
 

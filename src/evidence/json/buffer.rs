@@ -3,6 +3,8 @@
 //! A line of JSON is some 130 small pieces. Appended to a `Vec<u8>`, each is a call of `memcpy` and its quotes, colon and
 //! comma are a test of the capacity each, which was half of what a line took.
 
+use super::super::list::copy;
+
 /// Bytes that are there, and room behind them.
 #[derive(Debug, Default)]
 pub(in super::super) struct Buffer {
@@ -265,28 +267,4 @@ const SPACES: u64 = each(b' ');
 /// A word of which each byte is the same.
 const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
-}
-
-/// Copies to a place of the same length. Short ones as two pieces that may overlap, without a call.
-#[inline(always)]
-pub(super) fn copy(to: &mut [u8], from: &[u8]) {
-    #[inline(always)]
-    fn pieces<const N: usize>(to: &mut [u8], from: &[u8]) {
-        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-            *to = *from;
-        }
-        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
-            *to = *from;
-        }
-    }
-    match from.len() {
-        0 => {}
-        1 => pieces::<1>(to, from),
-        2..4 => pieces::<2>(to, from),
-        4..8 => pieces::<4>(to, from),
-        8..16 => pieces::<8>(to, from),
-        16..=32 => pieces::<16>(to, from),
-        len if len == to.len() => to.copy_from_slice(from),
-        _ => {}
-    }
 }

@@ -13,6 +13,7 @@ use serde::ser::{self, Serialize, SerializeMap};
 use sha2::{Digest, Sha256};
 
 use super::SinkError;
+use super::list::copy;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,6 @@ mod tests;
 mod buffer;
 
 pub(super) use buffer::Buffer;
-use buffer::copy;
 
 /// What is marked, by the name of a newtype struct, which other formats look through: the texts that the digest of the
 /// inputs is of, and that digest itself.
