@@ -1,19 +1,20 @@
 //! `checkpoint`: where a log stands, to be kept elsewhere.
 
 use std::error::Error;
+use std::path::Path;
 
 use duramen::evidence::log::{Checkpoint, LogErrorKind};
 use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict, told};
-use crate::records;
+use crate::{keys, records};
 
 /// The output is JSON with and without `--json`: it is for a file.
 pub(crate) const COMMAND: Command = Command {
     name: "checkpoint",
-    usage: "DIR",
+    usage: "DIR [--sign FILE]",
     takes: 1,
-    options: &[],
+    options: &["--sign"],
     run,
 };
 
@@ -21,6 +22,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     records::segments(arguments.directory())?;
     match Checkpoint::of(arguments.directory()) {
         Ok(checkpoint) => {
+            let checkpoint = match arguments.option("--sign") {
+                Some(key) => keys::sign(checkpoint, Path::new(key))?,
+                None => checkpoint,
+            };
             println!("{}", checkpoint.to_json());
             Ok(Verdict::Fine)
         }

@@ -17,6 +17,12 @@ pub(crate) struct Command {
     pub(crate) run: fn(&Arguments) -> Result<Verdict, Box<dyn Error>>,
 }
 
+impl Command {
+    fn usage(&self) -> String {
+        format!("usage: evidence {} {} [--json]", self.name, self.usage)
+    }
+}
+
 /// The error and what it comes from, as one line: an error says nothing that its source says.
 pub(crate) fn told(error: &dyn Error) -> String {
     let mut told = error.to_string();
@@ -67,9 +73,11 @@ impl Arguments {
                 arguments.json = true;
             } else if let Some(option) = command.options.iter().find(|option| **option == word) {
                 let value = words.next().ok_or(format!("{word} needs a value"))?;
-                arguments.options.insert(option, value);
+                if arguments.options.insert(option, value).is_some() {
+                    return Err(format!("{word} is given twice").into());
+                }
             } else if word.starts_with("--") {
-                return Err(format!("{word} is not known").into());
+                return Err(format!("{word} is not known; {}", command.usage()).into());
             } else {
                 arguments.words.push(word);
             }
@@ -77,11 +85,7 @@ impl Arguments {
         if arguments.words.len() == command.takes {
             Ok(arguments)
         } else {
-            Err(format!(
-                "usage: evidence {} {} [--json]",
-                command.name, command.usage
-            )
-            .into())
+            Err(command.usage().into())
         }
     }
 
@@ -93,6 +97,16 @@ impl Arguments {
     /// The first argument.
     pub(crate) fn directory(&self) -> &Path {
         Path::new(self.words.first().map_or("", String::as_str))
+    }
+
+    /// The number of a hop.
+    pub(crate) fn hop(&self) -> Result<Option<usize>, String> {
+        let hop = self.option("--hop");
+        hop.map(|hop| {
+            hop.parse()
+                .map_err(|_| format!("--hop {hop}: no number of a hop"))
+        })
+        .transpose()
     }
 
     pub(crate) fn option(&self, name: &str) -> Option<&str> {

@@ -27,16 +27,11 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let id = record.id.clone();
     let mut versions = Versions::of(directory.as_ref());
     let explained = match versions.get(record.version.policies()) {
-        Ok(policies) => match arguments.option("--hop") {
+        Ok(policies) => match arguments.hop()? {
             None => policies.explain(&record),
-            Some(hop) => {
-                let number = hop
-                    .parse()
-                    .map_err(|_| format!("--hop {hop}: no number of a hop"))?;
-                policies.explain_hop(&record, number)
-            }
+            Some(hop) => policies.explain_hop(&record, hop),
         },
-        Err(reason) => return finding(arguments, &id, &reason),
+        Err(reason) => return finding(arguments, &id, &not_explained(&reason)),
     };
     match explained {
         Ok(explanation) if arguments.json => {
@@ -47,10 +42,16 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             println!("{}", plain(&format!("{id}, {time}\n{explanation}")));
         }
         // A request that was refused has its reason in the record.
-        Err(ReplayError::NotReplayable(reason)) => return finding(arguments, &id, &reason),
+        Err(ReplayError::NotReplayable(reason)) => {
+            return finding(arguments, &id, &not_explained(&reason));
+        }
         Err(error) => return finding(arguments, &id, &error.to_string()),
     }
     Ok(Verdict::Fine)
+}
+
+fn not_explained(reason: &str) -> String {
+    format!("cannot be explained from its record: {reason}")
 }
 
 fn finding(arguments: &Arguments, id: &str, what: &str) -> Result<Verdict, Box<dyn Error>> {

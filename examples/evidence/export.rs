@@ -15,9 +15,9 @@ use crate::records::{self, Versions};
 
 pub(crate) const COMMAND: Command = Command {
     name: "export",
-    usage: "DIR ID OUT",
+    usage: "DIR ID OUT [--hop N]",
     takes: 3,
-    options: &[],
+    options: &["--hop"],
     run,
 };
 
@@ -31,10 +31,19 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let mut versions = Versions::of(directory.as_ref());
     let policies = versions.get(record.version.policies())?;
     let files = policies.cedar_files(&record)?;
-    let [files] = files.as_slice() else {
-        return Err(
-            "the record has a delegation, and Cedar's command line takes one request".into(),
-        );
+    let files = match (arguments.hop()?, files.as_slice()) {
+        (None, [files]) => files,
+        (None, hops) => {
+            let hops = hops.len();
+            return Err(format!(
+                "the record has a delegation of {hops} hops, and Cedar's command line takes one request: name a hop with --hop, from 0"
+            )
+            .into());
+        }
+        (Some(hop), hops) => hops.get(hop).ok_or_else(|| {
+            let hops = hops.len();
+            format!("the record has no such hop: there are {hops}, counted from 0")
+        })?,
     };
     fs::create_dir_all(out).map_err(|error| format!("{out}: {error}"))?;
     let files = [

@@ -17,14 +17,20 @@ pub(crate) fn archive(log: &Path) -> PathBuf {
     log.join("policies")
 }
 
-/// How many lines of a log could not be read.
+/// What a log has besides the records that were read.
 #[must_use = "what was left out is a finding"]
-pub(crate) struct Unreadable(pub(crate) u64);
+#[derive(Default)]
+pub(crate) struct Rest {
+    /// How many lines could not be read.
+    pub(crate) unreadable: u64,
+    /// How many records the log says were lost. The last of them no record tells.
+    pub(crate) lost: u64,
+}
 
-impl Unreadable {
+impl Rest {
     /// What a verdict becomes when something was left out.
     pub(crate) fn or(self, verdict: Verdict) -> Verdict {
-        match self.0 {
+        match self.unreadable {
             0 => verdict,
             _ => Verdict::Finding,
         }
@@ -33,22 +39,20 @@ impl Unreadable {
 
 /// Calls `each` with the records of a log, in order. Whether they are as they were written is for `verify` to say; what
 /// cannot be read is told on the error output, and counted.
-pub(crate) fn each(
-    log: &Path,
-    mut each: impl FnMut(OwnedRecord),
-) -> Result<Unreadable, Box<dyn Error>> {
+pub(crate) fn each(log: &Path, mut each: impl FnMut(OwnedRecord)) -> Result<Rest, Box<dyn Error>> {
     let segments = segments(log)?;
-    let mut unreadable = 0;
+    let mut rest = Rest::default();
     for segment in &segments {
         let file =
             File::open(segment).map_err(|error| format!("{}: {error}", segment.display()))?;
         for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
             let line = line.map_err(|error| format!("{}: {error}", segment.display()))?;
             match read(&line) {
-                Ok(Some(record)) => each(record),
-                Ok(None) => {}
+                Ok(Line::Record(record)) => each(*record),
+                Ok(Line::Lost(lost)) => rest.lost = rest.lost.saturating_add(lost),
+                Ok(Line::Other) => {}
                 Err(error) => {
-                    unreadable += 1;
+                    rest.unreadable += 1;
                     let place = format!("{}, line {number}", segment.display());
                     eprintln!(
                         "{place} is left out, as it cannot be read ({error}); `evidence verify` tells whether the log is as it was written"
@@ -57,16 +61,28 @@ pub(crate) fn each(
             }
         }
     }
-    Ok(Unreadable(unreadable))
+    Ok(rest)
 }
 
-/// The record in a line; `None` for what the log writes about itself, which has no decision.
-fn read(line: &[u8]) -> Result<Option<OwnedRecord>, serde_json::Error> {
+enum Line {
+    Record(Box<OwnedRecord>),
+    /// So many records were lost before it.
+    Lost(u64),
+    /// What else the log writes about itself.
+    Other,
+}
+
+fn read(line: &[u8]) -> Result<Line, serde_json::Error> {
     let value: serde_json::Value = serde_json::from_slice(line)?;
-    match value.get("chain").and_then(|chain| chain.get("entry")) {
-        Some(entry) if entry != "decision" => Ok(None),
-        _ => serde_json::from_value(value).map(Some),
-    }
+    Ok(
+        match value.get("chain").and_then(|chain| chain.get("entry")) {
+            Some(entry) if entry == "gap" => {
+                Line::Lost(value["gap"]["lost"].as_u64().unwrap_or_default())
+            }
+            Some(entry) if entry != "decision" => Line::Other,
+            _ => Line::Record(serde_json::from_value(value)?),
+        },
+    )
 }
 
 /// The log's files, in order; an error where there is none.

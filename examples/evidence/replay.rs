@@ -52,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
     let mut versions = Versions::of(directory);
     let mut replays = Replays::default();
-    let unreadable = records::each(directory, |record| {
+    let rest = records::each(directory, |record| {
         let replayed = match versions.get(record.version.policies()) {
             Ok(policies) => policies.replay(&record),
             Err(reason) => {
@@ -62,7 +62,7 @@ pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
         };
         replays.count(&record, &replayed);
     })?;
-    replays.unreadable = unreadable.0;
+    replays.unreadable = rest.unreadable;
     Ok(replays)
 }
 

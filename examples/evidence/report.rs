@@ -51,7 +51,6 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 pub(crate) struct Page {
     pub(crate) timeline: Timeline,
     pub(crate) verification: Verification,
-    with_checkpoint: bool,
     pub(crate) replays: Replays,
     /// What a candidate would have decided, if there is one.
     pub(crate) what_if: Option<WhatIfReport>,
@@ -93,7 +92,6 @@ impl Page {
         Ok(Self {
             timeline,
             verification,
-            with_checkpoint: checkpoint.is_some(),
             replays,
             what_if,
             usage: usage.map(|(usage, _)| usage),
@@ -181,7 +179,7 @@ impl Page {
             format!(
                 "{} lines, verified {} a checkpoint",
                 self.verification.count() - self.verification.first_index(),
-                if self.with_checkpoint {
+                if self.verification.checkpoint_compared() {
                     "against"
                 } else {
                     "without"
@@ -275,12 +273,16 @@ impl Page {
         let mut html = format!(
             "<section><h2>What the changed policies would decide otherwise</h2>\
              <p class=\"lead\">Of {} recorded decisions, <b class=\"risk\">{} that were denied would be allowed</b>, {} that were \
-             allowed would be denied, {} would stay as they are, and {} cannot be told from what was recorded.</p>",
+             allowed would be denied, {} would stay as they are, and {} cannot be told from what was recorded.{}</p>",
             report.records - report.shadow,
             report.newly_allowed,
             report.newly_denied,
             report.same,
             report.undetermined,
+            match report.not_replayable {
+                0 => String::new(),
+                some => format!(" {some} cannot be decided again."),
+            }
         );
         if report.flips.is_empty() {
             return html + "</section>\n";
@@ -364,7 +366,7 @@ impl Page {
 
     fn integrity(&self) -> String {
         let seen = &self.verification;
-        let until = match self.with_checkpoint {
+        let until = match seen.checkpoint_compared() {
             true => "also at the end, as a checkpoint shows.",
             false => {
                 "as far as can be told without a checkpoint: what is missing at the end does not show."
@@ -442,7 +444,11 @@ fn flip_row(flip: &Flip) -> String {
     format!(
         "<tr><td>{badge}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         minute(flip.time.as_deref().unwrap_or_default()),
-        code(flip.principal.to_string()),
+        std::iter::once(&flip.principal)
+            .chain(&flip.actors)
+            .map(|who| code(who.to_string()))
+            .collect::<Vec<_>>()
+            .join(" by "),
         code(flip.action.id().to_owned()),
         code(flip.resource.to_string()),
         escape(&reason(&flip.before)),

@@ -6,8 +6,11 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use duramen::evidence::log::{Checkpoint, DurableLog};
+use duramen::evidence::{DecisionSink, Mask, MaskSink, Masks};
 use duramen::replay::PolicyArchive;
-use duramen::{Authorizer, Policies, Request};
+use duramen::{
+    Authorizer, Builder, Delegation, EntityUidRef, Freshness, Outcome, Policies, Request,
+};
 
 use crate::command::{Arguments, Verdict, told};
 use crate::report::Page;
@@ -324,6 +327,8 @@ fn what_cannot_be_carried_out_says_why() {
     assert!(!Path::new(&nothing).exists() && !Path::new(&out).exists());
     assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
     fails(&["verify", &log, "--checkpoint"], "needs a value");
+    let twice = ["--checkpoint", &checkpoint, "--checkpoint", &file];
+    fails(&[&["verify", &log], &twice[..]].concat(), "given twice");
     fails(&["verify", &log, "--checkpoint", &nothing], &nothing);
     fails(
         &["verify", &log, "--checkpoint", &file],
@@ -375,6 +380,228 @@ fn commands_on_an_empty_log() {
         Verdict::Fine,
     );
     well_formed(&fs::read_to_string(page).unwrap());
+}
+
+/// Adds what a service with these settings decides to a log, and its policies to the archive.
+fn decide(
+    log: &str,
+    build: impl FnOnce(Builder, DurableLog) -> Builder,
+    ask: impl FnOnce(&Authorizer),
+) {
+    const POLICIES: &str = r#"
+        @id("read") @owner("docs") permit(principal, action == Action::"read", resource);
+        @id("edit") permit(principal is User, action == Action::"edit", resource) when { context.mfa };
+        @id("mallory") forbid(principal == Agent::"mallory", action, resource);
+    "#;
+    let policies = Policies::new().text(POLICIES).ids_from_annotations();
+    let builder = Authorizer::builder().policies(policies);
+    let authorizer = build(builder, DurableLog::open(log).unwrap())
+        .build()
+        .unwrap();
+    let archive = PolicyArchive::open(records::archive(log.as_ref())).unwrap();
+    archive.keep(&authorizer).unwrap();
+    ask(&authorizer);
+}
+
+/// A log of decisions of every kind: with actors, masked, on data that was too old, refused, without inputs, lost.
+fn decisions_of_every_kind(log: &str) {
+    let request = |action: &'static str, id: &'static str| {
+        Request::new(("User", "ann"), ("Action", action), ("Doc", "plan")).request_id(id)
+    };
+    decide(
+        log,
+        |builder, log| builder.sink(log),
+        |authorizer| {
+            let outcome = |request: &Request<'_>| authorizer.is_authorized(request).outcome();
+            let [planner, mallory] =
+                ["planner", "mallory"].map(|id| EntityUidRef::new("Agent", id));
+            for (id, agents, expected) in [
+                ("by-planner", &[planner][..], Outcome::Allowed),
+                ("by-mallory", &[planner, mallory], Outcome::Forbidden),
+                ("in-a-circle", &[planner, planner], Outcome::DelegationCycle),
+            ] {
+                let delegation = Delegation::new(agents);
+                let read = request("read", id).delegation(&delegation);
+                assert_eq!(outcome(&read), expected);
+            }
+            let bad = request("read", "no-json").context_json("{");
+            assert_eq!(outcome(&bad), Outcome::InvalidRequest);
+            assert_eq!(outcome(&request("edit", "fails")), Outcome::NoPermit);
+        },
+    );
+    let masks = Masks::new().path("context.mfa", Mask::Drop).unwrap();
+    decide(
+        log,
+        |builder, log| builder.sink(MaskSink::new(log, masks).unwrap()),
+        |authorizer| {
+            let edit = request("edit", "masked").context_json(r#"{ "mfa": true }"#);
+            assert!(authorizer.is_allowed(&edit));
+        },
+    );
+    decide(
+        log,
+        |builder, log| {
+            let bound = Freshness::new().max_policy_age(std::time::Duration::ZERO);
+            builder.freshness(bound).sink(log)
+        },
+        |authorizer| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            let outcome = authorizer
+                .is_authorized(&request("read", "stale"))
+                .outcome();
+            assert_eq!(outcome, Outcome::StalePolicies);
+        },
+    );
+    let lost = DurableLog::open(log).unwrap();
+    lost.record_loss(3).unwrap();
+    drop(lost);
+    let without_inputs = |builder: Builder, opened: DurableLog| {
+        drop(opened);
+        builder.sink(DurableLog::options(log).without_inputs().open().unwrap())
+    };
+    decide(log, without_inputs, |authorizer| {
+        assert!(authorizer.is_allowed(&request("read", "no-inputs")));
+    });
+}
+
+#[test]
+fn commands_on_decisions_of_every_kind() {
+    let scratch = Scratch::new();
+    let log = scratch.at("log");
+    decisions_of_every_kind(&log);
+    comes_to(&["verify", &log], Verdict::Fine);
+    comes_to(&["replay", &log], Verdict::Fine);
+    for id in ["by-planner", "by-mallory", "fails", "stale"] {
+        comes_to(&["explain", &log, id], Verdict::Fine);
+    }
+    for id in ["in-a-circle", "no-json", "masked", "no-inputs"] {
+        comes_to(&["explain", &log, id], Verdict::Finding);
+    }
+    for hop in ["0", "1", "2"] {
+        comes_to(
+            &["explain", &log, "by-mallory", "--hop", hop],
+            Verdict::Fine,
+        );
+    }
+    comes_to(
+        &["explain", &log, "by-mallory", "--hop", "3"],
+        Verdict::Finding,
+    );
+    let policies = scratch.at("policies.cedar");
+    fs::write(&policies, "permit(principal is User, action, resource);").unwrap();
+    comes_to(&["whatif", &log, &policies], Verdict::Finding);
+    comes_to(&["usage", &log], Verdict::Fine);
+    let (usage, _) = crate::usage::of(log.as_ref()).unwrap();
+    assert_eq!((usage.decisions, usage.lost), (8, 3));
+    let out = scratch.at("out");
+    comes_to(&["export", &log, "fails", &out], Verdict::Fine);
+    for (id, what) in [
+        ("by-planner", "2 hops"),
+        ("in-a-circle", "goes in a circle"),
+        ("no-json", "could not be decided"),
+        ("masked", "masked: context.mfa"),
+        ("no-inputs", "no inputs"),
+    ] {
+        fails(&["export", &log, id, &out], what);
+    }
+    for hop in ["0", "1", "2"] {
+        comes_to(
+            &["export", &log, "by-mallory", &out, "--hop", hop],
+            Verdict::Fine,
+        );
+    }
+    let request = fs::read_to_string(format!("{out}/request.json")).unwrap();
+    assert!(request.contains("mallory"), "{request}");
+    fails(
+        &["export", &log, "by-mallory", &out, "--hop", "3"],
+        "no such hop",
+    );
+    let page = scratch.at("page.html");
+    comes_to(
+        &["report", &log, &page, "--policies", &policies],
+        Verdict::Fine,
+    );
+    well_formed(&fs::read_to_string(page).unwrap());
+}
+
+/// A pair of keys, secret and public, in files: of RFC 8032, section 7.1, test 1.
+#[cfg(feature = "signed-checkpoints")]
+fn keys(scratch: &Scratch) -> (String, String) {
+    let write = |name: &str, key: &str| {
+        let file = scratch.at(name);
+        fs::write(&file, format!("{key}\n")).unwrap();
+        file
+    };
+    (
+        write(
+            "secret",
+            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        ),
+        write(
+            "public",
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        ),
+    )
+}
+
+#[cfg(feature = "signed-checkpoints")]
+#[test]
+fn a_checkpoint_is_signed_and_its_signature_checked() {
+    let scratch = Scratch::new();
+    let (log, plain) = demo(&scratch);
+    let (secret, public) = keys(&scratch);
+    comes_to(&["checkpoint", &log, "--sign", &secret], Verdict::Fine);
+    let signed = crate::keys::sign(Checkpoint::of(&log).unwrap(), secret.as_ref()).unwrap();
+    let file = |name: &str, text: &str| {
+        let file = scratch.at(name);
+        fs::write(&file, text).unwrap();
+        file
+    };
+    let text = signed.to_json();
+    let signed = file("signed", &text);
+    // The bytes themselves are a key too.
+    let bytes = fs::read_to_string(&public).unwrap();
+    let bytes: Vec<u8> = (0..32)
+        .map(|at| u8::from_str_radix(&bytes[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let raw = scratch.at("raw");
+    fs::write(&raw, bytes).unwrap();
+    for key in [&public, &raw] {
+        let words = ["verify", &log, "--checkpoint", &signed, "--key", key];
+        comes_to(&words, Verdict::Fine);
+    }
+    comes_to(&["verify", &log, "--checkpoint", &signed], Verdict::Fine);
+    // Of another key, of another checkpoint, and none.
+    let forged = file("forged", &text.replace("\"count\":", "\"count\":1"));
+    for (checkpoint, key) in [(&signed, &secret), (&forged, &public), (&plain, &public)] {
+        let words = ["verify", &log, "--checkpoint", checkpoint, "--key", key];
+        comes_to(&words, Verdict::Finding);
+    }
+    for bad in [&signed, &scratch.at("nothing"), &file("short", "d75a98")] {
+        fails(
+            &["verify", &log, "--checkpoint", &signed, "--key", bad],
+            bad,
+        );
+        fails(&["checkpoint", &log, "--sign", bad], bad);
+    }
+    fails(
+        &["verify", &log, "--key", &public],
+        "give --checkpoint FILE",
+    );
+}
+
+#[cfg(not(feature = "signed-checkpoints"))]
+#[test]
+fn without_the_feature_keys_are_refused() {
+    let scratch = Scratch::new();
+    let (log, checkpoint) = demo(&scratch);
+    for words in [
+        &["verify", &log, "--checkpoint", &checkpoint, "--key", "key"][..],
+        &["checkpoint", &log, "--sign", "key"],
+    ] {
+        fails(words, "--features signed-checkpoints");
+    }
+    fails(&["verify", &log, "--key", "key"], "give --checkpoint FILE");
 }
 
 /// Texts that would be markup, or turn the text around them, if they were not escaped.

@@ -6,7 +6,7 @@ use std::path::Path;
 use duramen::replay::{Usage, UsageReport};
 
 use crate::command::{Arguments, Command, Verdict};
-use crate::records::{self, Unreadable, Versions};
+use crate::records::{self, Rest, Versions};
 use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
@@ -19,23 +19,23 @@ pub(crate) const COMMAND: Command = Command {
 
 /// A finding is a policy or link in force at the last record that never decided.
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
-    let (report, unreadable) = of(arguments.directory())?;
+    let (report, rest) = of(arguments.directory())?;
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print(&report);
     }
-    Ok(unreadable.or(match report.unused().next() {
+    Ok(rest.or(match report.unused().next() {
         None => Verdict::Fine,
         Some(_) => Verdict::Finding,
     }))
 }
 
 /// What the policies in force at the last record have done.
-pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Unreadable), Box<dyn Error>> {
+pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Rest), Box<dyn Error>> {
     let mut usage = Usage::new();
     let mut last = None;
-    let unreadable = records::each(directory, |record| {
+    let rest = records::each(directory, |record| {
         usage.add(&record);
         if record.enforced.is_none() {
             last = Some(record.version.policies());
@@ -43,7 +43,9 @@ pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Unreadable), Box<dyn 
     })?;
     let mut versions = Versions::of(directory);
     let policies = versions.get(last.ok_or("the log has no decisions")?)?;
-    Ok((usage.report(policies.authorizer()), unreadable))
+    let mut report = usage.report(policies.authorizer());
+    report.lost = report.lost.max(rest.lost);
+    Ok((report, rest))
 }
 
 /// Prints the report, for people.

@@ -8,13 +8,14 @@ use duramen::evidence::log::{Checkpoint, Finding, Verification, verify};
 use serde_json::{Value, json};
 
 use crate::command::{Arguments, Command, Verdict, told};
+use crate::keys::Signature;
 use crate::records;
 
 pub(crate) const COMMAND: Command = Command {
     name: "verify",
-    usage: "DIR [--checkpoint FILE]",
+    usage: "DIR [--checkpoint FILE [--key FILE]]",
     takes: 1,
-    options: &["--checkpoint"],
+    options: &["--checkpoint", "--key"],
     run,
 };
 
@@ -23,20 +24,38 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         Some(file) => Some(read(Path::new(file))?),
         None => None,
     };
-    let seen = verify(arguments.directory(), checkpoint.as_ref())?;
+    let key = arguments.option("--key").map(Path::new);
+    let signature = match &checkpoint {
+        Some(checkpoint) => Signature::of(checkpoint, key)?,
+        None if key.is_some() => {
+            return Err(
+                "--key is for the signature of a checkpoint: give --checkpoint FILE too".into(),
+            );
+        }
+        None => Signature::None,
+    };
+    // What is not by whom it should be is not relied on.
+    let relied_on = checkpoint.as_ref().filter(|_| !signature.is_wrong());
+    let is_relied_on = relied_on.is_some();
+    let seen = verify(arguments.directory(), relied_on)?;
     if checkpoint.is_none() {
         // Where everything is gone, a checkpoint shows it.
         records::segments(arguments.directory())?;
     }
+    let is_fine = seen.is_fine() && !signature.is_wrong();
+    let told = checkpoint.and_then(|checkpoint| signature.told(&checkpoint));
     if arguments.json {
-        println!("{}", as_json(&seen, checkpoint.is_some()));
+        let mut json = as_json(&seen, is_relied_on);
+        json["fine"] = is_fine.into();
+        json["signature"] = json!({ "is": signature.as_str(), "message": told });
+        println!("{json}");
     } else {
-        print(&seen, checkpoint.is_some());
+        print(&seen, is_relied_on);
+        told.iter().for_each(|told| println!("{told}"));
     }
-    Ok(if seen.is_fine() {
-        Verdict::Fine
-    } else {
-        Verdict::Finding
+    Ok(match is_fine {
+        true => Verdict::Fine,
+        false => Verdict::Finding,
     })
 }
 
@@ -74,7 +93,7 @@ pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
         );
     }
     match seen.finding() {
-        Some(finding) => println!("FOUND: {finding}"),
+        Some(finding) => println!("FOUND: {finding}\n{}", next(finding)),
         None if seen.checkpoint_compared() => {
             println!("FINE: the chain holds and has all that it had at the checkpoint");
         }
@@ -84,6 +103,19 @@ pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
         None => println!(
             "FINE: the chain holds. Whether lines are missing at its end, only a checkpoint can tell"
         ),
+    }
+}
+
+/// What to do about it.
+fn next(finding: &Finding) -> &'static str {
+    match finding.is_tampering() {
+        true => {
+            "What is before it holds. Keep the directory as it is, and compare it with a copy from elsewhere; what there is to \
+             read, `evidence replay` and `evidence explain` still read"
+        }
+        false => {
+            "What is before it holds. Nothing is to be done: the next writer cuts it off, and says so in the log"
+        }
     }
 }
 
@@ -112,5 +144,6 @@ fn finding_as_json(finding: &Finding) -> Value {
         "offset": finding.offset(),
         "tampering": finding.is_tampering(),
         "message": finding.to_string(),
+        "next": next(finding),
     })
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use duramen::replay::{Flip, FlipCount, Side, WhatIf, WhatIfReport};
+use duramen::replay::{Flip, FlipCount, NotReplayable, Side, WhatIf, WhatIfReport};
 use duramen::{Authorizer, Entities, Policies};
 
 use crate::command::{Arguments, Command, Verdict};
@@ -33,7 +33,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         let live = Authorizer::builder().entities(Entities::new().json_file(entities));
         what_if = what_if.fill_in(&live.build()?);
     }
-    let unreadable = records::each(directory.as_ref(), |record| {
+    let rest = records::each(directory.as_ref(), |record| {
         what_if.add(&record);
     })?;
     let report = what_if.report();
@@ -42,7 +42,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     } else {
         print(&report);
     }
-    Ok(unreadable.or(verdict(&report)))
+    Ok(rest.or(verdict(&report)))
 }
 
 pub(crate) fn verdict(report: &WhatIfReport) -> Verdict {
@@ -93,10 +93,14 @@ pub(crate) fn print(report: &WhatIfReport) {
         );
     }
     for (reason, records) in &report.reasons {
-        println!("not replayable: {records} because of {reason:?}");
+        println!("not replayable: {records}, {}", why(*reason));
     }
     for flip in &report.flips {
         println!("{}", plain(&line(flip)));
+    }
+    let shown = report.flips.len() as u64;
+    if report.flip_count() > shown {
+        println!("and {} more", report.flip_count() - shown);
     }
     for (what, counts) in [
         ("policies that decided before", &report.by_policy_before),
@@ -114,6 +118,25 @@ pub(crate) fn print(report: &WhatIfReport) {
             plain(&unknown.what),
             plain(&unknown.entity_type)
         );
+    }
+}
+
+fn why(reason: NotReplayable) -> &'static str {
+    match reason {
+        NotReplayable::RequestRefused => "as the request was refused, and no policy was asked",
+        NotReplayable::DelegationRefused => {
+            "as the delegation was refused, and no policy was asked"
+        }
+        NotReplayable::NoInputs => {
+            "as the sink wanted no inputs: what policies read is not recorded"
+        }
+        NotReplayable::StrictMode => {
+            "as a strict error mode denied, and the candidate is decided in Cedar's"
+        }
+        NotReplayable::Stale => "as data was too old and policies failed",
+        NotReplayable::Masked => "as ids, or any field of the context, are masked",
+        NotReplayable::Unreadable => "as what the record says was read cannot be read",
+        _ => "for another reason, which `--json` names",
     }
 }
 

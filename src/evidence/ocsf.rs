@@ -20,6 +20,7 @@ use crate::request::RequestError;
 
 use super::ages::AgesView;
 use super::context::ContextView;
+use super::delegation::RecordedDelegation;
 use super::inputs::InputsView;
 use super::json::{self, Marked, Part};
 use super::pieces::Text;
@@ -145,7 +146,7 @@ fn first_word(text: &str) -> &str {
 /// | `resources` | the resource: `uid` its id, `type` its type |
 /// | `metadata.uid`, `metadata.sequence` | the decision's id and number |
 /// | `trace.uid` | the trace id, with the profile `trace`; OCSF's span needs times that a decision does not know, so the span id is in `unmapped` |
-/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`, `ages`, `masked`, `replayable`; and `context` and `inputs` when the sink wants them |
+/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`, `ages`, `rechecks`, `delegation`, `masked`, `replayable`; and `context` and `inputs` when the sink wants them |
 ///
 /// ```
 /// use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
@@ -382,6 +383,10 @@ struct Unmapped<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ages: Option<AgesView<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rechecks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegation: Option<RecordedDelegation<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     masked: Option<MaskedBy<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replayable: Option<bool>,
@@ -527,6 +532,8 @@ impl<'e> Unmapped<'e> {
             lost_before: Some(record.lost_before()).filter(|lost| *lost > 0),
             span_id: record.trace().map(|trace| trace.span_id()),
             ages: record.ages(),
+            rechecks: record.rechecks(),
+            delegation: record.delegation(),
             masked: record.masked.map(|_| MaskedBy(record)),
             replayable: record.masked.map(|_| record.is_replayable()),
             context: record

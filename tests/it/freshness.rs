@@ -583,6 +583,44 @@ fn a_clock_that_goes_backwards_denies() {
     assert!(json["ages"]["policies_ms"].is_null());
 }
 
+/// A decision looks at the clock, is held up, and then at data that was confirmed meanwhile.
+#[test]
+fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
+    let minute = Duration::from_secs(60);
+    let level: std::collections::BTreeMap<_, _> = [("level", 1)].into();
+    for source in [
+        DataSource::Policies,
+        DataSource::Entities,
+        DataSource::EntityType("User"),
+    ] {
+        let clock = Clock::new();
+        let late = Arc::new(AtomicI64::new(0));
+        let (shown, first) = (clock.clone(), Arc::clone(&late));
+        let authorizer = Authorizer::builder()
+            .clock(move || {
+                let back = u64::try_from(first.swap(0, Ordering::Relaxed)).unwrap();
+                shown.now() - Duration::from_secs(back)
+            })
+            .policies("permit(principal, action, resource) when { principal has level };")
+            .entities(Entities::new().insert(Entity::new(("User", "ann")).attrs(&level)))
+            .freshness(
+                Freshness::new()
+                    .max_policy_age(minute)
+                    .max_entity_age(minute)
+                    .max_age_of_type("User", minute),
+            )
+            .build()
+            .unwrap();
+        clock.go(10);
+        authorizer.confirm_fresh(source, clock.now()).unwrap();
+        // The first look shows the time before it was confirmed.
+        late.store(5, Ordering::Relaxed);
+        let response = authorizer.is_authorized(&view());
+        assert_eq!(response.outcome(), Outcome::Allowed, "{source:?}");
+        assert_eq!(late.load(Ordering::Relaxed), 0);
+    }
+}
+
 #[test]
 fn confirmations_that_make_no_sense_are_refused() {
     let clock = Clock::new();

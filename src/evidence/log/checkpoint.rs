@@ -88,6 +88,11 @@ impl Checkpoint {
     pub fn time(&self) -> &str {
         &self.time
     }
+
+    /// Whether there is a signature. Whose it is and of what, only `check_signature` tells (feature `signed-checkpoints`).
+    pub fn is_signed(&self) -> bool {
+        self.signature.is_some()
+    }
 }
 
 /// Signatures: ed25519 (RFC 8032) over format, count, head and time.

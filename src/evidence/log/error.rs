@@ -36,6 +36,8 @@ pub enum LogErrorKind {
     NotRepaired,
     /// A checkpoint cannot be read, or its signature is not the one that is asked for.
     BadCheckpoint,
+    /// Who verifies the log cannot read the directory or a segment.
+    Unreadable,
     /// Anything else that the operating system reports.
     Io,
 }
@@ -53,6 +55,11 @@ impl LogError {
             _ => LogErrorKind::Io,
         };
         Self::new(kind, path).because(source)
+    }
+
+    /// For those who only read: nothing is wrong with writing.
+    pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self::new(LogErrorKind::Unreadable, path).because(source)
     }
 
     pub(super) fn not_synced(path: &Path, source: io::Error) -> Self {
@@ -86,6 +93,12 @@ impl LogError {
         self
     }
 
+    pub(super) fn is_of_a_missing_file(&self) -> bool {
+        let source = self.source.as_ref();
+        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> LogErrorKind {
         self.kind
@@ -116,6 +129,7 @@ impl fmt::Display for LogError {
             LogErrorKind::NotALine => "the record is not a line of the log",
             LogErrorKind::NotRepaired => "the log has failed and is not repaired yet",
             LogErrorKind::BadCheckpoint => "the checkpoint is not valid",
+            LogErrorKind::Unreadable => "the log cannot be read",
             LogErrorKind::Io => "the log failed",
         })?;
         match &self.finding {

@@ -29,11 +29,28 @@ pub fn verify(
     verify_storage(&storage, checkpoint)
 }
 
+/// How often a log is read from its beginning because segments went while it was read.
+const ATTEMPTS: usize = 8;
+
 pub(super) fn verify_storage(
     storage: &dyn Storage,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Verification, LogError> {
-    let names = Names::of(storage).map_err(|error| LogError::io(storage.path(), error))?;
+    for _ in 1..ATTEMPTS {
+        match read_through(storage, checkpoint) {
+            // Retention has removed a segment after it was listed.
+            Err(error) if error.is_of_a_missing_file() && error.path() != storage.path() => {}
+            done => return done,
+        }
+    }
+    read_through(storage, checkpoint)
+}
+
+fn read_through(
+    storage: &dyn Storage,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Verification, LogError> {
+    let names = Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))?;
     let mut verifier = Verifier {
         storage,
         names: &names.segments,
@@ -449,7 +466,7 @@ impl Verifier<'_> {
     }
 
     fn unreadable(&self, name: &str, error: std::io::Error) -> LogError {
-        LogError::io(&self.storage.path().join(name), error)
+        LogError::unreadable(&self.storage.path().join(name), error)
     }
 }
 

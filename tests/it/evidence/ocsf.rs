@@ -482,3 +482,43 @@ fn what_was_masked_is_told() {
     assert_eq!(event["unmapped"]["masked"], json!(["context.secret"]));
     assert!(event["unmapped"]["replayable"].is_boolean());
 }
+
+#[test]
+fn who_acted_for_the_principal_is_told() {
+    let agents = [duramen::EntityUidRef::new("Agent", "planner")];
+    let delegation = duramen::Delegation::new(&agents);
+    let asked = ask("alice", "view").delegation(&delegation);
+    for inputs in [false, true] {
+        let seen = events(
+            ErrorMode::Cedar,
+            inputs,
+            &[ask("alice", "view"), asked.clone()],
+        );
+        assert!(seen[0]["unmapped"].get("delegation").is_none());
+        assert!(seen[0]["unmapped"].get("rechecks").is_none());
+        let hops = &seen[1]["unmapped"]["delegation"]["hops"];
+        assert_eq!(hops[1]["principal"]["id"], "planner");
+        assert_eq!(hops[1]["outcome"], "allowed");
+        assert_eq!(hops[1].get("inputs").is_some(), inputs);
+    }
+}
+
+#[test]
+fn a_decision_made_again_names_the_first() {
+    let sink = Arc::new(OcsfSink::new(ApiActivity::new("photo-service"), Vec::new()));
+    let authorizer = builder(ErrorMode::Cedar)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let grant = authorizer.grant(&ask("alice", "view")).unwrap();
+    authorizer
+        .replace_policies("forbid(principal, action, resource);")
+        .unwrap();
+    assert!(!grant.is_current());
+    drop((grant, authorizer));
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    let text = String::from_utf8(bytes).unwrap();
+    let last: Json = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    check_event(&last).unwrap();
+    assert_eq!(last["unmapped"]["rechecks"], 1);
+}

@@ -100,6 +100,15 @@ fn each_sink_has_its_own_delivery_and_losses() {
 fn no_sinks_want_nothing() {
     assert_eq!(FanOut::new().wants(), Wants::Nothing);
     assert_eq!(FanOut::new().sink(NoSink).wants(), Wants::Nothing);
+    let nothing = Notes::new(Wants::Nothing, Delivery::CountLoss);
+    let all = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let both = FanOut::new()
+        .sink(Arc::clone(&nothing))
+        .sink(Arc::clone(&all));
+    let authorizer = builder().sink(both).build().unwrap();
+    let _ = authorizer.is_authorized(&request("alice"));
+    assert_eq!(nothing.seen.lock().unwrap().len(), 0);
+    assert_eq!(all.seen.lock().unwrap().len(), 1);
     let one = FanOut::new().sink(Notes::new(Wants::Decisions, Delivery::CountLoss));
     assert_eq!(
         (one.wants(), one.delivery()),

@@ -421,6 +421,25 @@ fn a_checkpoint_of_the_last_line_that_was_removed_is_compared() {
     );
 }
 
+/// A crash leaves half a line at the end of the log, and nowhere else.
+#[test]
+fn half_a_line_in_the_middle_is_no_torn_tail() {
+    let (scratch, segments) = small_log();
+    let mut index = 0;
+    for (at, (name, bytes)) in segments.iter().enumerate() {
+        index += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let path = scratch.path().join(name);
+        fs::write(&path, [bytes, &bytes[..20]].concat()).unwrap();
+        let found = finding(scratch.path()).unwrap();
+        let kind = match at {
+            2 => FindingKind::TornTail,
+            _ => FindingKind::Altered,
+        };
+        assert_eq!((found.kind(), found.index()), (kind, index), "{found}");
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
 #[cfg(feature = "signed-checkpoints")]
 #[test]
 fn signatures_bind_every_member() {

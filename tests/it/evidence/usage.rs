@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use duramen::evidence::{FanOut, MemorySink};
+use duramen::evidence::{DecisionRecord, DecisionSink, FanOut, MemorySink, SinkError, Wants};
 use duramen::replay::{Usage, UsageSink};
 use duramen::{Authorizer, Policies, Request};
 
@@ -90,6 +90,44 @@ fn usage_is_the_same_live_and_from_records() {
         .collect();
     assert_eq!(gone, ["ann", "bob", "eve", "odd", "view"]);
     assert_eq!(report.unused().count(), 1);
+}
+
+/// Loses what is decided first.
+struct LosesTheFirst<S>(S, std::sync::atomic::AtomicBool);
+
+impl<S: DecisionSink> DecisionSink for LosesTheFirst<S> {
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        match self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            false => Err(SinkError::new("lost, on purpose")),
+            true => self.0.record(record),
+        }
+    }
+}
+
+#[test]
+fn what_was_lost_is_told() {
+    let memory = Arc::new(MemorySink::new(100));
+    let live = Arc::new(UsageSink::new());
+    let sinks = FanOut::new()
+        .sink(LosesTheFirst(Arc::clone(&memory), Default::default()))
+        .sink(LosesTheFirst(Arc::clone(&live), Default::default()));
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(sinks)
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        ask(&authorizer, "ann", "view");
+    }
+    let mut read = Usage::new();
+    memory.records().iter().for_each(|record| read.add(record));
+    let report = read.report(&authorizer);
+    assert_eq!((report.decisions, report.lost), (2, 1));
+    assert_eq!(report, live.usage().report(&authorizer));
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::super::chain::{EntryKind, Head, Sealed};
+use super::super::verify::verify_storage;
 use super::super::writer::{UNSYNCED_BYTES, Work};
 use super::super::{Checkpoint, LogErrorKind, MAX_LINE_BYTES, verify};
 use super::storage::{Call, Fault};
@@ -520,4 +521,40 @@ fn what_remains_after_a_removal_that_failed_has_no_hole() {
     }
     drop(authorizer);
     assert!(verify(scratch.path(), None).unwrap().first_index() > 10);
+}
+
+/// Retention goes on while somebody reads.
+#[test]
+fn segments_that_go_while_a_log_is_verified_are_no_error() {
+    let scratch = Scratch::new("beside");
+    let options = options(scratch.path(), SyncPolicy::Never)
+        .segment_bytes(1)
+        .keep_bytes(5000);
+    let writing = authorizer(options.open().unwrap());
+    assert!((0..20).all(|user| decide(&writing, user)));
+    // As soon as the segments are listed, they are gone.
+    let mut times = 0;
+    let faults = Faults::new(move |call| {
+        if call == Call::Read && times < 3 {
+            times += 1;
+            assert!((0..20).all(|user| decide(&writing, user)));
+        }
+        Fault::None
+    });
+    let storage = Faulty::beside(scratch.path(), &faults);
+    let seen = verify_storage(&storage, None).unwrap();
+    assert_eq!(seen.finding(), None);
+    assert!(seen.first_index() > 60, "{seen:?}");
+
+    // One that is listed and never there is an error, and so is a directory.
+    let faults = Faults::new(|call| match call {
+        Call::Read => Fault::Fails(ErrorKind::NotFound),
+        _ => Fault::None,
+    });
+    let storage = Faulty::beside(scratch.path(), &faults);
+    let error = verify_storage(&storage, None).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Unreadable);
+    let error = verify(scratch.path().join("nothing"), None).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Unreadable);
+    assert!(error.to_string().contains("cannot be read"), "{error}");
 }

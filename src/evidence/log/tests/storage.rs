@@ -93,6 +93,16 @@ impl Faulty {
     }
 }
 
+impl Faulty {
+    /// For who only reads, beside a writer.
+    pub(super) fn beside(directory: &Path, faults: &Faults) -> Self {
+        Self {
+            directory: Directory::unlocked(directory),
+            faults: faults.clone(),
+        }
+    }
+}
+
 impl Storage for Faulty {
     fn path(&self) -> &Path {
         self.directory.path()
