@@ -16,8 +16,10 @@ use crate::request::delegation::Delegation;
 use crate::request::locals::{Locals, RequestNames};
 use crate::request::{Now, Request, RequestError};
 
+use super::Authorizer;
+use super::decide::{Head, Made, Seen};
+use super::shadow::Beside;
 use super::timing::Started;
-use super::{Authorizer, Beside, Head, Made, Seen};
 
 /// A request in which others act for the principal, and how it is read.
 #[derive(Clone, Copy)]

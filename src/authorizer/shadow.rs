@@ -8,12 +8,23 @@ use crate::compile::{CompileError, Policies, Problem};
 use crate::decision::Outcome;
 use crate::epoch::{Compared, Epoch, Marks, Shadow, ShadowParts, Tally, Version};
 use crate::eval::{self, Findings, Machine};
-use crate::evidence::{DecisionRecord, Enforced};
+use crate::evidence::{Ages, DecisionRecord, Enforced};
 use crate::program::ProgramSet;
 use crate::request::Request;
 use crate::value::arena::TableFull;
 
-use super::{Authorizer, Beside, Started, builder};
+use super::{Authorizer, Started, builder};
+
+/// The decision that a shadow decides beside.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    /// What was decided, whatever became of the record.
+    pub(super) outcome: Outcome,
+    pub(super) started: Option<Started>,
+    pub(super) ages: Option<Ages<'a>>,
+    /// The number of its record.
+    pub(super) sequence: Option<u64>,
+}
 
 /// How the decisions of a shadow compare with those that were enforced, since it was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,13 +1,18 @@
-//! Changing policies one by one.
+//! Replacing and changing what is decided on: policies, entities, or both.
 
 use std::sync::Arc;
 
+use crate::compile::load::Options;
 use crate::compile::update::{PolicyUpdate, Step};
-use crate::compile::{CompileError, Problem};
-use crate::epoch::{Epoch, Marks, Version};
+use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
+use crate::entity::{EntityError, EntityProblem};
+use crate::epoch::{EntitiesChanged, Epoch, Marks, Parts, Shadow, Stamps, Updated, Version};
 use crate::id::PolicyId;
+use crate::program::ProgramSet;
+use crate::value::arena::TableFull;
 
 use super::Authorizer;
+use super::builder::{self, BuildError};
 use super::watch::{Change, News};
 
 /// What an update of policies has changed. Made by [`Authorizer::update_policies`].
@@ -60,6 +65,149 @@ impl PolicyChanges {
 }
 
 impl Authorizer {
+    /// Replaces the policies. Decisions that have begun end on the old ones.
+    ///
+    /// # Errors
+    /// [`CompileError`] with all problems; the policies in force stay.
+    pub fn replace_policies(&self, policies: impl Into<Policies>) -> Result<Version, CompileError> {
+        let policies = policies.into();
+        let at = self.loading(policies.as_of);
+        let compiled = builder::compile_policies(&policies, &self.options())?;
+        let policies = ProgramSet::new(compiled.program).map_err(Problem::new)?;
+        let stamp = |stamps: Stamps| stamps.with_policies(at);
+        self.replace(stamp, |parts| parts.policies = policies)
+            .map_err(|full| Problem::new(full).into())
+    }
+
+    /// Replaces the entities, all of them. Decisions that have begun end on the old ones.
+    ///
+    /// # Errors
+    /// [`EntityError`] with all problems; the entities in force stay.
+    pub fn replace_entities(&self, entities: impl Into<Entities>) -> Result<Version, EntityError> {
+        let entities = entities.into();
+        let at = self.loading(entities.as_of);
+        let schema = self.inner.published.load_full().schema.clone();
+        let limits = &self.inner.settings.reading.limits;
+        let snapshot = entities.load(schema.as_deref(), limits)?;
+        let stamp = |stamps: Stamps| stamps.with_entities(at);
+        self.replace(stamp, |parts| {
+            parts.linked.clear();
+            parts.snapshot = snapshot;
+            parts.entity_revision += 1;
+        })
+        .map_err(|full| EntityProblem::new(full).into())
+    }
+
+    /// Replaces policies and entities together: no decision sees one without the other.
+    ///
+    /// # Errors
+    /// [`BuildError`] with all problems of both; what is in force stays.
+    pub fn replace_all(
+        &self,
+        policies: impl Into<Policies>,
+        entities: impl Into<Entities>,
+    ) -> Result<Version, BuildError> {
+        let inner = &self.inner;
+        let limits = &inner.settings.reading.limits;
+        let schema = inner.published.load_full().schema.clone();
+        let (policies, entities) = (policies.into(), entities.into());
+        let stamp = {
+            let (policies, entities) = (self.loading(policies.as_of), self.loading(entities.as_of));
+            move |stamps: Stamps| stamps.with_policies(policies).with_entities(entities)
+        };
+        let compiled = builder::compile_policies(&policies, &self.options());
+        let snapshot = entities.load(schema.as_deref(), limits);
+        let (compiled, snapshot) = builder::both(compiled, snapshot)?;
+        let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
+        let policies = ProgramSet::new(compiled.program).map_err(full)?;
+        self.replace(stamp, |parts| {
+            parts.policies = policies;
+            parts.linked.clear();
+            parts.snapshot = snapshot;
+            parts.entity_revision += 1;
+        })
+        .map_err(full)
+    }
+
+    /// Changes some of the entities: everything that `update` says, or nothing. Decisions that have begun end on the
+    /// old ones.
+    ///
+    /// Costs what the change costs and not what the store holds. Only the first update after entities were loaded
+    /// looks at all of them once. With a schema, each changed entity is validated as `cedar-policy` validates upserts,
+    /// as it is at the end of the update. Actions that the schema declares cannot be altered.
+    ///
+    /// # Errors
+    /// [`EntityError`] with all problems, among them cycles in the hierarchy and exceeded limits; the entities in
+    /// force stay.
+    pub fn update_entities(&self, update: EntityUpdate) -> Result<EntitiesUpdated, EntityError> {
+        let settings = &self.inner.settings;
+        let updated = settings.keeps_ages.then(|| Updated {
+            at: self.loading(update.as_of),
+            confirms: !update.out_of_band,
+        });
+        let changed = self.inner.published.update_entities(
+            &settings.reading.limits,
+            updated,
+            |epoch, draft| update.apply(draft, epoch.schema.as_deref()),
+        )?;
+        let EntitiesChanged {
+            version,
+            changes,
+            marks,
+        } = changed;
+        if let Some(marks) = marks {
+            self.inner.watchers.tell(|| News {
+                version,
+                change: Arc::new(Change::Entities(changes.clone())),
+                marks,
+            });
+        }
+        Ok(EntitiesUpdated::new(version, changes))
+    }
+
+    pub(super) fn replace(
+        &self,
+        stamp: impl FnOnce(Stamps) -> Stamps,
+        change: impl FnOnce(&mut Parts),
+    ) -> Result<Version, TableFull> {
+        let (version, marks) = self.inner.published.replace(|current, _| {
+            let mut parts = self.parts(current);
+            parts.stamps = parts.stamps.map(stamp);
+            change(&mut parts);
+            let next = Epoch::new(parts, current.version.epoch() + 1)?;
+            Ok((next, Marks::Everything))
+        })?;
+        self.inner.watchers.tell(|| News {
+            version,
+            change: Arc::new(Change::Everything),
+            marks,
+        });
+        Ok(version)
+    }
+
+    /// What the next epoch is made of if nothing changes.
+    pub(super) fn parts(&self, current: &Epoch) -> Parts {
+        Parts {
+            policies: current.policies.clone(),
+            linked: current.linked(),
+            snapshot: current.snapshot.clone(),
+            schema: current.schema.clone(),
+            entity_revision: current.version.entity_revision(),
+            stamps: current.stamps.clone(),
+            indexing: self.inner.settings.tuning.indexing(),
+            shadow: current.shadow.as_ref().map(Shadow::parts),
+        }
+    }
+
+    /// How policies are compiled.
+    pub(super) fn options(&self) -> Options<'_> {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        settings
+            .tuning
+            .options(inner.schema.as_ref(), &settings.reading.limits)
+    }
+
     /// Adds, replaces and removes policies, templates and links: all steps of the update or none. Decisions that
     /// have begun end on the old policies.
     ///
