@@ -76,6 +76,7 @@
 //! | put entity references, addresses, decimals and times into a context | [`values`] |
 //! | bring entities along for one request | [`Request::entities`] |
 //! | say for whom somebody acts; read it from a token's claims | [`Request::delegation`], [`Delegation`], [`delegation`] |
+//! | take workloads by their SPIFFE IDs | [`spiffe`] |
 //! | decide | [`Authorizer::is_authorized`], or [`Authorizer::is_allowed`] for the bare answer |
 //! | decide in a hot loop | [`Authorizer::session`], [`Authorizer::is_authorized_with`] |
 //! | decide one request again and again | [`Authorizer::prepare`] |
@@ -83,12 +84,13 @@
 //! | read the answer | [`Response`], [`Outcome`], [`evidence::RecordedPolicy`], [`evidence::RecordedError`] |
 //! | see why, with the policies' lines and the values they met | [`explain`], [`Response::explain`], [`Authorizer::explain`] |
 //! | find what somebody may do, or who may do something | [`Search`], [`Pinned::search`] |
-//! | change some of the entities while deciding | [`Authorizer::update_entities`], [`EntityUpdate`] |
+//! | change some of the policies or entities while deciding | [`Authorizer::update_policies`], [`PolicyUpdate`], [`Authorizer::update_entities`], [`EntityUpdate`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | serve a stream, a lease or a session as long as it is allowed, and no longer | [`grant`], [`Authorizer::grant`], [`grant::GrantTable`] |
 //! | keep evidence of decisions | [`evidence`] |
 //! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
+//! | decide a recorded request again, and explain it | [`replay::PolicyArchive`], [`replay::ArchivedPolicies`] |
 //! | see what other policies would have decided | [`replay::WhatIf`] from a log, [`Authorizer::set_shadow`] live |
 //! | test policies with `cargo test`, and see what the tests leave untried | [`testing`] |
 //! | find policies that nobody uses | [`replay::Usage`], [`replay::UsageSink`] |

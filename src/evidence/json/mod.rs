@@ -4,6 +4,9 @@
 //! format. What it does better is what records consist of: short texts that need no escaping, and the digest of the
 //! inputs, which it takes of the text that it has just written instead of writing context and entities a second time. All
 //! that a line costs a decision, but for the hashing, was 42,600 instructions, and is 20,000.
+//!
+//! Long, as serde has a method for each kind of value, and what writes a value, a member's name and what is inside of a list
+//! or an object each have all of them.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
