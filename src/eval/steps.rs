@@ -42,27 +42,32 @@ impl<'a> Machine<'a> {
     #[inline(always)]
     fn test(&self, places: Places<'a>, test: &Test) -> Result<Option<bool>> {
         let read = |operand: Operand| self.value_of(places, operand);
+        // Before all others and not among them: half of all tests are this, and whether one is, the processor guesses better
+        // than where a jump into all kinds goes. 9% of `abac-p50`, 6% of `rbac-p10000`.
+        if let Test::Number(
+            a,
+            Comparison {
+                of,
+                equal,
+                otherwise,
+            },
+            bound,
+        ) = *test
+        {
+            let value = read(a)?;
+            let number = value.number();
+            // Neither `if` nor `&&`: there is nothing to guess.
+            let holds = (equal & (number == bound)) | (!equal & (number < bound));
+            return Ok(match value.plain() == of {
+                true => Some(holds),
+                false => otherwise,
+            });
+        }
+        // Or the compiler makes one jump of both.
+        std::hint::black_box(());
         Ok(match *test {
-            Test::Node => None,
+            Test::Node | Test::Number(..) => None,
             Test::Always => Some(true),
-            Test::Number(
-                a,
-                Comparison {
-                    of,
-                    equal,
-                    otherwise,
-                },
-                bound,
-            ) => {
-                let value = read(a)?;
-                let number = value.number();
-                // Neither `if` nor `&&`: there is nothing to guess.
-                let holds = (equal & (number == bound)) | (!equal & (number < bound));
-                match value.plain() == of {
-                    true => Some(holds),
-                    false => otherwise,
-                }
-            }
             Test::Numbers(a, b, order) => {
                 let (a, b) = (read(a)?, read(b)?);
                 let ordered = order.has(a.plain()) & (a.plain() == b.plain());
