@@ -312,12 +312,10 @@ impl Answer {
         hops: Vec<Self>,
     ) -> Self {
         Self {
-            // Strict modes and sinks deny what the policies allow; where data was too old, what they said is to be told
-            // from who determines it.
+            // Strict modes deny what the policies allow; where data was too old, what they said is to be told from who
+            // determines it. What a sink denies has no record.
             allowed: match outcome {
-                Some(Outcome::Allowed | Outcome::EvaluationErrors | Outcome::EvidenceNotKept) => {
-                    true
-                }
+                Some(Outcome::Allowed | Outcome::EvaluationErrors) => true,
                 Some(Outcome::StalePolicies | Outcome::StaleEntities) => {
                     let mut determining = determining.clone();
                     determining.any(|policy| policy.effect == Effect::Permit)

@@ -86,12 +86,14 @@ impl ArchivedPolicies {
         let denied = |outcome| outcome != Some(Outcome::Allowed);
         let speaking = hops.map(|hop| hop.outcome).position(denied);
         let explanation = self.explain_hop_with(record, speaking.unwrap_or(0), options)?;
-        // A sink denies what all hops are allowed.
-        Ok(Explanation {
-            outcome: record.outcome,
-            decision: record.outcome.decision(),
-            ..explanation
-        })
+        if explanation.outcome != record.outcome {
+            // It says one thing as its outcome, and another of its hops.
+            return Err(ReplayError::Different {
+                recorded: record.outcome,
+                explanation: Box::new(explanation),
+            });
+        }
+        Ok(explanation)
     }
 
     /// Explains what was decided of one hop of a delegation, by its number: 0 is the request's principal, 1 the first actor.
@@ -151,7 +153,7 @@ impl ArchivedPolicies {
                 explanation: Box::new(explanation),
             });
         }
-        // Strict modes and sinks deny what the policies allow.
+        // Strict modes deny what the policies allow.
         explanation.outcome = recorded;
         explanation.decision = recorded.decision();
         Ok(explanation)

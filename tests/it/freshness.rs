@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use duramen::evidence::{MemorySink, OwnedRecord, QueueSink};
+use duramen::evidence::{
+    DecisionRecord, DecisionSink, MemorySink, OwnedRecord, QueueSink, SinkError, Wants,
+};
 use duramen::replay::{PolicyArchive, Replayed};
 use duramen::values::Datetime;
 use duramen::{
@@ -618,6 +620,55 @@ fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
         let response = authorizer.is_authorized(&view());
         assert_eq!(response.outcome(), Outcome::Allowed, "{source:?}");
         assert_eq!(late.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// As whoever writes records with serde has them: of policies, of entities, and of each type.
+#[test]
+fn each_age_has_its_name() {
+    let clock = Clock::new();
+    let ages = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&ages);
+    let bounds = Freshness::new()
+        .max_policy_age(Duration::MAX)
+        .max_age_of_type("User", Duration::MAX);
+    let authorizer = clock
+        .builder()
+        .freshness(bounds)
+        .sink(Ages(seen))
+        .build()
+        .unwrap();
+    clock.go(1);
+    authorizer
+        .confirm_fresh(DataSource::Entities, clock.now())
+        .unwrap();
+    clock.go(1);
+    let of_users = DataSource::EntityType("User");
+    authorizer.confirm_fresh(of_users, clock.now()).unwrap();
+    clock.go(1);
+    let _ = authorizer.is_authorized(&view());
+    let expected = serde_json::json!({
+        "policies_ms": 3000, "entities_ms": 2000, "types_ms": { "User": 1000 }
+    });
+    assert_eq!(*ages.lock().unwrap(), [expected]);
+}
+
+/// Notes the ages as they serialize, and holds them against what the record answers.
+struct Ages(Arc<std::sync::Mutex<Vec<serde_json::Value>>>);
+
+impl DecisionSink for Ages {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let ages = record.ages().unwrap();
+        let json = serde_json::to_value(ages).unwrap();
+        let ms = |age: Option<Duration>| serde_json::json!(age.map(|age| age.as_millis() as u64));
+        assert_eq!(json["policies_ms"], ms(ages.policies()));
+        assert_eq!(json["entities_ms"], ms(ages.entities()));
+        self.0.lock().unwrap().push(json);
+        Ok(())
     }
 }
 

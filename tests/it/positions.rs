@@ -10,12 +10,19 @@ use duramen::{Authorizer, Policies, Request};
 const ENTITIES: &str = r#"[
     { "uid": { "type": "User", "id": "alice" },
       "attrs": { "age": 30, "name": "Alice", "boss": { "__entity": { "type": "User", "id": "bob" } } },
+      "tags": { "who": { "__entity": { "type": "User", "id": "carl" } } },
       "parents": [{ "type": "Group", "id": "staff" }] },
+    { "uid": { "type": "User", "id": "carl" },
+      "attrs": { "boss": { "__entity": { "type": "User", "id": "bob" } } }, "parents": [] },
+    { "uid": { "type": "User", "id": "erik" },
+      "attrs": { "boss": { "__entity": { "type": "User", "id": "bob" } } }, "parents": [] },
+    { "uid": { "type": "User", "id": "dora" },
+      "attrs": { "boss": { "__entity": { "type": "User", "id": "bob" } } }, "parents": [] },
     { "uid": { "type": "User", "id": "bob" }, "attrs": { "age": 9223372036854775807 }, "parents": [] }
 ]"#;
 
 /// Conditions that fail, each in a way of its own.
-const FAILING: [&str; 16] = [
+const FAILING: [&str; 19] = [
     "when { principal.nope }",
     "when { context.nope == 1 }",
     "when { principal.boss.nope }",
@@ -31,6 +38,9 @@ const FAILING: [&str; 16] = [
     "when { {\"a\": [1, decimal(\"1.23456\")]}.a.contains(1) }",
     "when { ip(\"10.0.0.1\", \"10.0.0.2\").isIpv4() }",
     "when { principal.getTag(\"x\") == 1 }",
+    "when { User::\"erik\".boss.nope }",
+    "when { context.who.boss.nope }",
+    "when { principal.getTag(\"who\").boss.nope }",
     "when { context.at.offset(duration(\"9223372036854775807ms\")) < context.at }",
 ];
 
@@ -42,8 +52,7 @@ fn bytes_are_those_of_cedars_label() {
     }
     text += "@note(\"linked\")\nforbid(principal == ?principal, action, resource in ?resource) when { resource.nope };\n";
     let template = format!("policy{}", FAILING.len());
-    let context =
-        r#"{ "a": { "b": 2 }, "at": { "__extn": { "fn": "datetime", "arg": "2026-11-22" } } }"#;
+    let context = r#"{ "a": { "b": 2 }, "who": { "__entity": { "type": "User", "id": "dora" } }, "at": { "__extn": { "fn": "datetime", "arg": "2026-11-22" } } }"#;
 
     let mut set = cedar::PolicySet::from_str(&text).unwrap();
     let uid = |text: &str| cedar::EntityUid::from_str(text).unwrap();

@@ -12,8 +12,9 @@ use super::writer::Writer;
 impl Writer {
     /// Removes the oldest segments as far as the options say.
     ///
-    /// A crash between the entry and the removal leaves more than the entry says, which verifying accepts. Files that
-    /// cannot be removed are tried again the next time: the log must not stop because of them.
+    /// A crash between the entry and the removal, or before the disk knows of the removal, leaves more than the entry says,
+    /// which verifying accepts. What is left so, and files that cannot be removed, are tried again the next time: the log must
+    /// not stop because of them.
     pub(super) fn retain(&mut self) -> Result<(), LogError> {
         if self.options.keep_bytes.is_none() && self.options.keep_for.is_none() {
             return Ok(());
@@ -31,7 +32,6 @@ impl Writer {
                 break;
             }
         }
-        let _ = self.storage.sync();
         Ok(())
     }
 
@@ -44,8 +44,8 @@ impl Writer {
         for (_, name) in &segments {
             about.push(self.storage.about(name)?);
         }
+        // The segment that was just begun has none yet.
         let mut bytes: u64 = about.iter().map(|about| about.bytes).sum();
-        bytes += self.segment.bytes;
         let mut count = 0;
         for about in &about {
             let too_many = self.options.keep_bytes.is_some_and(|keep| bytes > keep);

@@ -319,9 +319,7 @@ impl Verifier<'_> {
                     // A line that follows another one than the last says that the last is not what it was.
                     let before = kind == FindingKind::Altered && line.prev != LineHash::START;
                     let (index, spot) = match (before, expected.checked_sub(1)) {
-                        (true, Some(index)) if self.last != Spot::default() => {
-                            (index, self.last.clone())
-                        }
+                        (true, Some(index)) => (index, self.last.clone()),
                         _ => (expected, spot),
                     };
                     return Ok(Some(Finding::new(kind, index, spot)));

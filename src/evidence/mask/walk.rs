@@ -330,9 +330,6 @@ impl<'w> Walk<'w> {
             }
             self.work.active.truncate(inner.start);
         }
-        if whole.is_some() {
-            self.observable = true;
-        }
         out.tokens.set(place, Token::Record(kept));
     }
 

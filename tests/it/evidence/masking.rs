@@ -445,6 +445,50 @@ fn names_do_not_give_masked_values_away() {
     );
 }
 
+/// Whichever comes first, the entity or the value that refers to it; and under the same digest as everywhere, where there
+/// is one.
+#[test]
+fn names_of_what_was_read_before_do_not_give_masked_values_away() {
+    let world = r#"[
+        { "uid": { "type": "User", "id": "ann" },
+          "attrs": { "friend": { "__entity": { "type": "User", "id": "eve" } } }, "parents": [] },
+        { "uid": { "type": "User", "id": "eve" },
+          "attrs": { "boss": { "__entity": { "type": "User", "id": "bob" } } }, "parents": [] },
+        { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1 }, "parents": [] }
+    ]"#;
+    let policies = r#"
+        permit(principal, action, resource) when {
+            User::"bob".level < 2 && principal.friend.boss.level < 2
+        };
+    "#;
+    let record = |masks| {
+        let sink = Arc::new(MemorySink::new(1));
+        let authorizer = Authorizer::builder()
+            .policies(policies)
+            .entities(world)
+            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+            .build()
+            .unwrap();
+        assert!(authorizer.is_allowed(&asked()));
+        sink.records().remove(0)
+    };
+    // Who has the level that was read.
+    let read = |record: &OwnedRecord| {
+        let mut entities = record.inputs.as_ref().unwrap().entities.iter();
+        let entity = entities.find(|entity| entity["attrs"]["level"] == 1);
+        entity.unwrap()["uid"]["id"].as_str().unwrap().to_owned()
+    };
+    let boss = |mask| masks().path("User.boss", mask).unwrap();
+    assert_eq!(read(&record(Masks::new())), "bob");
+    assert!(read(&record(boss(Mask::Drop))).starts_with("masked:"));
+    let digest = read(&record(boss(Mask::Digest)));
+    assert!(is_digest(&json!(digest)), "{digest}");
+    // Ids that are masked everywhere stay the same.
+    for mask in [Mask::Drop, Mask::Digest] {
+        assert_eq!(read(&record(boss(mask).ids("User"))), digest);
+    }
+}
+
 /// Nor in what an actor was decided on, whichever comes first, the entity or the value that refers to it.
 #[test]
 fn names_do_not_give_masked_values_of_an_actor_away() {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use duramen::evidence::{MemorySink, OwnedRecord};
-use duramen::replay::{ArchiveError, ArchivedPolicies, PolicyArchive, Replayed, Verdict};
+use duramen::replay::{
+    ArchiveError, ArchivedPolicies, PolicyArchive, ReplayError, Replayed, Verdict,
+};
 use duramen::{Authorizer, Decision, ErrorMode, Outcome, PolicyUpdate, Request};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -39,8 +41,10 @@ proptest! {
             ask.with_request(|request| { let _ = authorizer.is_allowed(request); });
         }
         // Another version, in layers, with something gone.
-        let update = PolicyUpdate::new().add("added", "permit(principal, action, resource) when { context.n > 1 };");
-        authorizer.update_policies(update).unwrap();
+        let gone = PolicyUpdate::new().add("gone", "forbid(principal, action, resource);");
+        authorizer.update_policies(gone).unwrap();
+        let added = PolicyUpdate::new().add("added", "permit(principal, action, resource) when { context.n > 1 };");
+        authorizer.update_policies(added.remove("gone")).unwrap();
         archive.keep(&authorizer).unwrap();
         for ask in &asks {
             ask.with_request(|request| { let _ = authorizer.is_allowed(request); });
@@ -229,6 +233,69 @@ fn a_record_that_says_something_else_is_told() {
 }
 
 /// What other policies come to says nothing of a record, even where it is the same.
+/// A hop that policies allow is denied all the same by a strict mode, or because something was too old: the chain comes
+/// to that hop.
+#[test]
+fn hops_that_were_denied_although_policies_allow_them_are_decided_again() {
+    let policies = r#"
+        permit(principal is User, action, resource);
+        permit(principal is Agent, action, resource);
+        forbid(principal is Agent, action, resource) when { principal.nope };
+    "#;
+    let old = duramen::Freshness::new().max_age_of_type("Agent", std::time::Duration::ZERO);
+    let agents = duramen::Entities::new().insert(duramen::Entity::new(("Agent", "bot")));
+    type Build = Box<dyn FnOnce(duramen::Builder) -> duramen::Builder>;
+    let cases: [(Build, Outcome); 3] = [
+        (
+            Box::new(|builder| builder.error_mode(ErrorMode::DenyOnForbidError)),
+            Outcome::EvaluationErrors,
+        ),
+        (
+            Box::new(|builder| builder.entities(agents).freshness(old)),
+            Outcome::StaleEntities,
+        ),
+        (Box::new(|builder| builder), Outcome::Allowed),
+    ];
+    for (build, expected) in cases {
+        let directory = Scratch::new();
+        let archive = PolicyArchive::open(directory.path()).unwrap();
+        let sink = Arc::new(MemorySink::new(1));
+        let builder = Authorizer::builder().policies(policies);
+        let authorizer = build(builder).sink(Arc::clone(&sink)).build().unwrap();
+        archive.keep(&authorizer).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let actors = [duramen::EntityUidRef::new("Agent", "bot")];
+        let delegation = duramen::Delegation::new(&actors);
+        let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "d"));
+        let request = request.delegation(&delegation);
+        assert_eq!(authorizer.is_authorized(&request).outcome(), expected);
+        let record = sink.records().remove(0);
+        let hops = &record.delegation.as_ref().unwrap().hops;
+        assert_eq!(hops[0].outcome, Some(Outcome::Allowed));
+        assert_eq!(hops[1].outcome, Some(expected));
+        let policies = archive.load(record.version.policies()).unwrap();
+        let replayed = policies.replay(&record);
+        assert!(replayed.is_same(), "{record:#?}\n{replayed:#?}");
+        assert_eq!(policies.explain(&record).unwrap().outcome, expected);
+
+        // One that says something else of itself than of its hops.
+        let mut changed = record.clone();
+        changed.outcome = Outcome::Forbidden;
+        assert!(matches!(
+            policies.explain(&changed),
+            Err(ReplayError::Different {
+                recorded: Outcome::Forbidden,
+                ..
+            })
+        ));
+        // What a sink denies has no record.
+        changed.outcome = Outcome::EvidenceNotKept;
+        let (duramen, cedar) = verdicts(policies.replay(&changed));
+        assert!(duramen != Verdict::Same && cedar != Verdict::Same);
+        assert!(policies.explain(&changed).is_err());
+    }
+}
+
 #[test]
 fn a_record_is_decided_again_by_its_own_policies() {
     let directory = Scratch::new();

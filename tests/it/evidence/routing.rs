@@ -109,6 +109,10 @@ fn no_sinks_want_nothing() {
     let _ = authorizer.is_authorized(&request("alice"));
     assert_eq!(nothing.seen.lock().unwrap().len(), 0);
     assert_eq!(all.seen.lock().unwrap().len(), 1);
+    let blocks = FanOut::new()
+        .sink(Notes::new(Wants::Decisions, Delivery::Block))
+        .sink(Notes::new(Wants::Decisions, Delivery::CountLoss));
+    assert_eq!(blocks.delivery(), Delivery::Block);
     let one = FanOut::new().sink(Notes::new(Wants::Decisions, Delivery::CountLoss));
     assert_eq!(
         (one.wants(), one.delivery()),
@@ -150,4 +154,12 @@ fn what_is_left_out_hides_no_loss() {
     let _ = authorizer.is_authorized(&request("alice"));
     let _ = authorizer.is_authorized(&request("eve"));
     assert_eq!(*notes.seen.lock().unwrap(), [(3, 1, false)]);
+    // What a record told that was not kept either, the next one tells.
+    notes.fails.store(true, Ordering::SeqCst);
+    for user in ["eve", "alice", "eve"] {
+        let _ = authorizer.is_authorized(&request(user));
+    }
+    notes.fails.store(false, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    assert_eq!(*notes.seen.lock().unwrap(), [(3, 1, false), (7, 2, false)]);
 }

@@ -436,6 +436,12 @@ fn half_a_line_in_the_middle_is_no_torn_tail() {
             _ => FindingKind::Altered,
         };
         assert_eq!((found.kind(), found.index()), (kind, index), "{found}");
+        // What was written before a torn tail can be vouched for.
+        let checkpoint = Checkpoint::of(scratch.path());
+        match at {
+            2 => assert_eq!(checkpoint.unwrap().count(), 7),
+            _ => assert_eq!(checkpoint.unwrap_err().finding(), Some(&found)),
+        }
         fs::write(&path, bytes).unwrap();
     }
 }

@@ -60,6 +60,12 @@ fn usage_is_the_same_live_and_from_records() {
     }
     let report = read.report(&authorizer);
     assert_eq!(report, live.usage().report(&authorizer));
+    // Records of several threads need not be in the order of their times.
+    let mut backwards = Usage::new();
+    for record in memory.records().iter().rev() {
+        backwards.add(record);
+    }
+    assert_eq!(report, backwards.report(&authorizer));
     assert_eq!((report.decisions, report.lost), (4, 0));
     assert_eq!(report.since.as_deref(), Some("1970-01-01T00:00:00.000Z"));
     assert_eq!(report.until.as_deref(), Some("1970-01-01T00:03:00.000Z"));

@@ -638,6 +638,8 @@ fn what_is_absent_or_above_may_be_masked_too() {
     };
     assert!(is_undetermined(&masked_by("User.nope"), attribute));
     assert!(!is_undetermined(&masked_by("User.nope"), tag));
+    assert!(is_undetermined(&masked_by("User.*"), attribute));
+    assert!(is_undetermined(&masked_by("User.*"), tag));
     assert!(is_undetermined(&masked_by("User.tags.z"), tag));
     assert!(!is_undetermined(&masked_by("User.tags.z"), attribute));
     let mut renamed = masked_by("User.team");

@@ -558,3 +558,38 @@ fn segments_that_go_while_a_log_is_verified_are_no_error() {
     assert_eq!(error.kind(), LogErrorKind::Unreadable);
     assert!(error.to_string().contains("cannot be read"), "{error}");
 }
+
+/// A segment has its name on the disk before anything is acknowledged in it.
+#[test]
+fn a_log_does_not_begin_in_a_directory_that_cannot_be_synced() {
+    let scratch = Scratch::new("begin");
+    let faults = Faults::new(|call| match call {
+        Call::SyncNames => Fault::Fails(ErrorKind::Other),
+        _ => Fault::None,
+    });
+    assert!(open(options(scratch.path(), LONG_BATCH), &faults).is_err());
+    assert!(open(options(scratch.path(), LONG_BATCH), &Faults::none()).is_ok());
+}
+
+/// Where the last segment has no line yet, the one before it says where the chain stands, if it is whole.
+#[test]
+fn a_last_segment_without_lines_follows_a_whole_one() {
+    let scratch = Scratch::new("follows");
+    let log = || open(options(scratch.path(), LONG_BATCH), &Faults::none());
+    let first = authorizer(log().unwrap());
+    assert!((0..3).all(|user| decide(&first, user)));
+    drop(first);
+    let segment = |index: u64| scratch.path().join(super::super::segment::name(index));
+    let whole = std::fs::read(segment(0)).unwrap();
+    for (index, end, is_continued) in [
+        (3, &b""[..], true),
+        (3, b"{\"format\":1", false),
+        (2, b"", false),
+        (4, b"", false),
+    ] {
+        std::fs::write(segment(0), [&whole, end].concat()).unwrap();
+        std::fs::write(segment(index), b"").unwrap();
+        assert_eq!(log().is_ok(), is_continued, "{index}, {end:?}");
+        std::fs::remove_file(segment(index)).unwrap();
+    }
+}
