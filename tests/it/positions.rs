@@ -52,7 +52,10 @@ fn bytes_are_those_of_cedars_label() {
     }
     text += "@note(\"linked\")\nforbid(principal == ?principal, action, resource in ?resource) when { resource.nope };\n";
     let template = format!("policy{}", FAILING.len());
-    let context = r#"{ "a": { "b": 2 }, "who": { "__entity": { "type": "User", "id": "dora" } }, "at": { "__extn": { "fn": "datetime", "arg": "2026-11-22" } } }"#;
+    let context = r#"{ "a": { "b": 2 }, "who": { "__entity": { "type": "User", "id": "dora" } }, "at": { "__extn": { "fn": "datetime", "arg": "2026-11-22" } },
+             "beyond all literals": { "__extn": { "fn": "offset", "args": [
+                 { "__extn": { "fn": "datetime", "arg": "1970-01-01" } },
+                 { "__extn": { "fn": "duration", "arg": "9000000000000000000ms" } } ] } } }"#;
 
     let mut set = cedar::PolicySet::from_str(&text).unwrap();
     let uid = |text: &str| cedar::EntityUid::from_str(text).unwrap();

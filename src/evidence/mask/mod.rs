@@ -2,6 +2,8 @@
 
 mod hmac;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fmt;

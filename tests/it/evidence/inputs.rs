@@ -166,3 +166,21 @@ impl std::io::Write for Lines {
         Ok(())
     }
 }
+
+/// Also where nobody has heard of any tag that was asked for.
+#[test]
+fn tags_that_only_the_request_names_are_told_as_absent() {
+    let memory = Arc::new(MemorySink::new(10));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { principal.hasTag(context.tag) };")
+        .entities(r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": {}, "parents": [] }]"#)
+        .sink(Arc::clone(&memory))
+        .build()
+        .unwrap();
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    assert!(authorizer.is_allowed(&request.context_json(r#"{ "tag": "nowhere else" }"#)));
+    let records = memory.records();
+    let entities = &records[0].inputs.as_ref().unwrap().entities;
+    let ann = entities.iter().find(|entity| entity["uid"]["id"] == "ann");
+    assert_eq!(ann.unwrap()["absent_tags"], json!(["nowhere else"]));
+}

@@ -70,6 +70,30 @@ fn segments_rotate_by_size_and_age() {
     assert_eq!((seen.finding(), seen.count()), (None, 13));
 }
 
+/// As many bytes as may be kept are.
+#[test]
+fn what_may_be_kept_is_kept_to_the_byte() {
+    let scratch = Scratch::new();
+    let options = || DurableLog::options(scratch.path()).segment_bytes(1);
+    write(options(), 5);
+    let bytes: usize = segments(scratch.path())
+        .iter()
+        .map(|(_, text)| text.len())
+        .sum();
+    let first_after = |keep: usize| {
+        write(options().keep_bytes(keep as u64), 1);
+        let seen = verify(scratch.path(), None).unwrap();
+        assert_eq!(seen.finding(), None);
+        seen.first_index()
+    };
+    assert_eq!(first_after(bytes), 0);
+    let bytes: usize = segments(scratch.path())
+        .iter()
+        .map(|(_, text)| text.len())
+        .sum();
+    assert_eq!(first_after(bytes - 1), 1);
+}
+
 #[test]
 fn what_is_removed_is_told() {
     let scratch = Scratch::new();

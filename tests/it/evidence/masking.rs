@@ -40,7 +40,7 @@ const READING: &str = r#"
     };
 "#;
 
-const CONTEXT: &str = r#"{ "token": "SECRET-4", "hour": 9, "user": { "id": "SECRET-7", "level": 3 }, "two words": "SECRET-8",
+const CONTEXT: &str = r#"{ "token": "SECRET-4", "hour": 9, "user": { "id": "SECRET-7", "level": 3 }, "two words": "SECRET-8", "\"so\" \\ so": "SECRET-12",
     "unread": "SECRET-9", "list": [{ "x": "SECRET-10" }, { "x": "SECRET-11", "y": 1 }] }"#;
 
 fn masks() -> Masks {
@@ -104,6 +104,7 @@ fn paths_lead_to_what_they_name() {
             .path("context.token", Mask::Drop)
             .and_then(|masks| masks.path("context.user.id", Mask::Digest))
             .and_then(|masks| masks.path("context[\"two words\"]", Mask::Drop))
+            .and_then(|masks| masks.path(r#"context["\"so\" \\ so"]"#, Mask::Drop))
             .and_then(|masks| masks.path("context.list.x", Mask::Drop))
             .and_then(|masks| masks.path("principal.address.*", Mask::Digest))
             .and_then(|masks| masks.path("principal.address.town", Mask::Keep))
@@ -117,6 +118,7 @@ fn paths_lead_to_what_they_name() {
     let context = record.context.as_ref().unwrap();
     assert_eq!(context.get("token"), None);
     assert_eq!(context.get("two words"), None);
+    assert_eq!(context.get(r#""so" \ so"#), None);
     assert!(is_digest(&context["user"]["id"]));
     assert_eq!(context["user"]["level"], 3);
     assert_eq!(context["list"], json!([{}, { "y": 1 }]));
@@ -146,6 +148,7 @@ fn paths_lead_to_what_they_name() {
         "context.list.x",
         "context.token",
         "context.user.id",
+        r#"context["\"so\" \\ so"]"#,
         "context[\"two words\"]",
         "principal.address.*",
         "resource.token",
@@ -602,9 +605,10 @@ fn what_is_wrong_with_masks_is_told() {
         Some(MaskError::NoKey)
     );
     assert_eq!(
-        MaskSink::new(sink(), digest.key(b"short")).err(),
+        MaskSink::new(sink(), digest.clone().key(&[7; 15])).err(),
         Some(MaskError::ShortKey)
     );
+    assert!(MaskSink::new(sink(), digest.key(&[7; 16])).is_ok());
     assert!(
         !format!("{:?}", masks()).contains("104"),
         "the key is shown"

@@ -489,11 +489,7 @@ fn who_acted_for_the_principal_is_told() {
     let delegation = duramen::Delegation::new(&agents);
     let asked = ask("alice", "view").delegation(&delegation);
     for inputs in [false, true] {
-        let seen = events(
-            ErrorMode::Cedar,
-            inputs,
-            &[ask("alice", "view"), asked.clone()],
-        );
+        let seen = events(ErrorMode::Cedar, inputs, &[ask("alice", "view"), asked]);
         assert!(seen[0]["unmapped"].get("delegation").is_none());
         assert!(seen[0]["unmapped"].get("rechecks").is_none());
         let hops = &seen[1]["unmapped"]["delegation"]["hops"];

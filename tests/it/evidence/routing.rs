@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MemorySink, NoSink, SinkError,
-    Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MaskSink, Masks, MemorySink,
+    NoSink, SinkError, Wants,
 };
 use duramen::{Builder, Outcome};
 
@@ -19,6 +19,7 @@ struct Notes {
     fails: AtomicBool,
     panics: AtomicBool,
     seen: Mutex<Vec<(u64, u64, bool)>>,
+    flushed: AtomicBool,
 }
 
 impl Notes {
@@ -29,6 +30,7 @@ impl Notes {
             fails: AtomicBool::default(),
             panics: AtomicBool::default(),
             seen: Mutex::default(),
+            flushed: AtomicBool::default(),
         })
     }
 }
@@ -57,6 +59,102 @@ impl DecisionSink for Notes {
         );
         self.seen.lock().unwrap().push(seen);
         Ok(())
+    }
+
+    /// Noted as a record without a number.
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.seen.lock().unwrap().push((0, lost, false));
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        self.flushed.store(true, Ordering::SeqCst);
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(SinkError::new("not now")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Offers what was not kept once more, as a queue does. What comes first it loses itself.
+struct OffersTwice<S>(S, AtomicBool);
+
+impl<S: DecisionSink> DecisionSink for OffersTwice<S> {
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.0.delivery()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if !self.1.swap(true, Ordering::SeqCst) {
+            return Err(SinkError::new("lost, on purpose"));
+        }
+        self.0.record(record).or_else(|_| self.0.record(record))
+    }
+}
+
+/// Keeps every second record that it is offered, from the second on.
+struct Hesitates(Arc<Notes>, AtomicBool);
+
+impl DecisionSink for Hesitates {
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::DenyIfNotKept
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        match self.1.fetch_xor(true, Ordering::SeqCst) {
+            true => self.0.record(record),
+            false => Err(SinkError::new("not yet")),
+        }
+    }
+}
+
+#[test]
+fn what_is_offered_again_is_kept_once_and_tells_each_loss_once() {
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Notes::new(Wants::Decisions, Delivery::DenyIfNotKept);
+    let sinks = FanOut::new()
+        .sink(Arc::clone(&counts))
+        .sink(Hesitates(Arc::clone(&demands), AtomicBool::default()));
+    let sinks = OffersTwice(sinks, AtomicBool::default());
+    let authorizer = builder().sink(sinks).build().unwrap();
+    for _ in 0..3 {
+        let _ = authorizer.is_authorized(&request("alice"));
+    }
+    for sink in [&counts, &demands] {
+        assert_eq!(*sink.seen.lock().unwrap(), [(2, 1, false), (3, 0, false)]);
+    }
+}
+
+#[test]
+fn sinks_in_front_of_others_hand_on_what_is_no_record() {
+    let notes = || Notes::new(Wants::Decisions, Delivery::Block);
+    let all = [notes(), notes(), notes(), notes()];
+    let [filtered, masked, fanned, failing] = all.each_ref().map(Arc::clone);
+    failing.fails.store(true, Ordering::SeqCst);
+    let sinks: [Box<dyn DecisionSink>; 3] = [
+        Box::new(FilterSink::new(filtered, |_: &DecisionRecord<'_>| true)),
+        Box::new(MaskSink::new(masked, Masks::new()).unwrap()),
+        Box::new(FanOut::new().sink(failing).sink(fanned)),
+    ];
+    for sink in &sinks {
+        assert_eq!(sink.delivery(), Delivery::Block);
+        assert_eq!(sink.wants(), Wants::Decisions);
+        sink.record_loss(2).unwrap();
+    }
+    // The failure of one keeps nothing from the others, and is told.
+    let flushed = sinks.each_ref().map(|sink| sink.flush().is_ok());
+    assert_eq!(flushed, [true, true, false]);
+    for notes in &all {
+        assert_eq!(*notes.seen.lock().unwrap(), [(0, 2, false)]);
+        assert!(notes.flushed.load(Ordering::SeqCst));
     }
 }
 
@@ -162,4 +260,11 @@ fn what_is_left_out_hides_no_loss() {
     notes.fails.store(false, Ordering::SeqCst);
     let _ = authorizer.is_authorized(&request("eve"));
     assert_eq!(*notes.seen.lock().unwrap(), [(3, 1, false), (7, 2, false)]);
+    // And what no record tells any more is told at the end.
+    notes.fails.store(true, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    notes.fails.store(false, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("alice"));
+    drop(authorizer);
+    assert_eq!(notes.seen.lock().unwrap()[2..], [(0, 1, false)]);
 }

@@ -200,6 +200,17 @@ fn removed_and_renamed_segments_are_found() {
             fs::write(scratch.path().join(&segments[at].0), &segments[at].1).unwrap();
         }
     }
+    // The first of all, too.
+    let first = scratch.path().join(&segments[0].0);
+    let early = scratch.path().join("00000000000000000001.jsonl");
+    fs::rename(&first, &early).unwrap();
+    let found = finding(scratch.path()).unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::Misnamed, 1),
+        "{found}"
+    );
+    fs::rename(&early, &first).unwrap();
     let other = scratch.path().join("00000000000000000009.jsonl");
     fs::rename(scratch.path().join(&segments[2].0), &other).unwrap();
     assert_eq!(
@@ -349,6 +360,23 @@ fn a_line_of_another_log_is_found() {
             assert_eq!(found.kind(), FindingKind::CheckpointDiffers);
         }
     }
+}
+
+/// A log begins behind nothing, whatever its hashes say.
+#[test]
+fn a_beginning_that_follows_something_is_found() {
+    let (scratch, segments) = small_log();
+    let mut before = "5".repeat(64);
+    let mut anew = Vec::new();
+    for line in lines(&segments) {
+        let (line, hash) = resealed(&line, &before);
+        anew.push(line);
+        before = hash;
+    }
+    put(&scratch, &segments, &anew);
+    let found = finding(scratch.path()).unwrap();
+    let found = (found.kind(), found.index());
+    assert_eq!(found, (FindingKind::Altered, 0));
 }
 
 /// The entry that tells of removed lines names the hash of the last one, too.

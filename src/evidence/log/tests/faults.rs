@@ -2,7 +2,9 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::super::chain::{EntryKind, Head, Sealed};
+use super::super::chain::{EntryKind, Head, LineHash, Sealed};
+use super::super::event::{Cut, Event};
+use super::super::segment;
 use super::super::verify::verify_storage;
 use super::super::writer::{UNSYNCED_BYTES, Work};
 use super::super::{Checkpoint, LogErrorKind, MAX_LINE_BYTES, verify};
@@ -579,7 +581,7 @@ fn a_last_segment_without_lines_follows_a_whole_one() {
     let first = authorizer(log().unwrap());
     assert!((0..3).all(|user| decide(&first, user)));
     drop(first);
-    let segment = |index: u64| scratch.path().join(super::super::segment::name(index));
+    let segment = |index: u64| scratch.path().join(segment::name(index));
     let whole = std::fs::read(segment(0)).unwrap();
     for (index, end, is_continued) in [
         (3, &b""[..], true),
@@ -592,4 +594,42 @@ fn a_last_segment_without_lines_follows_a_whole_one() {
         assert_eq!(log().is_ok(), is_continued, "{index}, {end:?}");
         std::fs::remove_file(segment(index)).unwrap();
     }
+}
+
+/// What an attempt to cut a segment has left is carried out if it is whole, and touches nothing but segments.
+#[test]
+fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
+    let scratch = Scratch::new("drafts");
+    let log = || open(options(scratch.path(), LONG_BATCH), &Faults::none());
+    let first = authorizer(log().unwrap());
+    assert!((0..3).all(|user| decide(&first, user)));
+    drop(first);
+    let whole = std::fs::read(scratch.path().join(segment::name(0))).unwrap();
+    let last = whole.split(|byte| *byte == b'\n').nth(2).unwrap();
+    let outside = scratch.path().join("outside");
+    std::fs::write(&outside, "not of the log").unwrap();
+    let draft = scratch.path().join(segment::draft_name(3));
+    let mut put = |segment: &str, end: &[u8]| {
+        let mut head = Head::after(&Sealed::read(last).unwrap());
+        let mut line = Buffer::default();
+        let cut = Cut {
+            segment: segment.into(),
+            offset: 1,
+            bytes: 1,
+            sha256: LineHash::START,
+        };
+        Event::Cut(cut).write(&mut head, &mut line).unwrap();
+        std::fs::write(&draft, [line.as_slice(), end].concat()).unwrap();
+    };
+    for name in ["outside", "../drafts-outside", "", "lock"] {
+        put(name, b"");
+        assert!(log().is_err(), "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "not of the log");
+    // Whoever wrote it had not come to cutting.
+    put(&segment::name(0), b"{\"format\":1");
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
+    assert!(!draft.exists());
 }
