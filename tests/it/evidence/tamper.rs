@@ -507,6 +507,30 @@ fn signatures_bind_every_member() {
     }
 }
 
+/// A checkpoint of a log that ends in the beginning of a line is about the lines before it: that the beginning goes, as a
+/// repair has it, is no finding, and that any of those lines does is one.
+#[test]
+fn a_checkpoint_does_not_miss_a_torn_tail() {
+    let (scratch, segments) = small_log();
+    let (name, whole) = segments.last().unwrap();
+    let path = scratch.path().join(name);
+    let torn = [whole, &whole[..100]].concat();
+    fs::write(&path, torn).unwrap();
+    assert_eq!(
+        finding(scratch.path()).unwrap().kind(),
+        FindingKind::TornTail
+    );
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    assert_eq!(checkpoint.count(), 7);
+    fs::write(&path, whole).unwrap();
+    let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+    assert!(seen.is_fine() && seen.checkpoint_compared());
+    fs::write(&path, &whole[..100]).unwrap();
+    let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
+    let found = seen.finding().unwrap();
+    assert_eq!(found.kind(), FindingKind::Truncated { expected: 7 });
+}
+
 #[test]
 fn a_line_without_end_is_not_read_into_memory() {
     let scratch = Scratch::new();
