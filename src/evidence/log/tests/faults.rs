@@ -609,7 +609,7 @@ fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
     let outside = scratch.path().join("outside");
     std::fs::write(&outside, "not of the log").unwrap();
     let draft = scratch.path().join(segment::draft_name(3));
-    let mut put = |segment: &str, end: &[u8]| {
+    let put = |segment: &str, end: &[u8]| {
         let mut head = Head::after(&Sealed::read(last).unwrap());
         let mut line = Buffer::default();
         let cut = Cut {
