@@ -184,3 +184,36 @@ fn tags_that_only_the_request_names_are_told_as_absent() {
     let ann = entities.iter().find(|entity| entity["uid"]["id"] == "ann");
     assert_eq!(ann.unwrap()["absent_tags"], json!(["nowhere else"]));
 }
+
+/// Directly, and behind a queue.
+#[test]
+fn what_is_not_above_is_told() {
+    let memory = Arc::new(MemorySink::new(10));
+    let queue = Arc::new(QueueSink::new(Arc::clone(&memory)).unwrap());
+    let authorizer = |sink: Arc<dyn duramen::evidence::DecisionSink>| {
+        Authorizer::builder()
+            .policies(
+                r#"permit(principal, action, resource) unless { resource.owner in Team::"red" };"#,
+            )
+            .entities(
+                r#"[{ "uid": { "type": "Doc", "id": "plan" }, "parents": [],
+                      "attrs": { "owner": { "__entity": { "type": "User", "id": "bob" } } } },
+                    { "uid": { "type": "User", "id": "bob" }, "attrs": {}, "parents": [] }]"#,
+            )
+            .sink(sink)
+            .build()
+            .unwrap()
+    };
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    assert!(authorizer(Arc::clone(&memory) as _).is_allowed(&request));
+    assert!(authorizer(Arc::clone(&queue) as _).is_allowed(&request));
+    duramen::evidence::DecisionSink::flush(&queue).unwrap();
+    let records = memory.records();
+    assert_eq!(records.len(), 2);
+    for record in records {
+        let entities = &record.inputs.as_ref().unwrap().entities;
+        let bob = entities.iter().find(|entity| entity["uid"]["id"] == "bob");
+        let red = json!([{ "type": "Team", "id": "red" }]);
+        assert_eq!(bob.unwrap()["absent_parents"], red);
+    }
+}

@@ -92,6 +92,14 @@ fn what_may_be_kept_is_kept_to_the_byte() {
         .map(|(_, text)| text.len())
         .sum();
     assert_eq!(first_after(bytes - 1), 1);
+    let told: Vec<serde_json::Value> = lines(&segments(scratch.path()))
+        .iter()
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .filter(|line: &serde_json::Value| line["chain"]["entry"] == "removed")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["removed"]["segments"], 1);
+    assert_eq!(told[0]["removed"]["before"], 1);
 }
 
 #[test]

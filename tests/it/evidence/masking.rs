@@ -190,6 +190,138 @@ fn digests_join() {
 }
 
 /// Ids are masked everywhere at once, so that the record holds together.
+/// HMAC-SHA-256, RFC 2104, for keys of up to a block.
+fn hmac(parts: &[&[u8]]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        KEY.iter().zip(&mut block).for_each(|(key, to)| *to ^= key);
+        block
+    };
+    let mut inner = Sha256::new_with_prefix(pad(0x36));
+    parts.iter().for_each(|part| inner.update(part));
+    let mut outer = Sha256::new_with_prefix(pad(0x5c));
+    outer.update(inner.finalize());
+    outer.finalize().into()
+}
+
+/// What docs/evidence.md says, computed by itself.
+#[test]
+fn digests_are_over_what_is_documented() {
+    let text = |text: &str| hmac(&[text.as_bytes()]);
+    let of_parts = |kind: &[u8], mut parts: Vec<[u8; 32]>| {
+        parts.sort_unstable();
+        let parts = parts.iter().map(|part| &part[..]);
+        hmac(&std::iter::once(kind).chain(parts).collect::<Vec<_>>())
+    };
+    let member = |name: &str, value: [u8; 32]| hmac(&[name.as_bytes(), &value]);
+    let record = of_parts(
+        b"{",
+        vec![
+            member("\"x\"", text("1")),
+            member("\"y\"", text("\"a\"")),
+            member("\"z\"", text("true")),
+        ],
+    );
+    let numbers = (0..9).map(|n| text(&n.to_string())).collect();
+    let cases = [
+        ("text", json!("a \"b\""), text("\"a \\\"b\\\"\"")),
+        ("long", json!(-42), text("-42")),
+        (
+            "entity",
+            json!({ "__entity": { "type": "User", "id": "ann" } }),
+            text("User::\"ann\""),
+        ),
+        (
+            "datetime",
+            json!({ "__extn": { "fn": "datetime", "arg": "1970-01-02" } }),
+            text("datetime(86400000)"),
+        ),
+        (
+            "decimal",
+            json!({ "__extn": { "fn": "decimal", "arg": "1.50" } }),
+            text("decimal(\"1.5000\")"),
+        ),
+        ("record", json!({ "z": true, "y": "a", "x": 1 }), record),
+        (
+            "numbers",
+            json!([8, 1, 2, 3, 4, 5, 6, 7, 0, 1]),
+            of_parts(b"[", numbers),
+        ),
+        (
+            "set",
+            json!([{ "x": 1, "y": "a", "z": true }, 1]),
+            of_parts(b"[", vec![record, text("1")]),
+        ),
+        ("none", json!([]), of_parts(b"[", Vec::new())),
+    ];
+    let context: Json = cases
+        .iter()
+        .map(|(name, value, _)| ((*name).to_owned(), value.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let sink = Arc::new(MemorySink::new(1));
+    let all = masks().path("context.*", Mask::Digest).unwrap();
+    let authorizer = deciding("", MaskSink::new(Arc::clone(&sink), all).unwrap());
+    let _ = authorizer.is_authorized(&asked().context_json(&context.to_string()));
+    let seen = sink.records().remove(0).context.unwrap();
+    for (name, _, digest) in cases {
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(seen[name], format!("hmac-sha256:{digits}"), "{name}");
+    }
+}
+
+/// Nor is what one record has told of the next, which is made in the same place.
+#[test]
+fn each_record_says_what_is_masked_in_it() {
+    let sink = Arc::new(MemorySink::new(2));
+    let masks = masks()
+        .path("context.token", Mask::Drop)
+        .unwrap()
+        .ids("Agent");
+    let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+    let policies = "permit(principal, action, resource);";
+    let authorizer = deciding(policies, masked);
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&actors);
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+    let first = request.context_json(r#"{ "token": "SECRET" }"#);
+    assert!(authorizer.is_allowed(&first.delegation(&delegation)));
+    assert!(authorizer.is_allowed(&request));
+    let [first, second] = &sink.records()[..] else {
+        panic!("two records");
+    };
+    assert_eq!(first.masked, ["context.token", "id(Agent)"]);
+    let hop = &first.delegation.as_ref().unwrap().hops[1];
+    assert!(is_digest(&json!(hop.principal.id())), "{hop:?}");
+    assert!(!serde_json::to_string(first).unwrap().contains("bot"));
+    assert_eq!(second.masked, [""; 0]);
+    assert_eq!(second.replayable, None);
+}
+
+/// Where all tags are masked, what they refer to is not named either.
+#[test]
+fn what_masked_tags_refer_to_is_not_named() {
+    let world = r#"[
+        { "uid": { "type": "User", "id": "ann" }, "attrs": {}, "parents": [],
+          "tags": { "boss": { "__entity": { "type": "User", "id": "bob" } } } },
+        { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1 }, "parents": [] }
+    ]"#;
+    for mask in [Mask::Drop, Mask::Digest] {
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().path("User.tags", mask).unwrap();
+        let authorizer = Authorizer::builder()
+            .policies(r#"permit(principal, action, resource) when { principal.getTag("boss").level < 2 };"#)
+            .entities(world)
+            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+            .build()
+            .unwrap();
+        assert!(authorizer.is_allowed(&asked().context_json("{}")));
+        let text = serde_json::to_string(&sink.records()[0]).unwrap();
+        assert!(!text.contains("\"bob\""), "{text}");
+    }
+}
+
 #[test]
 fn ids_are_masked_wherever_they_stand() {
     let record = masked(masks().ids("User"));

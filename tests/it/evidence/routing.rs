@@ -194,6 +194,54 @@ fn each_sink_has_its_own_delivery_and_losses() {
     );
 }
 
+/// What is told as lost tells each sink what it lost itself, and what nobody told it of.
+#[test]
+fn losses_are_told_to_those_who_do_not_know_of_them() {
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Notes::new(Wants::Decisions, Delivery::DenyIfNotKept);
+    let sinks = FanOut::new().sink(Arc::clone(&counts));
+    let sinks = Arc::new(sinks.sink(Arc::clone(&demands)));
+    let authorizer = builder().sink(Arc::clone(&sinks)).build().unwrap();
+    for (sink, lost, told) in [
+        // The authorizer does not count it, and says that two others were lost.
+        (
+            &counts,
+            2,
+            [vec![(0, 3, false)], vec![(1, 0, false), (0, 2, false)]],
+        ),
+        // It does, and tells it with another one.
+        (
+            &demands,
+            2,
+            [vec![(2, 0, false), (0, 1, false)], vec![(0, 2, false)]],
+        ),
+    ] {
+        sink.fails.store(true, Ordering::SeqCst);
+        let _ = authorizer.is_authorized(&request("alice"));
+        sink.fails.store(false, Ordering::SeqCst);
+        sinks.record_loss(lost).unwrap();
+        let seen = [&counts, &demands].map(|sink| std::mem::take(&mut *sink.seen.lock().unwrap()));
+        assert_eq!(seen, told);
+    }
+}
+
+/// Two authorizers number their decisions alike.
+#[test]
+fn a_record_of_another_instance_is_another_one() {
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Notes::new(Wants::Decisions, Delivery::DenyIfNotKept);
+    let sinks = FanOut::new().sink(Arc::clone(&counts));
+    let sinks = Arc::new(sinks.sink(Arc::clone(&demands)));
+    demands.fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let authorizer = builder().sink(Arc::clone(&sinks)).build().unwrap();
+        let outcome = authorizer.is_authorized(&request("alice")).outcome();
+        assert_eq!(outcome, Outcome::EvidenceNotKept);
+    }
+    let seen = counts.seen.lock().unwrap();
+    assert_eq!(seen.iter().filter(|(number, ..)| *number == 1).count(), 2);
+}
+
 #[test]
 fn no_sinks_want_nothing() {
     assert_eq!(FanOut::new().wants(), Wants::Nothing);

@@ -633,3 +633,42 @@ fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
     assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
     assert!(!draft.exists());
 }
+
+/// Whatever the machine does between two of its steps, one of them is on the disk before the next begins.
+#[test]
+fn a_repair_goes_step_by_step() {
+    let scratch = Scratch::new("steps");
+    let faults = Faults::none();
+    let log = open(options(scratch.path(), SyncPolicy::EachRecord), &faults).unwrap();
+    let authorizer = authorizer(log);
+    assert!(decide(&authorizer, 0));
+    faults.set(|call| match call {
+        Call::Write => Fault::Torn(10),
+        _ => Fault::None,
+    });
+    assert!(!decide(&authorizer, 1));
+    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    faults.set(move |call| {
+        seen.lock().unwrap().push(call);
+        Fault::None
+    });
+    assert!(decide(&authorizer, 2));
+    let calls = std::mem::take(&mut *calls.lock().unwrap());
+    let changes = |call: &&Call| !matches!(call, Call::Read | Call::Open | Call::Remove);
+    let changes: Vec<_> = calls.iter().filter(changes).copied().collect();
+    let expected = [
+        Call::Create,
+        Call::Write,
+        Call::Sync,
+        Call::SyncNames,
+        Call::SetLen,
+        Call::Sync,
+        Call::Rename,
+        Call::SyncNames,
+        // The record itself.
+        Call::Write,
+        Call::Sync,
+    ];
+    assert_eq!(changes, expected);
+}
