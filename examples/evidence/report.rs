@@ -289,8 +289,8 @@ impl Page {
         }
         html.push_str("<div class=\"columns\">");
         for (what, counts) in [
-            ("By policy that decides now", &report.by_policy_after),
-            ("By policy that decided before", &report.by_policy_before),
+            ("By policy, now", &report.by_policy_after),
+            ("By policy, before", &report.by_policy_before),
             ("By principal", &report.by_principal),
             ("By action", &report.by_action),
             ("By resource", &report.by_resource),
