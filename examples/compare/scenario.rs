@@ -164,7 +164,6 @@ impl Scenario {
                 link.resource.as_ref().map(|uid| uid.pair().into()),
             );
         }
-        let entities = cedar::Entities::from_json_str(&entity_text, schema.as_ref())?;
         let mut builder = duramen::Authorizer::builder()
             .policies(ours)
             .entities(entity_text.as_str())
@@ -174,7 +173,10 @@ impl Scenario {
         if let Some(text) = schema_text {
             builder = builder.schema_str(text);
         }
+        // Before Cedar's entities: an application has one of the two. Among what those leave of the heap, Duramen's lie in holes,
+        // which makes `abac-p50` 8% slower; Cedar takes the same time whichever comes first.
         let authorizer = builder.build()?;
+        let entities = cedar::Entities::from_json_str(&entity_text, schema.as_ref())?;
 
         let mut types = HashMap::new();
         let mut cases = Vec::with_capacity(requests.len());
