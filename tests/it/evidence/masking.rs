@@ -299,6 +299,33 @@ fn each_record_says_what_is_masked_in_it() {
     assert_eq!(second.replayable, None);
 }
 
+/// Nor what masked sets and records hold.
+#[test]
+fn what_is_in_masked_values_is_not_named() {
+    let policies = r#"
+        permit(principal, action, resource) when {
+            User::"bob".level < 2 && !(context.all == [1]) && !(context.one == 1)
+        };
+    "#;
+    let bob = r#"{ "__entity": { "type": "User", "id": "bob" } }"#;
+    for (masked, context) in [
+        ("all", format!(r#"{{ "all": [1, {bob}], "one": 2 }}"#)),
+        (
+            "one",
+            format!(r#"{{ "all": [], "one": {{ "by": [{bob}], "n": 1 }} }}"#),
+        ),
+    ] {
+        for mask in [Mask::Drop, Mask::Digest] {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = masks().path(&format!("context.{masked}"), mask).unwrap();
+            let authorizer = deciding(policies, MaskSink::new(Arc::clone(&sink), masks).unwrap());
+            assert!(authorizer.is_allowed(&asked().context_json(&context)));
+            let text = serde_json::to_string(&sink.records()[0]).unwrap();
+            assert!(!text.contains("\"bob\""), "{text}");
+        }
+    }
+}
+
 /// Where all tags are masked, what they refer to is not named either.
 #[test]
 fn what_masked_tags_refer_to_is_not_named() {

@@ -84,7 +84,16 @@ fn usage_is_the_same_live_and_from_records() {
     assert_eq!(of("bob").template.as_ref().unwrap().as_str(), "shared");
     let unused: Vec<_> = report.unused().map(|policy| policy.id.as_str()).collect();
     assert_eq!(unused, ["odd", "unused"]);
-    // What has decided and is no more.
+    // What has decided and is no more, one of many, and all.
+    let update = duramen::PolicyUpdate::new().remove("eve");
+    authorizer.update_policies(update).unwrap();
+    let without = read.report(&authorizer);
+    assert_eq!(without.policies.len(), report.policies.len() - 1);
+    assert_eq!(without.gone.len(), 1);
+    assert_eq!(
+        (without.gone[0].id.as_str(), without.gone[0].decided),
+        ("eve", 2)
+    );
     authorizer
         .replace_policies("permit(principal, action, resource);")
         .unwrap();
