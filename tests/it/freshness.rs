@@ -595,6 +595,14 @@ fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
         DataSource::Entities,
         DataSource::EntityType("User"),
     ] {
+        // A type that is bounded is confirmed with all entities.
+        let bounds = Freshness::new()
+            .max_policy_age(minute)
+            .max_entity_age(minute);
+        let bounds = match source {
+            DataSource::EntityType(name) => bounds.max_age_of_type(name, minute),
+            _ => bounds,
+        };
         let clock = Clock::new();
         let late = Arc::new(AtomicI64::new(0));
         let (shown, first) = (clock.clone(), Arc::clone(&late));
@@ -605,12 +613,7 @@ fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
             })
             .policies("permit(principal, action, resource) when { principal has level };")
             .entities(Entities::new().insert(Entity::new(("User", "ann")).attrs(&level)))
-            .freshness(
-                Freshness::new()
-                    .max_policy_age(minute)
-                    .max_entity_age(minute)
-                    .max_age_of_type("User", minute),
-            )
+            .freshness(bounds)
             .build()
             .unwrap();
         clock.go(10);
