@@ -403,3 +403,26 @@ fn policies_with_any_text_are_kept() {
     }
     assert!(lost.is_empty(), "{lost:#?}");
 }
+
+/// Of a large set from which one was removed, it is not in the archive either.
+#[test]
+fn what_was_removed_is_not_kept() {
+    let policies: String = (0..200)
+        .map(|number| format!("permit(principal == User::\"{number}\", action, resource);\n"))
+        .collect();
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+    let directory = Scratch::new();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    for id in ["policy0", "policy7", "policy199"] {
+        let update = PolicyUpdate::new().remove(id);
+        authorizer.update_policies(update).unwrap();
+        let digest = archive.keep(&authorizer).unwrap();
+        let kept = archive.load(digest).unwrap();
+        assert_eq!(kept.digest(), authorizer.version().policies());
+        assert!(
+            kept.policy_set()
+                .policies()
+                .all(|policy| policy.id().to_string() != id)
+        );
+    }
+}
