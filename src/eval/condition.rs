@@ -401,14 +401,13 @@ impl<'a> Machine<'a> {
     #[inline(never)]
     fn has_attr(&self, id: NodeId, a: NodeId, key: Sym) -> Result<bool> {
         let key = self.sym(key);
-        let found = match self.nodes[a.index()] {
-            Node::Var(var) => self.variables[var as usize].and_then(|record| record.get(key)),
+        Ok(match self.nodes[a.index()] {
+            Node::Var(var) => self.variables[var as usize].is_some_and(|record| record.has(key)),
             _ => {
                 let value = self.eval(a)?;
-                self.at(id, self.attribute(value, key))?
+                self.at(id, self.attribute(value, key))?.is_some()
             }
-        };
-        Ok(found.is_some())
+        })
     }
 
     /// `has a.b.c`: false at the first link that is missing, an error at a link that has no attributes.
@@ -430,14 +429,14 @@ impl<'a> Machine<'a> {
         let (entity, tag) = self.both(a, b)?;
         let uid = self.at(id, entity.as_entity())?;
         let tag = self.names.find_sym(self.at(id, tag.as_string())?);
-        Ok(tag.is_some_and(|tag| self.tags(uid).is_some_and(|tags| tags.get(tag).is_some())))
+        Ok(tag.is_some_and(|tag| self.tags(uid).is_some_and(|tags| tags.has(tag))))
     }
 
     #[inline(never)]
     fn has_named_tag(&self, id: NodeId, a: NodeId, tag: Sym) -> Result<bool> {
         let entity = self.operand(a)?;
         let tags = self.tags(self.at(id, entity.as_entity())?);
-        Ok(tags.is_some_and(|tags| tags.get(self.sym(tag)).is_some()))
+        Ok(tags.is_some_and(|tags| tags.has(self.sym(tag))))
     }
 
     #[inline(never)]

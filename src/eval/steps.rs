@@ -107,14 +107,14 @@ impl<'a> Machine<'a> {
             }
             Test::Has(var, key) => {
                 let record = self.variables[var as usize];
-                Some(record.is_some_and(|record| record.get(key).is_some()))
+                Some(record.is_some_and(|record| record.has(key)))
             }
             Test::HasTag(var, tag) => {
                 let Some(side) = self.side(var) else {
                     return Ok(None);
                 };
                 let tags = self.tags(side.uid);
-                Some(tags.is_some_and(|tags| tags.get(tag).is_some()))
+                Some(tags.is_some_and(|tags| tags.has(tag)))
             }
         })
     }

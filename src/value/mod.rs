@@ -436,14 +436,16 @@ impl<'a> Record<'a> {
     pub(crate) fn get(self, key: Sym) -> Option<Value<'a>> {
         match self {
             Record::Stored(record) => record.get(key).map(Stored::value),
-            Record::Built(fields) => {
-                let found = if fields.len() <= WALK_KEYS {
-                    fields.iter().position(|(k, _)| *k == key)
-                } else {
-                    fields.binary_search_by(|(k, _)| k.cmp(&key)).ok()
-                };
-                found.and_then(|index| fields.get(index)).map(|(_, v)| *v)
-            }
+            Record::Built(fields) => Some(fields.get(place_of(key, fields)?)?.1),
+        }
+    }
+
+    /// Whether there is a value under `key`. That is not taken out, which of stored ones is a jump that nobody can guess.
+    #[inline]
+    pub(crate) fn has(self, key: Sym) -> bool {
+        match self {
+            Record::Stored(record) => record.has(key),
+            Record::Built(fields) => place_of(key, fields).is_some(),
         }
     }
 
@@ -452,5 +454,13 @@ impl<'a> Record<'a> {
             Record::Stored(record) => record.entry(index).map(|(k, v)| (k, v.value())),
             Record::Built(fields) => fields.get(index).copied(),
         })
+    }
+}
+
+#[inline]
+fn place_of(key: Sym, fields: &[(Sym, Value<'_>)]) -> Option<usize> {
+    match fields.len() <= WALK_KEYS {
+        true => fields.iter().position(|(k, _)| *k == key),
+        false => fields.binary_search_by(|(k, _)| k.cmp(&key)).ok(),
     }
 }

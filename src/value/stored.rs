@@ -306,12 +306,12 @@ impl StoredRecord {
     #[inline]
     pub(crate) fn get(&self, key: Sym) -> Option<&Stored> {
         let (keys, values) = self.parts();
-        let index = if keys.len() <= WALK_KEYS {
-            keys.iter().position(|k| *k == key)?
-        } else {
-            keys.binary_search(&key).ok()?
-        };
-        values.get(index)?.stored()
+        values.get(place_of(key, keys)?)?.stored()
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, key: Sym) -> bool {
+        place_of(key, self.parts().0).is_some()
     }
 
     #[inline]
@@ -320,6 +320,14 @@ impl StoredRecord {
             [Cell::Keys(keys), values @ ..] => (keys, values),
             _ => (&[], &[]),
         }
+    }
+}
+
+#[inline]
+fn place_of(key: Sym, keys: &[Sym]) -> Option<usize> {
+    match keys.len() <= WALK_KEYS {
+        true => keys.iter().position(|k| *k == key),
+        false => keys.binary_search(&key).ok(),
     }
 }
 
