@@ -217,3 +217,64 @@ fn what_is_not_above_is_told() {
         assert_eq!(bob.unwrap()["absent_parents"], red);
     }
 }
+
+/// Notes inputs as serde has them, beside those of the record's line.
+struct AsSerde(Mutex<Vec<(Json, Json)>>);
+
+impl duramen::evidence::DecisionSink for AsSerde {
+    fn wants(&self) -> duramen::evidence::Wants {
+        duramen::evidence::Wants::DecisionsWithInputs
+    }
+
+    fn record(
+        &self,
+        record: &duramen::evidence::DecisionRecord<'_>,
+    ) -> Result<(), duramen::evidence::SinkError> {
+        let serde = serde_json::to_value(record.inputs().unwrap()).unwrap();
+        let lines = JsonLinesSink::new(Vec::new());
+        duramen::evidence::DecisionSink::record(&lines, record)?;
+        let line: Json = serde_json::from_slice(&lines.into_inner()).unwrap();
+        let pair = (serde, line["inputs"].clone());
+        self.0.lock().unwrap().push(pair);
+        Ok(())
+    }
+}
+
+/// What was not there, with serde and in lines, directly and behind a queue.
+#[test]
+fn what_was_absent_is_the_same_with_serde() {
+    let seen = Arc::new(AsSerde(Mutex::default()));
+    let queue = Arc::new(QueueSink::new(Arc::clone(&seen)).unwrap());
+    let sinks: [Arc<dyn duramen::evidence::DecisionSink>; 2] =
+        [Arc::clone(&seen) as _, Arc::clone(&queue) as _];
+    for sink in sinks {
+        let authorizer = Authorizer::builder()
+            .policies(
+                r#"permit(principal, action, resource) unless {
+                    principal.hasTag(context.tag) || resource.owner in Team::"red"
+                };"#,
+            )
+            .entities(
+                r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": {}, "parents": [] },
+                    { "uid": { "type": "Doc", "id": "plan" }, "parents": [],
+                      "attrs": { "owner": { "__entity": { "type": "User", "id": "bob" } } } },
+                    { "uid": { "type": "User", "id": "bob" }, "attrs": {}, "parents": [] }]"#,
+            )
+            .sink(sink)
+            .build()
+            .unwrap();
+        let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+        assert!(authorizer.is_allowed(&request.context_json(r#"{ "tag": "nowhere" }"#)));
+    }
+    duramen::evidence::DecisionSink::flush(&queue).unwrap();
+    let seen = seen.0.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    for (serde, line) in &*seen {
+        assert_eq!(serde, line);
+        let text = line.to_string();
+        assert!(
+            text.contains("absent_parents") && text.contains("absent_tags"),
+            "{text}"
+        );
+    }
+}
