@@ -107,7 +107,11 @@ impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
         let untold = self.untold.swap(0, Ordering::Relaxed);
-        self.sink.record_loss(lost.saturating_add(untold))
+        let told = self.sink.record_loss(lost.saturating_add(untold));
+        if told.is_err() {
+            self.untold.fetch_add(untold, Ordering::Relaxed);
+        }
+        told
     }
 
     fn flush(&self) -> Result<(), SinkError> {

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use duramen::evidence::{
     DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MaskSink, Masks, MemorySink,
@@ -315,4 +315,62 @@ fn what_is_left_out_hides_no_loss() {
     let _ = authorizer.is_authorized(&request("alice"));
     drop(authorizer);
     assert_eq!(notes.seen.lock().unwrap()[2..], [(0, 1, false)]);
+}
+
+/// Fails as often as it is told to, and counts the losses that it takes.
+#[derive(Default)]
+struct Losses {
+    failures: AtomicU64,
+    told: AtomicU64,
+}
+
+impl Losses {
+    fn fails(&self) -> Result<(), SinkError> {
+        let less = |failures: u64| failures.checked_sub(1);
+        match self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+        {
+            Ok(_) => Err(SinkError::new("not now")),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl DecisionSink for Losses {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.fails()
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.fails()?;
+        self.told.fetch_add(lost, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Nor does what a filter is told of losses alone, also where that fails.
+#[test]
+fn losses_are_told_with_those_that_were_left_out() {
+    let losses = Arc::new(Losses::default());
+    let only_eve = FilterSink::new(Arc::clone(&losses), |record: &DecisionRecord<'_>| {
+        record.principal().id() == "eve"
+    });
+    let only_eve = Arc::new(only_eve);
+    let authorizer = builder().sink(Arc::clone(&only_eve)).build().unwrap();
+    losses.failures.store(2, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    // It tells of one loss, and is left out.
+    let _ = authorizer.is_authorized(&request("alice"));
+    // Whoever tells of two more learns that they are not kept; the first is still the filter's to tell.
+    assert!(only_eve.record_loss(2).is_err());
+    assert_eq!(losses.told.load(Ordering::SeqCst), 0);
+    assert!(only_eve.record_loss(2).is_ok());
+    assert_eq!(losses.told.load(Ordering::SeqCst), 3);
+    assert!(only_eve.record_loss(1).is_ok());
+    assert_eq!(losses.told.load(Ordering::SeqCst), 4);
 }
