@@ -6,7 +6,8 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MaskSink, Masks, QueueSink,
+    SinkError, Wants,
 };
 use duramen::{Decision, Outcome};
 
@@ -241,6 +242,32 @@ fn who_has_kept_a_record_does_not_get_it_again() {
     drop(authorizer);
     assert_eq!(*sink.kept.lock().unwrap(), [1, 2, 3]);
     assert_eq!(*other.kept.lock().unwrap(), [1, 2, 3]);
+}
+
+/// Records are masked many at a time: behind one that was not kept, no other may be.
+#[test]
+fn masked_records_are_kept_in_their_order() {
+    const RECORDS: usize = 200;
+    let sink = Unruly::new(Delivery::Block, Some(Instead::Stall));
+    let masked = MaskSink::new(Arc::clone(&sink), Masks::new()).unwrap();
+    let queue = QueueSink::with_delivery(masked, RECORDS, Delivery::Block).unwrap();
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(queue)
+        .build()
+        .unwrap();
+    for number in 0..RECORDS {
+        decide(&authorizer, number);
+    }
+    *sink.instead.lock().unwrap() = Some(Instead::Fail);
+    sink.behaves.notify_all();
+    // Some attempts at the third.
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(*sink.kept.lock().unwrap(), [1, 2]);
+    sink.behave();
+    drop(authorizer);
+    let all: Vec<_> = (1..=RECORDS as u64).collect();
+    assert_eq!(*sink.kept.lock().unwrap(), all);
 }
 
 /// Losses that were told with records that a filter left out, and no record after them.
