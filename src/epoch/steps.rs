@@ -38,8 +38,8 @@ pub(crate) enum Test {
     Node,
     /// Always true: a jump.
     Always,
-    /// The operand's number against a constant: a truth value against "true", an equality, an ordering, of whichever type. Half
-    /// of all tests are this.
+    /// The operand's number against a constant: a truth value against "true", an equality, an ordering, of whichever type. Two
+    /// of five tests are this.
     Number(Operand, Comparison, i64),
     /// The numbers of two operands.
     Numbers(Operand, Operand, Order),

@@ -19,7 +19,7 @@ use crate::value::{Record, Value, View};
 use super::context::{EscapedDatetime, EscapedEntity, call};
 use super::list::List;
 
-/// How much of a copy stands in it: that of a typical request does, and is 900 bytes long.
+/// How much of a copy stands in it, in a kilobyte: all of a typical request's.
 const TOKENS: usize = 32;
 const TEXT: usize = 320;
 const ADDRESSES: usize = 2;

@@ -75,6 +75,19 @@ impl<S: DecisionSink, F: Filter> FilterSink<S, F> {
             untold: AtomicU64::new(0),
         }
     }
+
+    /// Hands on what tells of the losses that were not told yet. They stay untold where that fails.
+    fn with_untold(
+        &self,
+        hand_on: impl FnOnce(u64) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let kept = hand_on(untold);
+        if kept.is_err() {
+            self.untold.fetch_add(untold, Ordering::Relaxed);
+        }
+        kept
+    }
 }
 
 impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
@@ -94,24 +107,16 @@ impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
             }
             return Ok(());
         }
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        let kept = self.sink.record(&DecisionRecord {
-            lost_before: record.lost_before.saturating_add(untold),
-            ..*record
-        });
-        if kept.is_err() {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
-        }
-        kept
+        self.with_untold(|untold| {
+            self.sink.record(&DecisionRecord {
+                lost_before: record.lost_before.saturating_add(untold),
+                ..*record
+            })
+        })
     }
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        let told = self.sink.record_loss(lost.saturating_add(untold));
-        if told.is_err() {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
-        }
-        told
+        self.with_untold(|untold| self.sink.record_loss(lost.saturating_add(untold)))
     }
 
     fn flush(&self) -> Result<(), SinkError> {

@@ -436,7 +436,7 @@ impl<'a> Record<'a> {
     pub(crate) fn get(self, key: Sym) -> Option<Value<'a>> {
         match self {
             Record::Stored(record) => record.get(key).map(Stored::value),
-            Record::Built(fields) => Some(fields.get(place_of(key, fields)?)?.1),
+            Record::Built(fields) => Some(fields.get(place_of(key, fields, |(key, _)| *key)?)?.1),
         }
     }
 
@@ -445,7 +445,7 @@ impl<'a> Record<'a> {
     pub(crate) fn has(self, key: Sym) -> bool {
         match self {
             Record::Stored(record) => record.has(key),
-            Record::Built(fields) => place_of(key, fields).is_some(),
+            Record::Built(fields) => place_of(key, fields, |(key, _)| *key).is_some(),
         }
     }
 
@@ -457,10 +457,11 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Where a key stands among items that are in the order of their keys.
 #[inline]
-fn place_of(key: Sym, fields: &[(Sym, Value<'_>)]) -> Option<usize> {
-    match fields.len() <= WALK_KEYS {
-        true => fields.iter().position(|(k, _)| *k == key),
-        false => fields.binary_search_by(|(k, _)| k.cmp(&key)).ok(),
+fn place_of<T>(key: Sym, items: &[T], key_of: impl Fn(&T) -> Sym) -> Option<usize> {
+    match items.len() <= WALK_KEYS {
+        true => items.iter().position(|item| key_of(item) == key),
+        false => items.binary_search_by_key(&key, key_of).ok(),
     }
 }

@@ -11,7 +11,7 @@ use crate::ext::{Datetime, Decimal, Duration, IpAddr};
 use crate::id::{Sym, Uid};
 
 use super::arena::{Intern, NameText, TableFull};
-use super::{Record, Value, View, WALK_KEYS};
+use super::{Record, Value, View, place_of};
 
 /// An owned value. [`Stored::value`] gives the form that is computed with.
 #[derive(Clone, Debug)]
@@ -306,12 +306,12 @@ impl StoredRecord {
     #[inline]
     pub(crate) fn get(&self, key: Sym) -> Option<&Stored> {
         let (keys, values) = self.parts();
-        values.get(place_of(key, keys)?)?.stored()
+        values.get(place_of(key, keys, |key| *key)?)?.stored()
     }
 
     #[inline]
     pub(crate) fn has(&self, key: Sym) -> bool {
-        place_of(key, self.parts().0).is_some()
+        place_of(key, self.parts().0, |key| *key).is_some()
     }
 
     #[inline]
@@ -320,14 +320,6 @@ impl StoredRecord {
             [Cell::Keys(keys), values @ ..] => (keys, values),
             _ => (&[], &[]),
         }
-    }
-}
-
-#[inline]
-fn place_of(key: Sym, keys: &[Sym]) -> Option<usize> {
-    match keys.len() <= WALK_KEYS {
-        true => keys.iter().position(|k| *k == key),
-        false => keys.binary_search(&key).ok(),
     }
 }
 

@@ -52,9 +52,13 @@ fn asked() -> Request<'static> {
 }
 
 fn deciding(policies: &str, sink: impl DecisionSink + 'static) -> Authorizer {
+    deciding_in(WORLD, policies, sink)
+}
+
+fn deciding_in(world: &str, policies: &str, sink: impl DecisionSink + 'static) -> Authorizer {
     Authorizer::builder()
         .policies(policies)
-        .entities(WORLD)
+        .entities(world)
         .sink(sink)
         .build()
         .unwrap()
@@ -337,12 +341,11 @@ fn what_masked_tags_refer_to_is_not_named() {
     for mask in [Mask::Drop, Mask::Digest] {
         let sink = Arc::new(MemorySink::new(1));
         let masks = masks().path("User.tags", mask).unwrap();
-        let authorizer = Authorizer::builder()
-            .policies(r#"permit(principal, action, resource) when { principal.getTag("boss").level < 2 };"#)
-            .entities(world)
-            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
-            .build()
-            .unwrap();
+        let authorizer = deciding_in(
+            world,
+            r#"permit(principal, action, resource) when { principal.getTag("boss").level < 2 };"#,
+            MaskSink::new(Arc::clone(&sink), masks).unwrap(),
+        );
         assert!(authorizer.is_allowed(&asked().context_json("{}")));
         let text = serde_json::to_string(&sink.records()[0]).unwrap();
         assert!(!text.contains("\"bob\""), "{text}");
@@ -625,12 +628,11 @@ fn names_of_what_was_read_before_do_not_give_masked_values_away() {
     "#;
     let record = |masks| {
         let sink = Arc::new(MemorySink::new(1));
-        let authorizer = Authorizer::builder()
-            .policies(policies)
-            .entities(world)
-            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
-            .build()
-            .unwrap();
+        let authorizer = deciding_in(
+            world,
+            policies,
+            MaskSink::new(Arc::clone(&sink), masks).unwrap(),
+        );
         assert!(authorizer.is_allowed(&asked()));
         sink.records().remove(0)
     };
@@ -668,12 +670,11 @@ fn names_do_not_give_masked_values_of_an_actor_away() {
     for mask in [Mask::Drop, Mask::Digest] {
         let sink = Arc::new(MemorySink::new(1));
         let masks = masks().path("resource.*", mask).unwrap();
-        let authorizer = Authorizer::builder()
-            .policies(policies)
-            .entities(world)
-            .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
-            .build()
-            .unwrap();
+        let authorizer = deciding_in(
+            world,
+            policies,
+            MaskSink::new(Arc::clone(&sink), masks).unwrap(),
+        );
         let actors = [EntityUidRef::from(("Agent", "bot"))];
         let delegation = Delegation::new(&actors);
         assert!(authorizer.is_allowed(&asked().delegation(&delegation)));
