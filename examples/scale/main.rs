@@ -8,7 +8,8 @@
 //! policies from 100 to 100,000, and template links. Thresholds hold for the scenarios they name.
 //!
 //! * `decide`: nanoseconds per decision of a prepared request, and how many times faster than `cedar-policy` in the
-//!   same run. Answers are compared first, of a sample where Cedar takes long.
+//!   same run. Answers are compared first, of a sample where Cedar takes long. What many policies cost beside few is
+//!   measured in turns.
 //! * `load`: the largest policy text, parsed by `cedar-policy` and loaded by Duramen, each in a process of its own:
 //!   time, memory resident afterwards, peak.
 //! * `update`: one policy added to or removed from the largest set: median, p99 and worst time, and what is allocated.
@@ -25,17 +26,18 @@ mod measure;
 #[allow(dead_code, reason = "shared with `compare`; each uses a part")]
 #[path = "../compare/scenario.rs"]
 mod scenario;
+mod turns;
 #[path = "../compare/typed.rs"]
 mod typed;
 mod update;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use measure::{Mode, measure, mismatches};
 use scenario::Scenario;
+use turns::times_the_ns;
 
 /// By scenario: how many times faster than `cedar-policy` a decision has to be.
 const RATIOS: [(&str, f64); 4] = [
@@ -109,7 +111,7 @@ impl Figure {
             (_, true) => "ok",
             (_, false) => "MISSED",
         };
-        println!("{of:<28} {what:<36} {value:>14.1}  {bound:>12}  {verdict}");
+        println!("{of:<28} {what:<36} {value:>14.2}  {bound:>12}  {verdict}");
     }
 }
 
@@ -151,9 +153,8 @@ fn run(mut directories: Vec<PathBuf>, json: bool) -> Result<bool, Box<dyn Error>
         update::measure(largest, &mut report)?;
         update::measure_links(&mut report)?;
     }
-    let mut ns = BTreeMap::new();
     for directory in &directories {
-        decide(directory, &mut ns, &mut report)?;
+        decide(directory, &mut report)?;
     }
     for (few, many, what) in [
         ("flat-p100", "flat-p10000", "times the ns of flat-p100"),
@@ -163,18 +164,16 @@ fn run(mut directories: Vec<PathBuf>, json: bool) -> Result<bool, Box<dyn Error>
             "times the ns of attributes-p100",
         ),
     ] {
-        if let (Some(few), Some(ns)) = (ns.get(few), ns.get(many)) {
-            report(Figure::new(many, what, ns / few).at_most(1.3));
+        let named = |name: &str| directories.iter().find(|of| of.ends_with(name));
+        if let (Some(few), Some(directory)) = (named(few), named(many)) {
+            let (few, of_many) = (Scenario::load(few)?, Scenario::load(directory)?);
+            report(Figure::new(many, what, times_the_ns(&few, &of_many)).at_most(1.3));
         }
     }
     Ok(all_hold)
 }
 
-fn decide(
-    directory: &Path,
-    ns: &mut BTreeMap<String, f64>,
-    report: &mut impl FnMut(Figure),
-) -> Result<(), Box<dyn Error>> {
+fn decide(directory: &Path, report: &mut impl FnMut(Figure)) -> Result<(), Box<dyn Error>> {
     let mut scenario = Scenario::load(directory)?;
     // Cedar takes milliseconds for each policy set of this size.
     let sample = if scenario.policies.policies().count() > 5_000 {
@@ -188,7 +187,6 @@ fn decide(
     scenario.cases.extend(rest);
     let figures = measure(&scenario, Mode::Eval);
     let name = scenario.name.as_str();
-    ns.insert(name.to_owned(), figures.duramen_ns);
     report(Figure::new(name, "ns a decision", figures.duramen_ns));
     report(Figure::new(name, "allocations a decision", figures.duramen_allocs).at_most(0.0));
     let mut ratio = Figure::new(
