@@ -1,7 +1,7 @@
 //! Masks from the annotations of a schema.
 
-use crate::compile::CompileError;
 use crate::compile::schema::masks::{Annotated, masks_of};
+use crate::compile::{CompileError, Problem};
 use crate::evidence::{Mask, Masks, path_text};
 use crate::limits::Limits;
 
@@ -28,12 +28,29 @@ impl Masks {
     /// ```
     ///
     /// # Errors
-    /// [`CompileError`] when the text is no schema, and for annotations that say something else.
+    /// [`CompileError`] when the text is no schema, for annotations that say something else, and for those on attributes
+    /// of an entity type with the name of a variable, such as `resource`: paths that begin so are about the variable.
     pub fn schema_str(mut self, schema: &str) -> Result<Self, CompileError> {
         for found in masks_of(schema, &Limits::default())? {
             match found {
                 Annotated::Ids(type_name) => self = self.ids(&type_name),
-                Annotated::Value { root, names, mask } => {
+                Annotated::Value {
+                    entity_type,
+                    names,
+                    mask,
+                } => {
+                    let root = match entity_type.as_deref() {
+                        None => "context",
+                        // A path that begins so would mask something else.
+                        Some(name @ ("context" | "principal" | "action" | "resource")) => {
+                            return Err(Problem::new(format_args!(
+                                "entity type {name} has the name of a variable, so that no path begins with it; \
+                                 mask its attributes by paths that begin with `*`"
+                            ))
+                            .into());
+                        }
+                        Some(name) => name,
+                    };
                     let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
                     let mask = match mask.as_str() {
                         "drop" => Mask::Drop,
@@ -41,8 +58,8 @@ impl Masks {
                         _ => Mask::Keep,
                     };
                     self = self
-                        .path(&path_text(&root, &names), mask)
-                        .map_err(crate::compile::Problem::new)?;
+                        .path(&path_text(root, &names), mask)
+                        .map_err(Problem::new)?;
                 }
             }
         }

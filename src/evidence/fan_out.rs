@@ -12,7 +12,8 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 /// Each gets what it wants, and its delivery class holds for it alone: a sink that counts its losses does not deny, and
 /// is told its own losses ([`DecisionRecord::lost_before`]), not those of others. A decision becomes a deny when a sink with
 /// [`Delivery::DenyIfNotKept`] does not keep its record; the other sinks have their records then, of a decision that
-/// would have been made. Behind a queue that offers again what was not kept, those sinks do not get it again.
+/// would have been made. Behind a queue that offers again what was not kept, those sinks do not get it again. Losses that a sink
+/// is told of and does not take are told to it again, with its next record or at the end.
 ///
 /// ```
 /// use duramen::evidence::{FanOut, JsonLinesSink, MemorySink};
@@ -113,8 +114,11 @@ impl DecisionSink for FanOut {
                 continue;
             }
             if before.is_some() {
-                // Then it was counted as lost.
-                branch.untold.fetch_sub(1, Ordering::Relaxed);
+                // Then it was counted as lost. Another thread may have told so since.
+                let one_less = |untold: u64| untold.checked_sub(1);
+                let _ = branch
+                    .untold
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
             }
             let kept = branch.record(record, lost);
             if kept.is_ok() {
@@ -131,13 +135,11 @@ impl DecisionSink for FanOut {
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
         let lost = self.not_reported(lost);
-        self.each(|branch| {
-            let untold = branch.untold.swap(0, Ordering::Relaxed);
-            match lost.saturating_add(untold) {
-                0 => Ok(()),
-                lost => branch.sink.record_loss(lost),
-            }
-        })
+        for branch in &self.branches {
+            branch.record_loss(lost);
+        }
+        // What a sink did not take is told to it again. A failure would have whoever tells it do so too, to all.
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), SinkError> {
@@ -227,17 +229,27 @@ impl Branch {
         }
         kept
     }
+
+    /// What the sink does not take it is told with its next record, or at the end.
+    fn record_loss(&self, lost: u64) {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let lost = untold.saturating_add(lost);
+        if lost == 0 {
+            return;
+        }
+        let told = catch_unwind(AssertUnwindSafe(|| self.sink.record_loss(lost)));
+        if !matches!(told, Ok(Ok(()))) {
+            self.untold.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What a sink lost last, and no record tells any more.
 impl Drop for FanOut {
     fn drop(&mut self) {
-        for branch in &mut self.branches {
-            let untold = *branch.untold.get_mut();
-            if untold > 0 {
-                // Nobody is left to be told if that fails.
-                let _ = catch_unwind(AssertUnwindSafe(|| branch.sink.record_loss(untold)));
-            }
+        for branch in &self.branches {
+            // Nobody is left to be told if that fails.
+            branch.record_loss(0);
         }
     }
 }

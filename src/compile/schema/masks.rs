@@ -16,9 +16,9 @@ const MASK: &str = "mask";
 pub(crate) enum Annotated {
     /// Ids of a type of entities.
     Ids(String),
-    /// Values below a variable or a type: attribute names, `None` for any.
+    /// Values below a type, or below the context: attribute names, `None` for any.
     Value {
-        root: String,
+        entity_type: Option<String>,
         names: Vec<Option<String>>,
         mask: String,
     },
@@ -51,14 +51,15 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
     let definitions = Definitions::collect(&fragments);
     let mut found = Vec::new();
     let mut wrong = None;
-    let mut below = |root: &str, namespace: &str, ty, mut way: Vec<Option<String>>| {
+    let mut below = |root: Option<&str>, namespace: &str, ty, mut way: Vec<Option<String>>| {
         definitions.annotated(MASK, namespace, ty, &mut way, &mut |way, mask| match mask {
             Some(mask @ ("drop" | "digest" | "keep")) => found.push(Annotated::Value {
-                root: root.to_owned(),
+                entity_type: root.map(str::to_owned),
                 names: way.to_vec(),
                 mask: mask.to_owned(),
             }),
             _ => {
+                let root = root.unwrap_or("context");
                 wrong = Some(format!(
                     "below {root}, @mask must say \"drop\", \"digest\" or \"keep\""
                 ))
@@ -70,11 +71,11 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
         for (name, decl) in &body.entity_types {
             let name = qualify(namespace, name);
             if let Some(shape) = &decl.shape {
-                below(&name, namespace, shape, Vec::new());
+                below(Some(&name), namespace, shape, Vec::new());
             }
             if let Some(tags) = &decl.tags {
                 let all = vec![Some("tags".to_owned()), None];
-                below(&name, namespace, tags, all);
+                below(Some(&name), namespace, tags, all);
             }
             if let Some(mask) = decl.annotations.get(MASK) {
                 ids.push((name, mask.clone()));
@@ -86,7 +87,7 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
                 .as_ref()
                 .and_then(|to| to.context.as_ref())
             {
-                below("context", namespace, context, Vec::new());
+                below(None, namespace, context, Vec::new());
             }
         }
     }

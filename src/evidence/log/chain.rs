@@ -117,13 +117,14 @@ impl Head {
 
     /// Makes the JSON object that `line` has from `start` on the next line of the chain, its end included.
     ///
-    /// `false`, and `line` cut back to `start`, when it is not an object.
+    /// `false`, and `line` cut back to `start`, when it is not an object, or the chain is at the end of what can be counted.
     pub(super) fn seal(&mut self, line: &mut Buffer, start: usize, entry: EntryKind) -> bool {
         let object = line.since(start);
-        if !(object.starts_with(b"{") && object.ends_with(b"}")) {
+        let next = self.next.checked_add(1);
+        let (Some(next), true) = (next, object.starts_with(b"{") && object.ends_with(b"}")) else {
             line.truncate(start);
             return false;
-        }
+        };
         let empty = object.len() == 2;
         line.truncate(line.len() - 1);
         if !empty {
@@ -142,7 +143,7 @@ impl Head {
         line.extend(&hash.hex());
         line.extend(END);
         line.push(b'\n');
-        self.next += 1;
+        self.next = next;
         self.hash = hash;
         true
     }
@@ -247,7 +248,11 @@ impl Claims {
         let rest = rest.strip_suffix(ENTRY)?;
         let digits = rest.iter().rev().take_while(|c| c.is_ascii_digit()).count();
         let (rest, index) = rest.split_at_checked(rest.len() - digits)?;
-        let index = str::from_utf8(index).ok()?.parse().ok()?;
+        let index: u64 = str::from_utf8(index).ok()?.parse().ok()?;
+        // No log gets there, and behind it there is no place for a line.
+        if index == u64::MAX {
+            return None;
+        }
         let rest = rest.strip_suffix(INDEX)?.strip_suffix(FORMAT.as_bytes())?;
         let rest = rest.strip_suffix(CHAIN)?;
         matches!(rest.last(), Some(b'{' | b',')).then_some(Self {

@@ -1,13 +1,14 @@
 //! What the log says about itself, in lines of its own: what was lost, cut off and removed.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::json::{self, Buffer};
 use super::super::pieces::Timestamp;
-use super::LogError;
 use super::chain::{EntryKind, Head, LineHash, Sealed};
+use super::{LogError, LogErrorKind};
 
 /// A line that is not a decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,8 +89,10 @@ impl Event {
         };
         let start = out.len();
         json::write(&line, out).map_err(LogError::not_written)?;
-        head.seal(out, start, kind);
-        Ok(())
+        match head.seal(out, start, kind) {
+            true => Ok(()),
+            false => Err(LogError::new(LogErrorKind::NotALine, Path::new(""))),
+        }
     }
 
     /// The event that a line tells; `None` for a decision, and for a line that does not say what its kind says.

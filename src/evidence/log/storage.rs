@@ -80,6 +80,7 @@ impl Directory {
     pub(super) fn lock(path: &Path) -> Result<Self, LogError> {
         fs::create_dir_all(path).map_err(|error| LogError::io(path, error))?;
         let name = path.join(LOCK);
+        own(&name).map_err(|error| LogError::io(&name, error))?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -102,6 +103,18 @@ impl Directory {
             path: path.to_owned(),
             lock: None,
         }
+    }
+}
+
+/// That a file, if it is there, is one of the directory, and not a link to somewhere else: whoever may make links in it
+/// would have the log cut and write files that only the log's process may. Complete segments are read through links.
+fn own(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if !about.is_file() => {
+            let what = "it is a link, or no file, and is not written to";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -131,7 +144,12 @@ impl Storage for Directory {
     }
 
     fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>> {
-        let mut file = File::open(self.path.join(name))?;
+        let path = self.path.join(name);
+        // A pipe would never be opened, and a device never be read to its end.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+        }
+        let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(from))?;
         Ok(Box::new(file))
     }
@@ -142,8 +160,10 @@ impl Storage for Directory {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let path = self.path.join(name);
+        own(&path)?;
         let options = OpenOptions::new().append(true).clone();
-        Ok(Box::new(options.open(self.path.join(name))?))
+        Ok(Box::new(options.open(path)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -89,7 +89,8 @@ impl Verification {
         self.finding.as_ref()
     }
 
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong. With a checkpoint, [`checkpoint_compared`](Self::checkpoint_compared) says whether that was
+    /// compared, too.
     pub fn is_fine(&self) -> bool {
         self.finding.is_none()
     }
@@ -130,7 +131,7 @@ impl Verification {
     }
 
     /// Whether the checkpoint that was given could be compared. It could not when retention has removed all lines that it
-    /// is about.
+    /// is about, or when the log claims that: whoever relies on a checkpoint takes that for a finding.
     pub fn checkpoint_compared(&self) -> bool {
         self.checkpoint_compared
     }
@@ -291,6 +292,7 @@ impl Verifier<'_> {
         for (at, (first, name)) in self.names.iter().enumerate() {
             let mut lines = self.open(name)?;
             self.seen.segments += 1;
+            let before = self.head;
             while let Some(text) = lines.next().map_err(|error| self.unreadable(name, error))? {
                 let spot = Spot {
                     segment: name.clone(),
@@ -326,8 +328,35 @@ impl Verifier<'_> {
                 }
                 self.last = spot;
             }
+            // One without lines has a name all the same.
+            if self.head == before
+                && let Some(finding) = self.misses(*first, name)
+            {
+                return Ok(Some(finding));
+            }
         }
         Ok(self.at_the_end().or(torn))
+    }
+
+    /// What the name of a segment without a whole line says is wrong before it: it begins where the lines before it end.
+    fn misses(&self, first: u64, name: &str) -> Option<Finding> {
+        let is_last = self.names.last().is_some_and(|(last, _)| *last == first);
+        let expected = match self.head {
+            Some(head) => head.next,
+            // Lines that are there may come.
+            None if !is_last => return None,
+            None => 0,
+        };
+        let kind = match first.checked_sub(1) {
+            Some(to) if first > expected => FindingKind::Missing { to },
+            _ if first == expected => return None,
+            _ => FindingKind::Misnamed,
+        };
+        let spot = Spot {
+            segment: name.to_owned(),
+            place: Place { line: 1, offset: 0 },
+        };
+        Some(Finding::new(kind, expected, spot))
     }
 
     /// What is wrong with a line that is as it was written.

@@ -7,7 +7,7 @@ use duramen::evidence::{
     DecisionSink, FanOut, JsonLinesSink, Mask, MaskError, MaskSink, Masks, MemorySink, OwnedRecord,
     QueueSink,
 };
-use duramen::replay::{PolicyArchive, Replayed};
+use duramen::replay::{AskedFact, PolicyArchive, Reconsidered, Replayed, WhatIf};
 use duramen::{Delegation, EntityUidRef};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -734,6 +734,158 @@ fn schemas_say_what_to_mask() {
     ] {
         let error = Masks::new().schema_str(schema).unwrap_err().to_string();
         assert!(error.contains(what), "{schema}: {error}");
+    }
+}
+
+/// Names of attributes that a path must not take for something else.
+const NAMES: [&str; 16] = [
+    "",
+    "\\",
+    "\"",
+    "\\\"",
+    ".",
+    "a.b",
+    "]",
+    "[\"x\"]",
+    "*",
+    "tags",
+    "id(User)",
+    "two words",
+    "it's",
+    "ünï",
+    "a\nb\0",
+    "context",
+];
+
+/// Annotations, paths, what a record says of them, and what is unknown for it, agree on names that are any text.
+#[test]
+fn names_are_any_text() {
+    let quoted = |name: &str| format!("\"{}\"", name.escape_default());
+    let all_of = |each: &dyn Fn(&str) -> String, with: &str| NAMES.map(each).join(with);
+    let reading = |name: &str| {
+        let name = quoted(name);
+        format!(
+            "principal[{name}] == \"v\" && principal.deep[{name}] == \"v\" && context[{name}] == \"v\""
+        )
+    };
+    let policy = |when: &str| format!("permit(principal, action, resource) when {{ {when} }};");
+    let values: serde_json::Map<_, _> = NAMES
+        .map(|name| (name.to_owned(), json!("v")))
+        .into_iter()
+        .collect();
+    let mut attrs = values.clone();
+    attrs.insert("deep".into(), Json::Object(values.clone()));
+    let world = json!([{ "uid": { "type": "User", "id": "ann" }, "attrs": attrs, "parents": [] }])
+        .to_string();
+    let context = Json::Object(values).to_string();
+    let request =
+        Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan")).context_json(&context);
+    let record_under = |masks: Masks| {
+        let sink = Arc::new(MemorySink::new(1));
+        let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+        let authorizer = deciding_in(&world, &policy(&all_of(&reading, " && ")), masked);
+        assert!(authorizer.is_allowed(&request));
+        sink.records().remove(0)
+    };
+    let candidates: Vec<_> = NAMES
+        .iter()
+        .flat_map(|own| {
+            [
+                ("principal", AskedFact::Attribute((*own).into())),
+                ("context", AskedFact::Context((*own).into())),
+            ]
+            .map(|(of, fact)| {
+                let when = format!("{of}[{}] == \"v\"", quoted(own));
+                let candidate = Authorizer::builder().policies(policy(&when));
+                (*own, fact, candidate.build().unwrap())
+            })
+        })
+        .collect();
+    for name in NAMES {
+        for mask in ["drop", "digest"] {
+            let attributes = all_of(
+                &|own| {
+                    let mask = if own == name {
+                        format!("@mask(\"{mask}\")")
+                    } else {
+                        String::new()
+                    };
+                    format!("{mask} {}: String", quoted(own))
+                },
+                ", ",
+            );
+            let schema = format!(
+                "entity Doc; entity User {{ deep: {{ {attributes} }}, {attributes} }}; \
+                 action view appliesTo {{ principal: User, resource: Doc, context: {{ {attributes} }} }};"
+            );
+            let record = record_under(masks().schema_str(&schema).unwrap());
+            let attrs = &entity(&record, "User", "ann")["attrs"];
+            for values in [record.context.as_ref().unwrap(), attrs, &attrs["deep"]] {
+                for own in NAMES {
+                    let value = values.get(own);
+                    match mask {
+                        _ if own != name => {
+                            assert_eq!(value, Some(&json!("v")), "{name:?}, {own:?}")
+                        }
+                        "drop" => assert_eq!(value, None, "{name:?}"),
+                        _ => assert!(is_digest(value.unwrap()), "{name:?}"),
+                    }
+                }
+            }
+            // What the record says of it is what would mask it again.
+            assert_eq!(record.masked.len(), 3, "{:?}", record.masked);
+            let mut again = masks();
+            for path in &record.masked {
+                let mask = if mask == "drop" {
+                    Mask::Drop
+                } else {
+                    Mask::Digest
+                };
+                again = again.path(path, mask).unwrap();
+            }
+            let again = record_under(again);
+            assert_eq!(
+                (&again.context, &again.inputs),
+                (&record.context, &record.inputs)
+            );
+            // And what is unknown for it.
+            for (own, fact, candidate) in &candidates {
+                match WhatIf::new(candidate).unwrap().add(&record) {
+                    Reconsidered::Undetermined(unknown) => {
+                        assert_eq!(*own, name);
+                        assert!(
+                            unknown.iter().any(|unknown| unknown.asked == *fact),
+                            "{unknown:?}"
+                        );
+                    }
+                    Reconsidered::Same { .. } => assert_ne!(*own, name, "{fact:?}"),
+                    other => panic!("{fact:?}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// A path that begins with the name of a variable is about the variable, and an entity type may have that name.
+#[test]
+fn types_with_the_names_of_variables_are_not_masked_by_mistake() {
+    for name in ["context", "principal", "action", "resource"] {
+        let schema = |mask: &str| {
+            format!("entity Doc; @mask(\"digest\") entity {name} {{ {mask} ssn: String }};")
+        };
+        let error = masks()
+            .schema_str(&schema("@mask(\"drop\")"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("entity type {name} has the name of a variable")),
+            "{error}"
+        );
+        // Ids are masked by types alone.
+        assert!(masks().schema_str(&schema("")).is_ok());
+        // In a namespace it is another name.
+        let schema = format!("namespace N {{ {} }}", schema("@mask(\"drop\")"));
+        assert!(masks().schema_str(&schema).is_ok());
     }
 }
 

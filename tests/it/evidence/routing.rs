@@ -63,6 +63,10 @@ impl DecisionSink for Notes {
 
     /// Noted as a record without a number.
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        assert!(
+            !self.panics.load(Ordering::SeqCst),
+            "a sink that panics, on purpose"
+        );
         self.seen.lock().unwrap().push((0, lost, false));
         Ok(())
     }
@@ -373,4 +377,59 @@ fn losses_are_told_with_those_that_were_left_out() {
     assert_eq!(losses.told.load(Ordering::SeqCst), 3);
     assert!(only_eve.record_loss(1).is_ok());
     assert_eq!(losses.told.load(Ordering::SeqCst), 4);
+}
+
+/// A fan-out tells a sink again what it did not take, and the others nothing twice.
+#[test]
+fn losses_that_one_sink_does_not_take_are_told_to_it_again() {
+    let (failing, other) = (Arc::new(Losses::default()), Arc::new(Losses::default()));
+    let panics = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    panics.panics.store(true, Ordering::SeqCst);
+    let told = || [&failing, &other].map(|losses| losses.told.load(Ordering::SeqCst));
+    let sinks = FanOut::new()
+        .sink(Arc::clone(&panics))
+        .sink(Arc::clone(&failing))
+        .sink(Arc::clone(&other));
+    let sinks = Arc::new(sinks);
+    let authorizer = builder().sink(Arc::clone(&sinks)).build().unwrap();
+    failing.failures.store(2, Ordering::SeqCst);
+    // Lost by one sink, which has it still to be told when the other losses are.
+    let _ = authorizer.is_authorized(&request("alice"));
+    assert!(sinks.record_loss(2).is_ok());
+    assert_eq!(told(), [0, 2]);
+    assert!(sinks.record_loss(4).is_ok());
+    assert_eq!(told(), [7, 6]);
+    // The last is told when nobody decides any more.
+    failing.failures.store(1, Ordering::SeqCst);
+    assert!(sinks.record_loss(1).is_ok());
+    assert_eq!(told(), [7, 7]);
+    drop((authorizer, sinks));
+    assert_eq!(told(), [8, 7]);
+}
+
+/// Offers what was not kept once more, and tells of other losses in between.
+struct TellsBetween(Arc<FanOut>);
+
+impl DecisionSink for TellsBetween {
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.0.record(record).or_else(|_| {
+            self.0.record_loss(1)?;
+            self.0.record(record)
+        })
+    }
+}
+
+/// What a sink was told of as lost, and is offered again all the same, is no loss that could be taken back.
+#[test]
+fn losses_that_were_told_are_not_taken_back() {
+    let demands = Notes::new(Wants::Decisions, Delivery::DenyIfNotKept);
+    let sinks = FanOut::new().sink(Hesitates(Arc::clone(&demands), AtomicBool::default()));
+    let sinks = TellsBetween(Arc::new(sinks));
+    let authorizer = builder().sink(sinks).build().unwrap();
+    assert!(authorizer.is_allowed(&request("alice")));
+    assert_eq!(*demands.seen.lock().unwrap(), [(1, 0, false)]);
 }

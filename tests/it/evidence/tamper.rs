@@ -362,6 +362,54 @@ fn a_line_of_another_log_is_found() {
     }
 }
 
+/// A line that is missing does not turn up in another log's line of that number.
+#[test]
+fn another_line_of_the_number_is_not_the_missing_one() {
+    let (scratch, segments) = small_log();
+    let mut own = lines(&segments);
+    let other = Scratch::new();
+    write(DurableLog::options(other.path()), own.len());
+    let foreign = lines(&super::segments(other.path()));
+    own.remove(4);
+    own.push(foreign[4].clone());
+    put(&scratch, &segments, &own);
+    let found = finding(scratch.path()).unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::Missing { to: 4 }, 4),
+        "{found}"
+    );
+}
+
+/// One line is enough to be missing.
+#[test]
+fn the_very_first_line_is_missed() {
+    let scratch = Scratch::new();
+    write(DurableLog::options(scratch.path()).segment_bytes(1), 3);
+    fs::remove_file(scratch.path().join("00000000000000000000.jsonl")).unwrap();
+    let found = finding(scratch.path()).unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::Missing { to: 0 }, 0)
+    );
+}
+
+/// Whoever goes on with a log looks at the segment that it goes on in.
+#[test]
+fn a_last_segment_with_a_hole_is_not_continued() {
+    let scratch = Scratch::new();
+    write(DurableLog::options(scratch.path()), 5);
+    let (name, _) = segments(scratch.path()).remove(0);
+    let all = lines(&segments(scratch.path()));
+    for hole in 1..4 {
+        let mut rest = all.clone();
+        rest.remove(hole);
+        fs::write(scratch.path().join(&name), rest.concat()).unwrap();
+        let error = DurableLog::open(scratch.path()).unwrap_err();
+        assert_eq!(error.finding().unwrap().index(), hole as u64, "{error}");
+    }
+}
+
 /// A log begins behind nothing, whatever its hashes say.
 #[test]
 fn a_beginning_that_follows_something_is_found() {
@@ -529,6 +577,119 @@ fn a_checkpoint_does_not_miss_a_torn_tail() {
     let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
     let found = seen.finding().unwrap();
     assert_eq!(found.kind(), FindingKind::Truncated { expected: 7 });
+}
+
+/// A segment without lines tells by its name how many there were before it.
+#[test]
+fn lines_that_are_missing_before_an_empty_segment_are_found() {
+    let (scratch, segments) = small_log();
+    let path = |first: u64| scratch.path().join(format!("{first:020}.jsonl"));
+    let (last, whole) = segments.last().unwrap();
+    for (kept, first, end, expected) in [
+        (true, 7, "", None),
+        (true, 7, "{", Some((FindingKind::TornTail, 7))),
+        (true, 9, "", Some((FindingKind::Missing { to: 8 }, 7))),
+        (true, 9, "{", Some((FindingKind::Missing { to: 8 }, 7))),
+        (
+            true,
+            u64::MAX,
+            "",
+            Some((FindingKind::Missing { to: u64::MAX - 1 }, 7)),
+        ),
+        (true, 1, "", Some((FindingKind::Misnamed, 3))),
+        (false, 7, "", Some((FindingKind::Missing { to: 6 }, 6))),
+    ] {
+        if !kept {
+            fs::remove_file(scratch.path().join(last)).unwrap();
+        }
+        fs::write(path(first), end).unwrap();
+        let found = finding(scratch.path()).map(|found| (found.kind(), found.index()));
+        assert_eq!(found, expected, "{first}, {end:?}");
+        fs::remove_file(path(first)).unwrap();
+        fs::write(scratch.path().join(last), whole).unwrap();
+    }
+    // Of all lines, nothing may be left but a name.
+    let other = Scratch::new();
+    fs::create_dir(other.path()).unwrap();
+    fs::write(other.path().join("00000000000000000042.jsonl"), "").unwrap();
+    let found = finding(other.path()).unwrap();
+    assert_eq!(
+        (found.kind(), found.index()),
+        (FindingKind::Missing { to: 41 }, 0)
+    );
+    assert!(DurableLog::open(other.path()).is_err());
+}
+
+/// No line is behind the last one that can be counted.
+#[test]
+fn indices_that_cannot_be_counted_on_are_refused() {
+    let (scratch, segments) = small_log();
+    let line = lines(&segments).remove(0);
+    let line = str::from_utf8(&line).unwrap();
+    for (index, is_line) in [(u64::MAX, false), (u64::MAX - 1, true)] {
+        let other = Scratch::new();
+        fs::create_dir(other.path()).unwrap();
+        let line = line.replace("\"index\":0,", &format!("\"index\":{index},"));
+        let (line, _) = resealed(line.as_bytes(), &"5".repeat(64));
+        fs::write(other.path().join(format!("{index:020}.jsonl")), line).unwrap();
+        let found = finding(other.path()).unwrap();
+        let kind = match is_line {
+            true => FindingKind::Missing { to: index - 1 },
+            false => FindingKind::Altered,
+        };
+        assert_eq!(found.kind(), kind, "{found}");
+        // Nothing is written behind it.
+        let log = DurableLog::options(other.path()).segment_bytes(1).open();
+        assert_eq!(log.is_ok(), is_line);
+        if let Ok(log) = log {
+            let authorizer = authorizer(&Arc::new(log));
+            assert!(!authorizer.is_allowed(&request("ann")));
+        }
+    }
+    drop(scratch);
+}
+
+/// Whoever may make links where the log is has no file cut or written that is elsewhere, and keeps nobody reading for ever.
+#[cfg(unix)]
+#[test]
+fn links_are_not_written_through() {
+    use std::os::unix::fs::symlink;
+    let outside = Scratch::new();
+    fs::create_dir(outside.path()).unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "a file without a line break").unwrap();
+    for name in ["00000000000000000000.jsonl", "lock"] {
+        let scratch = Scratch::new();
+        fs::create_dir(scratch.path()).unwrap();
+        symlink(&victim, scratch.path().join(name)).unwrap();
+        let error = DurableLog::open(scratch.path()).unwrap_err();
+        assert!(error.path().ends_with(name), "{error}");
+    }
+    assert_eq!(
+        fs::read_to_string(&victim).unwrap(),
+        "a file without a line break"
+    );
+
+    // Complete segments that were put elsewhere are read there, and the log goes on.
+    let (scratch, segments) = small_log();
+    let moved = scratch.path().join(&segments[0].0);
+    fs::rename(&moved, outside.path().join("moved")).unwrap();
+    symlink(outside.path().join("moved"), &moved).unwrap();
+    assert_eq!(finding(scratch.path()), None);
+    write(DurableLog::options(scratch.path()), 1);
+    assert_eq!(finding(scratch.path()), None);
+
+    // A line that is missing is looked for in what comes later.
+    let first = segments[0]
+        .1
+        .split_inclusive(|byte| *byte == b'\n')
+        .next()
+        .unwrap();
+    fs::write(&moved, &segments[0].1[first.len()..]).unwrap();
+    let endless = scratch.path().join(&segments[1].0);
+    fs::remove_file(&endless).unwrap();
+    symlink("/dev/zero", &endless).unwrap();
+    assert!(verify(scratch.path(), None).is_err());
 }
 
 #[test]

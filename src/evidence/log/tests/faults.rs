@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::super::chain::{EntryKind, Head, LineHash, Sealed};
-use super::super::event::{Cut, Event};
+use super::super::event::{Cut, Event, Gap};
 use super::super::segment;
 use super::super::verify::verify_storage;
 use super::super::writer::{UNSYNCED_BYTES, Work};
@@ -591,6 +591,9 @@ fn a_last_segment_without_lines_follows_a_whole_one() {
     ] {
         std::fs::write(segment(0), [&whole, end].concat()).unwrap();
         std::fs::write(segment(index), b"").unwrap();
+        // Who verifies says so, too.
+        let seen = verify(scratch.path(), None).unwrap();
+        assert_eq!(seen.is_fine(), is_continued, "{index}, {end:?}: {seen:?}");
         assert_eq!(log().is_ok(), is_continued, "{index}, {end:?}");
         std::fs::remove_file(segment(index)).unwrap();
     }
@@ -609,12 +612,12 @@ fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
     let outside = scratch.path().join("outside");
     std::fs::write(&outside, "not of the log").unwrap();
     let draft = scratch.path().join(segment::draft_name(3));
-    let put = |segment: &str, end: &[u8]| {
+    let put = |segment: &str, offset, end: &[u8]| {
         let mut head = Head::after(&Sealed::read(last).unwrap());
         let mut line = Buffer::default();
         let cut = Cut {
             segment: segment.into(),
-            offset: 1,
+            offset,
             bytes: 1,
             sha256: LineHash::START,
         };
@@ -622,16 +625,32 @@ fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
         std::fs::write(&draft, [line.as_slice(), end].concat()).unwrap();
     };
     for name in ["outside", "../drafts-outside", "", "lock"] {
-        put(name, b"");
+        put(name, 1, b"");
         assert!(log().is_err(), "{name}");
     }
     assert_eq!(std::fs::read_to_string(&outside).unwrap(), "not of the log");
     // Whoever wrote it had not come to cutting.
-    put(&segment::name(0), b"{\"format\":1");
+    put(&segment::name(0), 1, b"{\"format\":1");
     assert!(log().is_ok());
     let seen = verify(scratch.path(), None).unwrap();
     assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
     assert!(!draft.exists());
+    // Nor had whoever wrote something behind the entry: it is the last.
+    put(&segment::name(0), 1, b"");
+    let entry = std::fs::read(&draft).unwrap();
+    let mut head = Head::after(&Sealed::read(entry.trim_ascii_end()).unwrap());
+    let mut more = Buffer::default();
+    let gap = Event::Gap(Gap { lost: 1 });
+    gap.write(&mut head, &mut more).unwrap();
+    std::fs::write(&draft, [&entry, more.as_slice()].concat()).unwrap();
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
+    // A segment is cut, and never made longer.
+    put(&segment::name(0), 1_000_000, b"");
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 4, 1));
 }
 
 /// Whatever the machine does between two of its steps, one of them is on the disk before the next begins.
