@@ -347,8 +347,113 @@ fn what_masked_tags_refer_to_is_not_named() {
             MaskSink::new(Arc::clone(&sink), masks).unwrap(),
         );
         assert!(authorizer.is_allowed(&asked().context_json("{}")));
-        let text = serde_json::to_string(&sink.records()[0]).unwrap();
+        let record = sink.records().remove(0);
+        let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains("\"bob\""), "{text}");
+        assert_eq!(record.masked, ["User.tags"]);
+        assert_eq!(record.replayable, Some(false));
+        // Where a digest stands for the value, it names the entity too.
+        let entities = &record.inputs.as_ref().unwrap().entities;
+        let read = entities.iter().find(|entity| entity["attrs"]["level"] == 1);
+        let is_named = is_digest(&read.unwrap()["uid"]["id"]);
+        assert_eq!(is_named, mask == Mask::Digest, "{text}");
+    }
+}
+
+/// A text that is masked names no tag, and an entity that is masked nobody that somebody is in, also where those are masked
+/// by digests themselves.
+#[test]
+fn masked_values_name_no_tags_and_no_ancestors() {
+    let policies = r#"
+        permit(principal, action, resource) when {
+            principal in context.team && principal.getTag(context.site) != "" && principal.hasTag("floor")
+        };
+    "#;
+    let context = r#"{ "team": { "__entity": { "type": "Team", "id": "blue" } }, "site": "site" }"#;
+    for tags in ["User.tags", "User.tags.*", "Nobody.tags"] {
+        for mask in [Mask::Drop, Mask::Digest] {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = masks().path("context.*", mask).unwrap();
+            let masks = masks.path(tags, Mask::Digest).unwrap();
+            let authorizer = deciding(policies, MaskSink::new(Arc::clone(&sink), masks).unwrap());
+            assert!(authorizer.is_allowed(&asked().context_json(context)));
+            let record = sink.records().remove(0);
+            let text = serde_json::to_string(&record).unwrap();
+            for name in ["\"blue\"", "\"site\""] {
+                assert_eq!(
+                    text.matches(name).count(),
+                    usize::from(name == "\"site\"" && mask == Mask::Digest),
+                    "{tags}, {mask}, {name}: {text}"
+                );
+            }
+            let ann = entity(&record, "User", "ann");
+            assert_eq!(ann["parents"].as_array().unwrap().len(), 1, "{text}");
+            assert_eq!(ann["tags"].as_object().unwrap().len(), 2, "{text}");
+        }
+    }
+}
+
+/// Values of other types, and names that are nobody's, stay, though they read like masked ones.
+#[test]
+fn what_only_reads_like_a_masked_value_stays() {
+    let world = r#"[
+        { "uid": { "type": "User", "id": "ann" }, "attrs": { "level": 3, "town": "here" },
+          "tags": { "floor": { "town": "there" }, "site": "x" }, "parents": [{ "type": "Team", "id": "blue" }] },
+        { "uid": { "type": "Doc", "id": "plan" }, "attrs": { "town": "elsewhere" }, "parents": [] }
+    ]"#;
+    let policies = r#"
+        permit(principal, action, resource) when {
+            principal.town == "here" && principal.level > 2 && principal.getTag("floor").town == "there"
+            && principal.getTag("site") == "x" && resource.town == "elsewhere" && principal in Team::"blue"
+        };
+    "#;
+    let context = r#"{ "team": "blue", "name": "town", "site": { "__entity": { "type": "Team", "id": "site" } } }"#;
+    for mask in [Mask::Drop, Mask::Digest] {
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().path("context.*", mask).unwrap();
+        let authorizer = deciding_in(
+            world,
+            policies,
+            MaskSink::new(Arc::clone(&sink), masks).unwrap(),
+        );
+        assert!(authorizer.is_allowed(&asked().context_json(context)));
+        let record = sink.records().remove(0);
+        let ann = entity(&record, "User", "ann");
+        assert_eq!(ann["parents"], json!([{ "type": "Team", "id": "blue" }]));
+        assert_eq!(ann["attrs"], json!({ "level": 3, "town": "here" }));
+        assert_eq!(
+            ann["tags"],
+            json!({ "floor": { "town": "there" }, "site": "x" })
+        );
+        assert_eq!(
+            entity(&record, "Doc", "plan")["attrs"],
+            json!({ "town": "elsewhere" })
+        );
+    }
+}
+
+/// An action has attributes like any entity.
+#[test]
+fn attributes_of_actions_are_masked() {
+    let world = r#"[{ "uid": { "type": "Action", "id": "view" }, "attrs": { "secret": "SECRET-1", "level": 1 }, "parents": [] }]"#;
+    let policies =
+        "permit(principal, action, resource) when { action.secret != \"\" && action.level == 1 };";
+    for path in ["action.secret", "Action.secret", "*.secret"] {
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().path(path, Mask::Drop).unwrap();
+        let masks = masks.path("principal.level", Mask::Drop).unwrap();
+        let authorizer = deciding_in(
+            world,
+            policies,
+            MaskSink::new(Arc::clone(&sink), masks).unwrap(),
+        );
+        assert!(authorizer.is_allowed(&asked().context_json("{}")));
+        let record = sink.records().remove(0);
+        assert_eq!(
+            entity(&record, "Action", "view")["attrs"],
+            json!({ "level": 1 })
+        );
+        assert_eq!(record.masked, [path]);
     }
 }
 
@@ -508,7 +613,17 @@ fn a_record_says_whether_it_can_be_decided_again() {
     let sinks = FanOut::new()
         .sink(one("context.unread"))
         .sink(one("context.token"))
-        .sink(one("Nobody.ssn"));
+        .sink(one("Nobody.ssn"))
+        .sink(
+            MaskSink::new(
+                Arc::clone(&sink),
+                Masks::new()
+                    .path("context.token", Mask::Drop)
+                    .and_then(|masks| masks.path("context.unread", Mask::Drop))
+                    .unwrap(),
+            )
+            .unwrap(),
+        );
     let authorizer = deciding(READING, sinks);
     let archive = PolicyArchive::open(directory.path()).unwrap();
     let policies = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
@@ -524,6 +639,9 @@ fn a_record_says_whether_it_can_be_decided_again() {
     assert!(policies.explain(&records[1]).is_err());
     assert!(records[2].masked.is_empty());
     assert_eq!(records[2].replayable, None);
+    // One that was read is enough, whatever else is masked.
+    assert_eq!(records[3].masked, ["context.token", "context.unread"]);
+    assert_eq!(records[3].replayable, Some(false));
 }
 
 /// A policy that looks at the context as a whole reads all of it, also what it has no name for.

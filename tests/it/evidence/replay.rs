@@ -296,6 +296,78 @@ fn hops_that_were_denied_although_policies_allow_them_are_decided_again() {
     }
 }
 
+/// The record of a chain that was asked for by `ann`, with `actors` for her, and its policies.
+fn chain(policies: &str, entities: &str, actors: &[&str]) -> (ArchivedPolicies, OwnedRecord) {
+    let directory = Scratch::new();
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies(policies)
+        .entities(entities)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let digest = archive.keep(&authorizer).unwrap();
+    let actors: Vec<_> = actors
+        .iter()
+        .map(|id| duramen::EntityUidRef::new("Agent", id))
+        .collect();
+    let delegation = duramen::Delegation::new(&actors);
+    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "d"));
+    let _ = authorizer.is_authorized(&request.delegation(&delegation));
+    (archive.load(digest).unwrap(), sink.records().remove(0))
+}
+
+/// One policy may fail for each hop in another way, and several hops may be denied.
+#[test]
+fn hops_that_differ_are_decided_again() {
+    let failing = r#"
+        permit(principal, action, resource);
+        forbid(principal, action, resource) when { principal.level + 1 == 0 };
+    "#;
+    let world = |largest: &str| {
+        format!(
+            r#"[{{ "uid": {{ "type": "Agent", "id": "{largest}" }}, "attrs": {{ "level": 9223372036854775807 }}, "parents": [] }},
+                {{ "uid": {{ "type": "Agent", "id": "text" }}, "attrs": {{ "level": "x" }}, "parents": [] }}]"#
+        )
+    };
+    for actors in [["bot", "text"], ["text", "bot"]] {
+        let (policies, record) = chain(failing, &world("bot"), &actors);
+        assert_eq!(record.outcome, Outcome::Allowed);
+        let hops = &record.delegation.as_ref().unwrap().hops;
+        let kinds: std::collections::BTreeSet<_> = hops
+            .iter()
+            .map(|hop| hop.errors.as_ref().unwrap()[0].kind.as_str())
+            .collect();
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+        let replayed = policies.replay(&record);
+        assert!(replayed.is_same(), "{record:#?}\n{replayed:#?}");
+    }
+    let denying = r#"
+        @id("all") permit(principal, action, resource);
+        @id("first") forbid(principal == Agent::"one", action, resource);
+        @id("second") forbid(principal == Agent::"two", action, resource);
+    "#;
+    let (policies, record) = chain(denying, "[]", &["one", "two"]);
+    assert_eq!(record.outcome, Outcome::Forbidden);
+    let replayed = policies.replay(&record);
+    assert!(replayed.is_same(), "{record:#?}\n{replayed:#?}");
+    // The first hop is the principal, and another one is not what was asked.
+    let mut changed = record.clone();
+    changed.delegation.as_mut().unwrap().hops[0].principal = duramen::EntityUid::new("User", "eve");
+    assert!(matches!(
+        policies.replay(&changed),
+        Replayed::NotReplayable(_)
+    ));
+    // Nor is what says of a hop that no policy was asked.
+    let mut changed = record;
+    changed.delegation.as_mut().unwrap().hops[2].outcome = None;
+    assert!(matches!(
+        policies.replay(&changed),
+        Replayed::NotReplayable(_)
+    ));
+}
+
 #[test]
 fn a_record_is_decided_again_by_its_own_policies() {
     let directory = Scratch::new();

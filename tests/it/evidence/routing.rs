@@ -127,14 +127,55 @@ fn what_is_offered_again_is_kept_once_and_tells_each_loss_once() {
     let sinks = FanOut::new()
         .sink(Arc::clone(&counts))
         .sink(Hesitates(Arc::clone(&demands), AtomicBool::default()));
-    let sinks = OffersTwice(sinks, AtomicBool::default());
-    let authorizer = builder().sink(sinks).build().unwrap();
+    let sinks = Arc::new(sinks);
+    let offers = OffersTwice(Arc::clone(&sinks), AtomicBool::default());
+    let authorizer = builder().sink(offers).build().unwrap();
     for _ in 0..3 {
         let _ = authorizer.is_authorized(&request("alice"));
     }
     for sink in [&counts, &demands] {
         assert_eq!(*sink.seen.lock().unwrap(), [(2, 1, false), (3, 0, false)]);
     }
+    // What was kept in the end is no loss that is known already.
+    sinks.record_loss(1).unwrap();
+    assert_eq!(counts.seen.lock().unwrap()[2..], [(0, 1, false)]);
+}
+
+/// Of two sinks that demand their records, the one that was added first says why.
+#[test]
+fn the_first_failure_is_told() {
+    struct Fails(&'static str);
+    impl DecisionSink for Fails {
+        fn wants(&self) -> Wants {
+            Wants::Decisions
+        }
+
+        fn delivery(&self) -> Delivery {
+            Delivery::DenyIfNotKept
+        }
+
+        fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            Err(SinkError::new(self.0))
+        }
+    }
+    struct Tells(FanOut, Mutex<Vec<String>>);
+    impl DecisionSink for Tells {
+        fn wants(&self) -> Wants {
+            self.0.wants()
+        }
+
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            let kept = self.0.record(record);
+            let why = kept.as_ref().unwrap_err().to_string();
+            self.1.lock().unwrap().push(why);
+            kept
+        }
+    }
+    let sinks = FanOut::new().sink(Fails("one")).sink(Fails("other"));
+    let tells = Arc::new(Tells(sinks, Mutex::default()));
+    let authorizer = builder().sink(Arc::clone(&tells)).build().unwrap();
+    let _ = authorizer.is_authorized(&request("alice"));
+    assert_eq!(*tells.1.lock().unwrap(), ["one"]);
 }
 
 #[test]

@@ -145,6 +145,58 @@ fn what_was_lost_is_told() {
     assert_eq!(report, live.usage().report(&authorizer));
 }
 
+/// The record of a shadow's decision may be the first to tell of a loss.
+#[test]
+fn what_was_lost_is_told_by_records_of_shadows_too() {
+    let memory = Arc::new(MemorySink::new(100));
+    let live = Arc::new(UsageSink::new());
+    let sinks = FanOut::new()
+        .sink(LosesTheFirst(Arc::clone(&memory), Default::default()))
+        .sink(LosesTheFirst(Arc::clone(&live), Default::default()));
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(sinks)
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow(r#"permit(principal == User::"zoe", action, resource);"#)
+        .unwrap();
+    ask(&authorizer, "ann", "view");
+    let mut read = Usage::new();
+    memory.records().iter().for_each(|record| read.add(record));
+    let report = read.report(&authorizer);
+    assert_eq!((report.decisions, report.lost), (0, 1));
+    assert_eq!(report, live.usage().report(&authorizer));
+}
+
+/// Threads count for themselves, and whichever decided last is the last.
+#[test]
+fn the_last_is_the_last_of_all_threads() {
+    let live = Arc::new(UsageSink::new());
+    let minutes = std::sync::atomic::AtomicU64::new(60);
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(Arc::clone(&live))
+        .clock(move || {
+            let minutes = minutes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(60 * minutes)
+        })
+        .build()
+        .unwrap();
+    for _ in 0..30 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| ask(&authorizer, "ann", "view"));
+        });
+    }
+    let report = live.usage().report(&authorizer);
+    let view = &report.policies.iter().find(|policy| policy.decided > 0);
+    let view = view.unwrap();
+    assert_eq!((report.decisions, view.decided), (30, 30));
+    assert_eq!(view.last, report.until);
+    // The clock may be looked at when the authorizer is built.
+    assert!(report.until > report.since, "{report:?}");
+}
+
 #[test]
 fn memory_is_bounded() {
     let live = Arc::new(UsageSink::with_capacity(2));
