@@ -233,12 +233,16 @@ const ENTITIES: &str = r#"[
     { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1 }, "parents": [{ "type": "Team", "id": "red" }] },
     { "uid": { "type": "Team", "id": "red" }, "attrs": {}, "parents": [{ "type": "Org", "id": "o" }] }]"#;
 
+/// What `ann` asks.
+fn request() -> Request<'static> {
+    Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
+        .context_json(r#"{ "tag": "k", "other": "z" }"#)
+}
+
 /// What `ann`'s request comes to under `candidate` after it was decided under `enforced`.
 fn reconsidered(enforced: &str, candidate: &str, is_filled: bool) -> Reconsidered {
     let (authorizer, sink) = recording(|builder| builder.policies(enforced).entities(ENTITIES));
-    let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"))
-        .context_json(r#"{ "tag": "k", "other": "z" }"#);
-    let _ = authorizer.is_allowed(&request);
+    let _ = authorizer.is_allowed(&request());
     let candidate = Authorizer::builder().policies(candidate).build().unwrap();
     let mut what_if = WhatIf::new(&candidate).unwrap();
     if is_filled {
@@ -330,6 +334,19 @@ fn what_was_not_read_is_not_absent() {
             "!principal.hasTag(\"z\")",
             true,
         ),
+        // What the live store has to tell, of each kind, is so and is not so.
+        (
+            "principal.boss.level == 1",
+            "principal.boss in Team::\"blue\"",
+            false,
+        ),
+        (
+            "principal.boss.level == 1",
+            "principal.boss in Org::\"o\"",
+            false,
+        ),
+        ("true", "principal.hasTag(\"dept\")", false),
+        ("true", "principal.getTag(\"k\") == 1", false),
         // The context is known whole.
         ("true", "context has tag && !(context has nope)", true),
     ] {
@@ -340,10 +357,20 @@ fn what_was_not_read_is_not_absent() {
             "{read}, then {asked}: {outcome:#?}"
         );
         let filled = reconsidered(&permit(read), &permit(asked), true);
-        assert!(
-            !matches!(filled, Reconsidered::Undetermined(_)),
-            "{read}, then {asked}: {filled:#?}"
-        );
+        // What is filled in is what the candidate is decided on where there is all of it.
+        let is_allowed = |when: &str| {
+            let builder = Authorizer::builder().policies(permit(when));
+            let whole = builder.entities(ENTITIES).build().unwrap();
+            whole.is_allowed(&request())
+        };
+        match &filled {
+            Reconsidered::Same { .. } => assert_eq!(is_allowed(read), is_allowed(asked)),
+            Reconsidered::Flipped(flip) => {
+                let decision = flip.after.decision == Decision::Allow;
+                assert_eq!(decision, is_allowed(asked), "{read}, then {asked}");
+            }
+            other => panic!("{read}, then {asked}: {other:#?}"),
+        }
         if let (Reconsidered::Flipped(flip), false) = (&filled, is_known) {
             assert!(!flip.filled_in.is_empty(), "{read}, then {asked}");
         }
@@ -366,6 +393,46 @@ fn what_is_unknown_is_named() {
         panic!("not flipped");
     };
     assert_eq!(flip.filled_in.len(), 2, "{:?}", flip.filled_in);
+}
+
+/// A live store is asked for what it can know: not for what was masked in the context, and of an entity that it has no more
+/// it says nothing.
+#[test]
+fn what_no_store_knows_is_not_filled_in() {
+    let sink = Arc::new(MemorySink::new(1));
+    let masks = Masks::new().path("context.tag", Mask::Drop).unwrap();
+    let enforced = Authorizer::builder()
+        .policies(permit("resource.owner.level == 1"))
+        .entities(
+            r#"[{ "uid": { "type": "Doc", "id": "plan" }, "attrs": { "owner": { "__entity": { "type": "User", "id": "bob" } } }, "parents": [] },
+                { "uid": { "type": "User", "id": "bob" }, "attrs": { "level": 1, "dept": "x" }, "parents": [] }]"#,
+        )
+        .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+        .build()
+        .unwrap();
+    assert!(enforced.is_allowed(&request()));
+    let record = sink.records().remove(0);
+    // `bob` is gone, and `ann` has never been there.
+    enforced.replace_entities("[]").unwrap();
+    for (asked, fact) in [
+        (
+            "resource.owner.dept == \"x\"",
+            AskedFact::Attribute("dept".into()),
+        ),
+        ("resource.owner.hasTag(\"t\")", AskedFact::Tag("t".into())),
+        ("context.tag == \"k\"", AskedFact::Context("tag".into())),
+        ("!(context has tag)", AskedFact::Context("tag".into())),
+    ] {
+        let candidate = Authorizer::builder().policies(permit(asked));
+        let candidate = candidate.build().unwrap();
+        let mut filled = WhatIf::new(&candidate).unwrap().fill_in(&enforced);
+        match filled.add(&record) {
+            Reconsidered::Undetermined(unknown) => {
+                assert!(unknown.iter().any(|unknown| unknown.asked == fact));
+            }
+            other => panic!("{asked}: {other:#?}"),
+        }
+    }
 }
 
 /// A policy that asks for the unknown does not matter where the others decide.
@@ -642,13 +709,46 @@ fn what_is_absent_or_above_may_be_masked_too() {
     assert!(is_undetermined(&masked_by("User.*"), tag));
     assert!(is_undetermined(&masked_by("User.tags.z"), tag));
     assert!(!is_undetermined(&masked_by("User.tags.z"), attribute));
-    let mut renamed = masked_by("User.team");
-    for entity in &mut renamed.inputs.as_mut().unwrap().entities {
-        if entity["uid"]["id"] == "ann" {
-            entity["parents"][0]["id"] = "masked:1".into();
+    // What is masked of teams is known of users.
+    assert!(!is_undetermined(&masked_by("Team.nope"), attribute));
+    assert!(!is_undetermined(&masked_by("Team.tags.z"), tag));
+    for instead in ["masked:1", "hmac-sha256:0123"] {
+        let mut renamed = masked_by("User.team");
+        for entity in &mut renamed.inputs.as_mut().unwrap().entities {
+            if entity["uid"]["id"] == "ann" {
+                entity["parents"][0]["id"] = instead.into();
+            }
         }
+        assert!(is_undetermined(&renamed, above), "{instead}");
     }
-    assert!(is_undetermined(&renamed, above));
+}
+
+/// Who is the principal of one hop has all ancestors in the record, whatever another hop has asked of them.
+#[test]
+fn what_one_hop_knows_of_an_entity_another_does_not_forget() {
+    let (authorizer, sink) = recording(|builder| {
+        builder
+            .policies(
+                r#"permit(principal is User, action, resource);
+                   permit(principal is Agent, action, resource) when { !(User::"ann" in Team::"red") };"#,
+            )
+            .entities(ENTITIES)
+    });
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&actors);
+    assert!(authorizer.is_allowed(&request().delegation(&delegation)));
+    let record = sink.records().remove(0);
+    let hops = &record.delegation.as_ref().unwrap().hops;
+    let mut read = hops[1].inputs.as_ref().unwrap().entities.iter();
+    assert!(read.any(|entity| entity["uid"]["id"] == "ann"), "{hops:#?}");
+    let candidate = Authorizer::builder()
+        .policies(
+            r#"permit(principal is User, action, resource) when { principal in Team::"green" };"#,
+        )
+        .build()
+        .unwrap();
+    let outcome = WhatIf::new(&candidate).unwrap().add(&record);
+    assert!(matches!(outcome, Reconsidered::Flipped(_)), "{outcome:#?}");
 }
 
 /// A strict mode that denied behind a hop that was denied anyway is noticed as well.
