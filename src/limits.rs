@@ -233,6 +233,10 @@ impl LimitExceeded {
     }
 }
 
+/// How deep data is read at most, whatever the limits say: reading and what follows it (comparing, copying, validating)
+/// recurse, and no input may overflow the stack.
+pub(crate) const DEEPEST: usize = 256;
+
 impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -240,6 +244,12 @@ impl fmt::Display for LimitExceeded {
             allowed,
             found,
         } = self;
+        if matches!(limit, Limit::ContextDepth | Limit::AttributeDepth) && *allowed >= DEEPEST {
+            return write!(
+                f,
+                "{limit} cannot be raised beyond {DEEPEST}, and there is more"
+            );
+        }
         write!(
             f,
             "{limit} is limited to {allowed}, found {found} (raise it with Limits::with_{limit})"

@@ -492,7 +492,9 @@ pub(super) fn both(
 }
 
 /// An authorizer that could not be built: the problems of schema and policies, and those of the entities.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// `Debug` prints what `Display` does: it is what `unwrap`, and `main` when it returns an error, show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     compile: Option<CompileError>,
     entities: Option<EntityError>,
@@ -536,6 +538,12 @@ impl fmt::Display for BuildError {
             (None, Some(entities)) => entities.fmt(f),
             (None, None) => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildError:\n{self}")
     }
 }
 

@@ -13,7 +13,9 @@ use crate::limits::LimitExceeded;
 /// Policies or a schema that were refused. All problems that were found are told together.
 ///
 /// What was in force before stays in force.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// `Debug` prints what `Display` does: it is what `unwrap`, and `main` when it returns an error, show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct CompileError {
     problems: Vec<Problem>,
 }
@@ -61,6 +63,11 @@ impl Problem {
     }
 
     pub(crate) fn of_policy(mut self, policy: PolicyId) -> Self {
+        // Cedar's validator begins with what is said before its message anyway.
+        let named = format!("for policy `{policy}`, ");
+        if let Some(rest) = self.message.strip_prefix(&named) {
+            self.message = rest.to_owned();
+        }
         self.policy = Some(policy);
         self
     }
@@ -120,6 +127,30 @@ impl Problem {
     }
 }
 
+/// Problems, one a line: the first hundred, since a whole set may have the same.
+pub(crate) fn lines(f: &mut fmt::Formatter<'_>, problems: &[impl fmt::Display]) -> fmt::Result {
+    const SHOWN: usize = 100;
+    for (i, problem) in problems.iter().take(SHOWN).enumerate() {
+        let line = if i == 0 { "" } else { "\n" };
+        write!(f, "{line}{problem}")?;
+    }
+    match problems.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "\nand {more} more"),
+    }
+}
+
+/// Whether a text that should be policies, a schema or entities looks like the name of a file that has them.
+pub(crate) fn is_like_a_path(text: &str) -> bool {
+    let end = std::path::Path::new(text.trim()).extension();
+    !text.contains(['\n', '{', '[', '(', ';'])
+        && end.is_some_and(|end| {
+            ["cedar", "cedarschema", "json"]
+                .iter()
+                .any(|known| end == *known)
+        })
+}
+
 impl From<LimitExceeded> for Problem {
     fn from(limit: LimitExceeded) -> Self {
         Self {
@@ -158,13 +189,13 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.problems.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
+        lines(f, &self.problems)
+    }
+}
+
+impl fmt::Debug for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CompileError:\n{self}")
     }
 }
 

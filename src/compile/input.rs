@@ -94,7 +94,8 @@ impl Policies {
         self
     }
 
-    /// Adds all `.cedar` files of a directory, by name; subdirectories are not entered.
+    /// Adds all `.cedar` files of a directory, by name; subdirectories are not entered. None is no error: then the directory
+    /// has no policies.
     #[must_use]
     pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::limits::Limits;
 
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
+use error::is_like_a_path;
 pub use error::{CompileError, Problem};
 pub(crate) use error::{Lines, line_column};
 pub use input::{Policies, PolicyProgress};
@@ -50,7 +51,7 @@ pub(crate) fn compile_schema(
         return Err(error);
     }
     stack::with_parser_stack(limits, || schema::compile(sources))
-        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+        .map_err(|error| stack::no_thread(limits, &error))?
         .map_err(|error| {
             let file = error
                 .source_index
@@ -61,6 +62,15 @@ pub(crate) fn compile_schema(
                 (number(line), number(column))
             });
             problem.span = error.offset;
+            let source = error.source_index.and_then(|index| sources.get(index));
+            if let Some(
+                schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text),
+            ) = source
+                && problem.file.is_none()
+                && is_like_a_path(text)
+            {
+                problem.help = Some("a path is read by `Builder::schema_file`".into());
+            }
             problem.into()
         })
 }

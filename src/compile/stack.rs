@@ -38,6 +38,8 @@ use std::{io, panic, thread};
 
 use crate::limits::Limits;
 
+use super::error::Problem;
+
 /// For what recurses little: the thread itself, the regexes of Cedar's lexer, miette's labels.
 const BASE: usize = 8 << 20;
 
@@ -91,6 +93,15 @@ pub(crate) fn with_parser_stack<T: Send>(
             Err(payload) => panic::resume_unwind(payload),
         }
     })
+}
+
+/// What to say when there is no such thread.
+pub(crate) fn no_thread(limits: &Limits, error: &io::Error) -> Problem {
+    let mib = parser_stack_bytes(limits) >> 20;
+    Problem::new(format_args!(
+        "no thread to compile on, whose stack would be of {mib} MiB: {error} (the stack follows Limits::with_operator_chain, \
+         with_nesting and with_declarations; lower what was raised)"
+    ))
 }
 
 /// Runs `f` on parts of `items`, one for each core, and gives the results in the order of the items. Called on a

@@ -1,14 +1,21 @@
 //! What was wrong with entity data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::id::EntityUid;
 use crate::limits::LimitExceeded;
 
-/// Entities that were refused. All problems that were found are told together.
+/// No more problems than this are collected of one load.
+pub(crate) const MAX_PROBLEMS: usize = 100;
+
+/// Entities that were refused. All problems that were found are told together, up to a hundred of one load: a wrong file has
+/// one with every entity.
 ///
 /// The store that was in force before stays in force.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// `Debug` prints what `Display` does: it is what `unwrap`, and `main` when it returns an error, show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct EntityError {
     problems: Vec<EntityProblem>,
 }
@@ -16,7 +23,9 @@ pub struct EntityError {
 /// One problem with entity data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntityProblem {
-    pub(crate) entity: Option<EntityUid>,
+    pub(crate) file: Option<Arc<str>>,
+    /// Boxed, so that a result is no larger than it must be.
+    entity: Option<Box<EntityUid>>,
     place: Option<Place>,
     pub(crate) limit: Option<LimitExceeded>,
     pub(crate) message: String,
@@ -45,6 +54,7 @@ impl EntityError {
 impl EntityProblem {
     pub(crate) fn new(message: impl fmt::Display) -> Self {
         Self {
+            file: None,
             entity: None,
             place: None,
             limit: None,
@@ -52,8 +62,13 @@ impl EntityProblem {
         }
     }
 
+    pub(crate) fn in_file(mut self, file: &str) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
     pub(crate) fn of(mut self, entity: EntityUid) -> Self {
-        self.entity = Some(entity);
+        self.entity = Some(Box::new(entity));
         self
     }
 
@@ -68,9 +83,14 @@ impl EntityProblem {
         self
     }
 
+    /// The file that the problem is in, where the entities came from one and it was found when that was read.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
     /// The entity that the problem is with, where it could be told.
     pub fn entity(&self) -> Option<&EntityUid> {
-        self.entity.as_ref()
+        self.entity.as_deref()
     }
 
     /// Line and column (from 1, in characters) in the text that the entities came from, where there is one.
@@ -88,7 +108,7 @@ impl EntityProblem {
         self.limit
     }
 
-    /// What is wrong, without entity and position.
+    /// What is wrong, without file, entity and position.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -113,8 +133,11 @@ impl From<EntityProblem> for EntityError {
 
 impl fmt::Display for EntityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.position() {
-            write!(f, "line {line}, column {column}: ")?;
+        match (&self.file, self.position()) {
+            (Some(file), Some((line, column))) => write!(f, "{file}:{line}:{column}: ")?,
+            (Some(file), None) => write!(f, "{file}: ")?,
+            (None, Some((line, column))) => write!(f, "line {line}, column {column}: ")?,
+            (None, None) => {}
         }
         if let Some(entity) = &self.entity {
             write!(f, "entity {entity}: ")?;
@@ -126,12 +149,16 @@ impl fmt::Display for EntityProblem {
 impl fmt::Display for EntityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
+            let line = if i == 0 { "" } else { "\n" };
+            write!(f, "{line}{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for EntityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntityError:\n{self}")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::value::arena::{NameText, TableFull};
 use crate::value::{Bounds, Record, Shared, StoredRecord};
 
 use super::ancestors::Signature;
-use super::error::{EntityError, EntityProblem};
+use super::error::{EntityError, EntityProblem, MAX_PROBLEMS};
 use super::hierarchy::{self, Budget, Group, HierarchyFault};
 use super::paged::Paged;
 use super::snapshot::{EntityData, Snapshot};
@@ -115,6 +115,9 @@ impl EntityLoader {
                 let uid = snapshot.names.uid_text(uid);
                 let problem = EntityProblem::new(message);
                 self.problems.push(problem.of(EntityUid::new(uid.0, uid.1)));
+                if self.problems.len() >= MAX_PROBLEMS {
+                    break;
+                }
             }
         }
         match EntityError::from_problems(self.problems) {
@@ -150,7 +153,7 @@ impl EntityLoader {
             }
         }
         faults.extend(budget.fault());
-        for fault in faults {
+        for fault in faults.into_iter().take(MAX_PROBLEMS) {
             let (uid, problem) = fault.problem();
             self.problem(uid, problem);
         }

@@ -17,6 +17,7 @@ pub(crate) use ancestors::Ancestors;
 pub(crate) use children::Children;
 pub use draft::EntityChange;
 pub(crate) use draft::{Altered, Draft, Drafted, Part};
+pub(crate) use error::MAX_PROBLEMS;
 pub use error::{EntityError, EntityProblem};
 pub(crate) use loader::EntityLoader;
 pub(crate) use reclaim::NamesMark;

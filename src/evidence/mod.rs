@@ -96,7 +96,8 @@ pub enum Delivery {
 /// Where decision records go.
 ///
 /// A sink is called by the deciding thread, inside the decision, with a record that borrows from it: what
-/// should outlive the call must be copied. It may be called by many threads at once.
+/// should outlive the call must be copied. It may be called by many threads at once. It may use the authorizer, to decide and
+/// to update: what it decides leaves records too, so it has to know when to stop.
 ///
 /// ```
 /// use duramen::evidence::{DecisionRecord, DecisionSink, SinkError, Wants};

@@ -32,6 +32,8 @@ pub(crate) enum ReadErrorKind<'a> {
     Call {
         function: Extension,
         error: ErrorKind,
+        /// What it was called with, where that is one text.
+        text: Option<&'a str>,
     },
     ExpectedRecord,
     ExpectedSet,
@@ -91,10 +93,11 @@ impl fmt::Display for ReadErrorKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Null => f.write_str("Cedar has no null; leave the attribute out"),
-            Self::Number(text) => write!(
+            Self::Number(text) if text.contains(['.', 'e', 'E']) => write!(
                 f,
                 "{text} is not a 64-bit integer; for fractions use {{\"__extn\": {{\"fn\": \"decimal\", \"arg\": \"1.5\"}}}}"
             ),
+            Self::Number(text) => write!(f, "{text} does not fit into 64 bits, signed"),
             Self::ExprEscape => f.write_str(
                 "`__expr` is no longer part of Cedar; use `__entity` or `__extn`",
             ),
@@ -109,7 +112,14 @@ impl fmt::Display for ReadErrorKind<'_> {
                 "`{}` is not an extension function; constructors are `decimal`, `ip`, `datetime` and `duration`",
                 name.escape_debug()
             ),
-            Self::Call { function, error } => write!(f, "`{}`: {error}", function.name()),
+            Self::Call {
+                function,
+                text: Some(text),
+                error: ErrorKind::FailedExtensionFunctionExecution,
+            } => write!(f, "`{}` does not take {text:?}", function.name()),
+            Self::Call {
+                function, error, ..
+            } => write!(f, "`{}`: {error}", function.name()),
             Self::ExpectedRecord => f.write_str("expected a record, written as a JSON object"),
             Self::ExpectedSet => f.write_str("expected a set, written as a JSON array"),
             Self::ExpectedEntity => f.write_str(

@@ -10,9 +10,8 @@ use bumpalo::collections::Vec;
 use super::cursor::{Cursor, JsonError, JsonErrorKind};
 use super::{Json, Member};
 
-/// The nesting beyond which no text is read, whatever the caller's limit says: reading and what follows it
-/// (comparing, copying, validating) recurse, and no input may overflow the stack.
-pub(crate) const MAX_DEPTH: usize = 256;
+/// The nesting beyond which no text is read, whatever the caller's limit says.
+pub(crate) const MAX_DEPTH: usize = crate::limits::DEEPEST;
 
 /// Reads a text that is one JSON value. Arrays and objects may stand in each other up to `max_depth` deep.
 pub(crate) fn parse<'a>(

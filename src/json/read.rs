@@ -292,7 +292,7 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
                 let b = read(self, second, b)?;
                 evaluate(self.arena, function, &[a, b])
             }
-            _ => Err(failed(function, ErrorKind::WrongNumArguments)),
+            _ => Err(failed(function, ErrorKind::WrongNumArguments, &[])),
         }
     }
 
@@ -350,12 +350,21 @@ fn parameters(function: Extension) -> (Type, Type) {
 fn evaluate<'a>(arena: &'a Bump, function: Extension, arguments: &[Value<'a>]) -> Outcome<'a> {
     function
         .call(arguments, arena)
-        .map_err(|error| failed(function, error))
+        .map_err(|error| failed(function, error, arguments))
 }
 
 #[cold]
-fn failed<'a>(function: Extension, error: ErrorKind) -> ReadError<'a> {
-    ReadErrorKind::Call { function, error }.here()
+fn failed<'a>(function: Extension, error: ErrorKind, arguments: &[Value<'a>]) -> ReadError<'a> {
+    let text = match arguments {
+        [only] => only.as_string().ok(),
+        _ => None,
+    };
+    let call = ReadErrorKind::Call {
+        function,
+        error,
+        text,
+    };
+    call.here()
 }
 
 /// Whether Cedar takes the value for an `unknown`, whatever type is declared. Other keys next to `__extn` are no

@@ -63,11 +63,15 @@ pub(crate) enum ChangeError {
     NoPolicy,
     #[error("there is no such template")]
     NoTemplate,
-    #[error("is a template link, and not a policy of its own")]
+    #[error("is a template link, and not a policy of its own; take it away with `unlink`")]
     IsLink,
-    #[error("is a policy of its own, and not a template link")]
+    #[error("is a policy of its own, and not a template link; take it away with `remove`")]
     IsStatic,
-    #[error("the template has links")]
+    #[error("is a template, and not a policy; take it away with `remove_template`")]
+    IsTemplate,
+    #[error("it is a policy, and not a template")]
+    IsPolicy,
+    #[error("the template has links; unlink them first")]
     HasLinks,
     #[error(transparent)]
     Slot(#[from] SlotError),
@@ -274,7 +278,14 @@ impl Change<'_> {
         id: &PolicyId,
         slots: &Slots,
     ) -> Result<(), ChangeError> {
-        let at = self.template_place(template)?;
+        let at = self.template_place(template).map_err(|none| {
+            let is_policy = self.is_taken(template);
+            if is_policy {
+                ChangeError::IsPolicy
+            } else {
+                none
+            }
+        })?;
         let known = self.templates_mut().get_mut(at);
         let known = known.ok_or(ChangeError::NoTemplate)?;
         known.links += 1;
@@ -355,7 +366,10 @@ impl Change<'_> {
             self.leaves.insert(policy.digest[0]);
             return Ok(program.template(policy).map(|template| template.id.clone()));
         }
-        Err(ChangeError::NoPolicy)
+        Err(match self.template_place(id) {
+            Ok(_) => ChangeError::IsTemplate,
+            Err(_) => ChangeError::NoPolicy,
+        })
     }
 
     fn is_taken(&self, id: &PolicyId) -> bool {

@@ -73,33 +73,25 @@ pub(crate) fn check_entity(
         return check_action(schema, uid, attributes, tags, ancestors, names);
     }
     let Some(decl) = schema.entity_type(uid.type_name()) else {
-        return Err(EntityMismatch::UndeclaredType {
-            uid: uid.to_owned(),
-        });
+        return Err(EntityMismatch::UndeclaredType);
     };
     if decl.external {
-        return Err(EntityMismatch::ExternalType {
-            uid: uid.to_owned(),
-        });
+        return Err(EntityMismatch::ExternalType);
     }
     if let EntityRule::Enumerated(ids) = schema.entity_rule(uid.type_name())
         && !contains(ids, uid.id())
     {
         return Err(EntityMismatch::NotEnumerated {
-            uid: uid.to_owned(),
             allowed: Names(ids.into()),
         });
     }
     let checker = Checker { schema, names };
     checker
         .record(&decl.attributes, attributes)
-        .map_err(|trail| EntityMismatch::Value {
-            uid: uid.to_owned(),
-            mismatch: trail.mismatch("attributes"),
-        })?;
-    checker.ancestors(decl, uid, ancestors)?;
+        .map_err(|trail| EntityMismatch::Value(trail.mismatch("attributes")))?;
+    checker.ancestors(decl, ancestors)?;
     if let Some(tags) = tags {
-        checker.tags(decl, uid, tags)?;
+        checker.tags(decl, tags)?;
     }
     Ok(())
 }
@@ -152,16 +144,13 @@ fn check_action(
     names: &impl NameText,
 ) -> Result<(), EntityMismatch> {
     let Some(decl) = schema.action(uid) else {
-        return Err(EntityMismatch::UndeclaredAction {
-            uid: uid.to_owned(),
-        });
+        return Err(EntityMismatch::UndeclaredAction);
     };
     let mut data = attributes
         .iter()
         .chain(tags.iter().flat_map(|tags| tags.iter()));
     if let Some((name, _)) = data.next() {
         return Err(EntityMismatch::ActionHasData {
-            uid: uid.to_owned(),
             name: names.sym_text(name).into(),
         });
     }
@@ -170,7 +159,6 @@ fn check_action(
         let ancestor = uid_ref(names, ancestor);
         if !decl.ancestors.iter().any(|a| a.as_ref() == ancestor) {
             return Err(EntityMismatch::ActionUnexpectedAncestor {
-                uid: uid.to_owned(),
                 ancestor: ancestor.to_owned(),
             });
         }
@@ -181,7 +169,6 @@ fn check_action(
             .any(|ancestor| uid_ref(names, ancestor) == expected.as_ref())
         {
             return Err(EntityMismatch::ActionMissingAncestor {
-                uid: uid.to_owned(),
                 ancestor: expected.clone(),
             });
         }
@@ -325,7 +312,6 @@ impl<N: NameText> Checker<'_, N> {
     fn ancestors(
         &self,
         decl: &EntityTypeDecl,
-        uid: EntityUidRef<'_>,
         ancestors: impl Iterator<Item = Uid>,
     ) -> Result<(), EntityMismatch> {
         let allowed = |ancestor: &EntityUidRef<'_>| {
@@ -348,37 +334,25 @@ impl<N: NameText> Checker<'_, N> {
             && contains(&decl.ancestors, ancestor.type_name())
         {
             return Err(EntityMismatch::AncestorNotEnumerated {
-                uid: uid.to_owned(),
                 ancestor: ancestor.to_owned(),
                 allowed: Names(ids.into()),
             });
         }
         Err(EntityMismatch::AncestorType {
-            uid: uid.to_owned(),
             ancestor: ancestor.to_owned(),
             allowed: Names(decl.ancestors.clone()),
         })
     }
 
-    fn tags(
-        &self,
-        decl: &EntityTypeDecl,
-        uid: EntityUidRef<'_>,
-        tags: Record<'_>,
-    ) -> Result<(), EntityMismatch> {
+    fn tags(&self, decl: &EntityTypeDecl, tags: Record<'_>) -> Result<(), EntityMismatch> {
         for (sym, value) in tags.iter() {
             let tag = self.names.sym_text(sym);
             let Some(ty) = &decl.tags else {
-                return Err(EntityMismatch::UnexpectedTag {
-                    uid: uid.to_owned(),
-                    tag: tag.into(),
-                });
+                return Err(EntityMismatch::UnexpectedTag { tag: tag.into() });
             };
-            self.value(ty, value)
-                .map_err(|trail| EntityMismatch::Value {
-                    uid: uid.to_owned(),
-                    mismatch: trail.inside(Step::attribute(tag)).mismatch("tags"),
-                })?;
+            self.value(ty, value).map_err(|trail| {
+                EntityMismatch::Value(trail.inside(Step::attribute(tag)).mismatch("tags"))
+            })?;
         }
         Ok(())
     }

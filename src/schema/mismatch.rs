@@ -41,46 +41,35 @@ pub(crate) enum RequestMismatch {
     },
 }
 
-/// Why an entity does not fit the schema.
+/// Why an entity does not fit the schema. Whoever reports it says which entity.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum EntityMismatch {
-    #[error("the entity {uid} is of a type that the schema does not declare")]
-    UndeclaredType { uid: EntityUid },
+    #[error("is of a type that the schema does not declare")]
+    UndeclaredType,
     #[error(
-        "the entity {uid} is of an external type: the schema leaves its definition open, so no entity of it is valid"
+        "is of an external type: the schema leaves its definition open, so no entity of it is valid"
     )]
-    ExternalType { uid: EntityUid },
-    #[error("the entity {uid} is not one of those that the schema lists for its type: {allowed}")]
-    NotEnumerated { uid: EntityUid, allowed: Names },
-    #[error("the entity {uid} does not fit the schema: {mismatch}")]
-    Value {
-        uid: EntityUid,
-        mismatch: Box<Mismatch>,
-    },
-    #[error("the entity {uid} has tags, such as `{tag}`, but its type has none")]
-    UnexpectedTag { uid: EntityUid, tag: String },
-    #[error("the entity {uid} is in {ancestor}, but its type can only be in: {allowed}")]
-    AncestorType {
-        uid: EntityUid,
-        ancestor: EntityUid,
-        allowed: Names,
-    },
+    ExternalType,
+    #[error("is not one of those that the schema lists for its type: {allowed}")]
+    NotEnumerated { allowed: Names },
+    #[error("does not fit the schema: {0}")]
+    Value(Box<Mismatch>),
+    #[error("has tags, such as `{tag}`, but its type has none")]
+    UnexpectedTag { tag: String },
+    #[error("is in {ancestor}, but its type can only be in: {allowed}")]
+    AncestorType { ancestor: EntityUid, allowed: Names },
     #[error(
-        "the entity {uid} is in {ancestor}, which is not one of those that the schema lists for its type: {allowed}"
+        "is in {ancestor}, which is not one of those that the schema lists for its type: {allowed}"
     )]
-    AncestorNotEnumerated {
-        uid: EntityUid,
-        ancestor: EntityUid,
-        allowed: Names,
-    },
-    #[error("the schema does not declare the action {uid}")]
-    UndeclaredAction { uid: EntityUid },
-    #[error("the action {uid} has the attribute or tag `{name}`, but actions have none")]
-    ActionHasData { uid: EntityUid, name: String },
-    #[error("the action {uid} is in {ancestor}, which the schema does not say")]
-    ActionUnexpectedAncestor { uid: EntityUid, ancestor: EntityUid },
-    #[error("the action {uid} is not in {ancestor}, but the schema says so")]
-    ActionMissingAncestor { uid: EntityUid, ancestor: EntityUid },
+    AncestorNotEnumerated { ancestor: EntityUid, allowed: Names },
+    #[error("is an action that the schema does not declare")]
+    UndeclaredAction,
+    #[error("has the attribute or tag `{name}`, but actions have none")]
+    ActionHasData { name: String },
+    #[error("is in {ancestor}, which the schema does not say")]
+    ActionUnexpectedAncestor { ancestor: EntityUid },
+    #[error("is not in {ancestor}, but the schema says so")]
+    ActionMissingAncestor { ancestor: EntityUid },
 }
 
 /// Which entity of a request.
@@ -138,7 +127,11 @@ impl fmt::Display for Mismatch {
         let path = &self.path;
         match &self.problem {
             Problem::WrongType { expected, found } => {
-                write!(f, "`{path}` should be {expected}, but is {found}")
+                write!(f, "`{path}` should be {expected}, but is {found}")?;
+                match typed_form(expected).filter(|_| found == "a string") {
+                    Some(form) => write!(f, "; in Rust types, write `values::{form}`"),
+                    None => Ok(()),
+                }
             }
             Problem::Missing { expected } => {
                 write!(f, "`{path}` is missing; it should be {expected}")
@@ -156,6 +149,18 @@ impl fmt::Display for Mismatch {
                 "`{path}` is {uid}, an action that the schema does not declare"
             ),
         }
+    }
+}
+
+/// What stands for a value in typed data, in which a text is never anything but a text.
+fn typed_form(expected: &str) -> Option<&'static str> {
+    match expected {
+        "an IP address" => Some("Ip"),
+        "a decimal" => Some("Decimal"),
+        "a datetime" => Some("Datetime"),
+        "a duration" => Some("Duration"),
+        entity if entity.starts_with("an entity") => Some("EntityRef"),
+        _ => None,
     }
 }
 

@@ -32,6 +32,7 @@ mod language;
 mod limits;
 mod loading;
 mod many;
+mod messages;
 mod oracle;
 mod pinned;
 mod policy_tests;

@@ -304,7 +304,7 @@ fn refused_updates_name_everything() {
         (
             PolicyUpdate::new().add("new", format!("{permit}{permit}")),
             "new",
-            "",
+            "column 37: policy new: one policy is expected, and there are 2",
         ),
         (PolicyUpdate::new().add("new", template), "new", "template"),
         (
@@ -327,7 +327,7 @@ fn refused_updates_name_everything() {
         (
             PolicyUpdate::new().remove("policy1"),
             "policy1",
-            "no such policy",
+            "`remove_template`",
         ),
         (
             PolicyUpdate::new().unlink("policy0"),
@@ -345,9 +345,14 @@ fn refused_updates_name_everything() {
             "no such template",
         ),
         (
-            PolicyUpdate::new().link("policy0", "new", None, None),
+            PolicyUpdate::new().link("policy7", "new", None, None),
             "new",
             "no such template",
+        ),
+        (
+            PolicyUpdate::new().link("policy0", "new", None, None),
+            "new",
+            "it is a policy, and not a template",
         ),
         (
             PolicyUpdate::new().link("policy1", "new", None, None),

@@ -1,10 +1,11 @@
 //! Loading entities from JSON, from a text or from a stream.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use crate::entity::{EntityLoader, EntityProblem};
+use crate::entity::{EntityLoader, EntityProblem, MAX_PROBLEMS};
 use crate::id::EntityUid;
 use crate::json::{self, Json, JsonErrorKind, StreamError, StreamPosition, StreamReader};
 use crate::limits::Limit;
@@ -12,9 +13,6 @@ use crate::schema::SchemaModel;
 
 use super::progress::Reported;
 use super::stored;
-
-/// No more problems than this are collected of one load: a wrong file has one with every entity.
-const MAX_PROBLEMS: usize = 100;
 
 /// Reads a JSON array of entities, one at a time. An entity that cannot be read is a problem and the next one
 /// is read; text that is not JSON ends it.
@@ -61,10 +59,9 @@ pub(super) fn load(
         }
     }
     reported.input(reader.bytes());
-    if let Some(file) = file {
-        for problem in loader.problems.iter_mut().skip(first_problem) {
-            problem.message = format!("{file}: {}", problem.message);
-        }
+    let file: Option<Arc<str>> = file.map(Into::into);
+    for problem in loader.problems.iter_mut().skip(first_problem) {
+        problem.file.clone_from(&file);
     }
 }
 
@@ -83,11 +80,14 @@ fn insert<R: Read>(
             loader.insert(read.uid, attrs, tags, read.parents.to_vec());
         }
         Err(error) => {
-            let number = reader.read() + 1;
-            let problem = EntityProblem::new(format_args!("entity number {number}: {error}"));
             loader.problems.push(match json::uid_of_entity(entity) {
-                Some((type_name, id)) => problem.of(EntityUid::new(type_name, id)),
-                None => problem,
+                Some((type_name, id)) => {
+                    EntityProblem::new(error).of(EntityUid::new(type_name, id))
+                }
+                None => {
+                    let number = reader.read() + 1;
+                    EntityProblem::new(format_args!("entity number {number}: {error}"))
+                }
             });
         }
     }

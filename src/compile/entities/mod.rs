@@ -28,6 +28,7 @@ use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::ByText;
 use crate::value::{Bounds, Record, Stored, StoredRecord};
 
+use super::error::is_like_a_path;
 use super::input::uid_of;
 
 use progress::{Progress, Reported};
@@ -300,6 +301,11 @@ impl EntityInput {
         reported: &mut Reported<'_>,
     ) {
         match self {
+            Self::Json(text) if is_like_a_path(text) => {
+                let problem =
+                    format_args!("`{text}` is no JSON; `Entities::json_file` reads a file");
+                loader.problems.push(EntityProblem::new(problem));
+            }
             Self::Json(text) => match loader.limits().check(Limit::InputBytes, text.len()) {
                 Ok(()) => from_json::load(loader, text.as_bytes(), None, schema, reported),
                 Err(exceeded) => loader.problems.push(exceeded.into()),
@@ -308,9 +314,10 @@ impl EntityInput {
                 let name = path.display().to_string();
                 match File::open(path) {
                     Ok(file) => from_json::load(loader, file, Some(&name), schema, reported),
-                    Err(error) => loader.problems.push(EntityProblem::new(format_args!(
-                        "{name} cannot be read: {error}"
-                    ))),
+                    Err(error) => {
+                        let problem = EntityProblem::new(format_args!("cannot be read: {error}"));
+                        loader.problems.push(problem.in_file(&name));
+                    }
                 }
             }
             Self::Stream(Stream(stream)) => {

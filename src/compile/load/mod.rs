@@ -150,6 +150,9 @@ impl<'a> Loader<'a> {
             // A template that was refused has been reported.
             return Err(match self.refused.contains(&link.template) {
                 true => None,
+                false if self.is_taken(&link.template) => {
+                    cannot("it is a policy, and not a template".into())
+                }
                 false => cannot("there is no such template".into()),
             });
         };

@@ -97,6 +97,5 @@ pub(super) fn with_cedar<T: Send>(
     f: impl FnOnce() -> Result<T, CompileError> + Send,
 ) -> Result<T, CompileError> {
     probe::probe_language().map_err(Problem::new)?;
-    stack::with_parser_stack(limits, f)
-        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+    stack::with_parser_stack(limits, f).map_err(|error| stack::no_thread(limits, &error))?
 }

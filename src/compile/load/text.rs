@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy as cedar;
 
-use crate::compile::error::{Lines, Problem};
+use crate::compile::error::{Lines, Problem, is_like_a_path};
 use crate::compile::lower::{LowerError, Lowering};
 use crate::compile::scan;
 use crate::compile::stack::in_parallel;
@@ -33,8 +33,28 @@ impl Origin<'_> {
     }
 }
 
+/// What should have been called for a text that is no policies.
+fn other_input(text: &str) -> Option<&'static str> {
+    match text.trim_start().starts_with('{') {
+        true => Some("`Policies::json` takes policies in Cedar's JSON syntax"),
+        false => is_like_a_path(text)
+            .then_some("a path is read by `Policies::file`, and by `Policies::directory`"),
+    }
+}
+
 impl Loader<'_> {
     pub(super) fn text(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
+        let problems = self.problems.len();
+        self.statements(file, text);
+        if let Some(problem) = self.problems.get_mut(problems)
+            && file.is_none()
+            && problem.help.is_none()
+        {
+            problem.help = other_input(text).map(Into::into);
+        }
+    }
+
+    fn statements(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
         let origin = Origin {
             text,
             file,
@@ -43,6 +63,13 @@ impl Loader<'_> {
         match scan::scan_policies(text, self.options.limits) {
             Ok(ends) => {
                 let statements = ranges(text, &ends);
+                if let (Some(_), [_, second, ..]) = (&self.given_id, &statements[..]) {
+                    let found = statements.len();
+                    let message = format_args!("one policy is expected, and there are {found}");
+                    let problem = Problem::new(message);
+                    self.problems.push(origin.place(problem, second.clone()));
+                    return;
+                }
                 self.expect(statements.len());
                 for batch in statements.chunks(BATCH) {
                     self.batch(&origin, batch);

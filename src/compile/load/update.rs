@@ -148,7 +148,7 @@ impl Update {
     fn policy(&self, id: &PolicyId) -> Result<(Arc<Program>, u32), String> {
         let program = self.program.as_ref().ok_or("was not loaded")?;
         let number = program.find(id.as_str());
-        let number = number.ok_or("has slots: a template, to be added as such")?;
+        let number = number.ok_or("has slots, so it is a template; add it with `add_template`")?;
         Ok((Arc::clone(program), number))
     }
 
@@ -157,7 +157,7 @@ impl Update {
         let program = self.program.as_ref().ok_or("was not loaded")?;
         let mut templates = program.templates.iter().zip(0..);
         let found = templates.find(|(template, _)| template.id == *id);
-        let (_, number) = found.ok_or("has no slots: a policy, to be added as such")?;
+        let (_, number) = found.ok_or("has no slots, so it is a policy; add it with `add`")?;
         Ok((Arc::clone(program), number))
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, Co
         return Err(problem.into());
     }
     stack::with_parser_stack(limits, || annotated(text))
-        .map_err(|error| Problem::new(format_args!("no thread to compile on: {error}")))?
+        .map_err(|error| stack::no_thread(limits, &error))?
         .map_err(|error| {
             let mut problem = Problem::new(&error.message);
             problem.span = error.offset;

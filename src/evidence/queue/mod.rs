@@ -26,8 +26,11 @@ const LARGE_BYTES: usize = 64 << 20;
 /// How often a thread that waits for room looks, besides being told.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// How long the queue tries to get rid of what it holds when it is dropped and its sink fails.
+/// How long the queue tries to get rid of what it holds when it is dropped, or flushed, and its sink fails.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The most records that a queue has places for: with 16 kB each that is 16 GB, and the places are made beforehand.
+const MOST: usize = 1 << 20;
 
 /// Puts a queue in front of a sink: the deciding thread copies the record and goes on, a thread of the queue hands it to
 /// the sink.
@@ -48,6 +51,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// | [`Delivery::Block`] | the deciding thread waits | tried again until it is kept; deciding threads wait once the queue is full |
 ///
 /// What was lost, the next record that is kept tells ([`DecisionRecord::lost_before`]).
+///
+/// A sink behind the queue may ask the authorizer whose records it gets. Nothing waits for it then: what it decides while
+/// there is no room is lost, or denied, under every delivery class.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -116,12 +122,13 @@ impl QueueSink {
         Self::build(sink, CAPACITY, delivery)
     }
 
-    /// A queue of `capacity` records, at least one, of which the delivery class is given.
+    /// A queue of `capacity` records, from one (which 0 is taken for) to 1,048,576, of which the delivery class is given.
     ///
     /// Small records take up to 16 kB each; larger ones up to 64 MiB together.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
+    /// When the operating system gives no thread, and [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a larger
+    /// capacity.
     pub fn with_delivery(
         sink: impl DecisionSink + 'static,
         capacity: usize,
@@ -135,6 +142,13 @@ impl QueueSink {
         capacity: usize,
         delivery: Delivery,
     ) -> std::io::Result<Self> {
+        if capacity > MOST {
+            let message = format!("a queue of {capacity} records; at most {MOST} are possible");
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                message,
+            ));
+        }
         let capacity = capacity.max(1);
         let wants = sink.wants();
         let shared = Arc::new(Shared {
@@ -168,13 +182,24 @@ impl QueueSink {
     /// Waits until all that was taken before is handed over and the sink is flushed.
     ///
     /// # Errors
-    /// Those of the sink.
+    /// Those of the sink. After five seconds also when the sink fails at a record and the queue tries again: what was taken
+    /// is still in the queue then. And when the sink behind the queue calls this, for which it would have to wait itself.
     pub fn flush(&self) -> Result<(), SinkError> {
+        if self.is_own_thread() {
+            let message =
+                "the sink behind the queue cannot wait for the queue; flush from another thread";
+            return Err(SinkError::new(message));
+        }
         let shared = &self.shared;
+        let gives_up = deadline();
         let mut flushes = shared.flushes();
         flushes.asked += 1;
         let asked = flushes.asked;
         while flushes.done < asked && !flushes.worker_gone {
+            if shared.failing.load(Ordering::Relaxed) && Instant::now() > gives_up {
+                let message = "the sink behind the queue fails; the queue keeps what it holds and tries again";
+                return Err(SinkError::new(message));
+            }
             self.wake();
             let waited = shared.changed.wait_timeout(flushes, LOOK);
             flushes = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -190,6 +215,12 @@ impl QueueSink {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether this is the thread that hands over. It must not wait for itself.
+    fn is_own_thread(&self) -> bool {
+        let worker = self.worker.as_ref();
+        worker.is_some_and(|worker| worker.thread().id() == std::thread::current().id())
+    }
+
     #[cold]
     fn wake(&self) {
         self.shared.asleep.store(false, Ordering::Relaxed);
@@ -203,7 +234,7 @@ impl QueueSink {
     fn wait_for_slot(&self) -> Result<Slot, SinkError> {
         let shared = &*self.shared;
         self.wake();
-        if self.delivery != Delivery::Block {
+        if self.delivery != Delivery::Block || self.is_own_thread() {
             return Err(SinkError::new("the queue of records is full"));
         }
         shared.waiting.fetch_add(1, Ordering::SeqCst);
@@ -296,14 +327,17 @@ impl Drop for QueueSink {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
         self.wake();
-        if let Some(worker) = self.worker.take() {
+        let is_own_thread = self.is_own_thread();
+        if let Some(worker) = self.worker.take()
+            && !is_own_thread
+        {
             // The worker catches what its sink throws.
             let _ = worker.join();
         }
     }
 }
 
-/// When a queue that is being dropped gives up.
+/// When a queue that is being dropped or flushed gives up.
 fn deadline() -> Instant {
     Instant::now() + GRACE
 }

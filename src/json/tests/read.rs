@@ -242,11 +242,11 @@ fn errors_name_the_path() {
         ),
         (
             context_error(&json!({"name": "", "ip": "1.2.3"}), true),
-            "context.ip: `ip`: an extension function failed",
+            "context.ip: `ip` does not take \"1.2.3\"",
         ),
         (
             entity_error(&entity),
-            "User::\"u\".attrs[\"a b\"].ip: `ip`: an extension function failed",
+            "User::\"u\".attrs[\"a b\"].ip: `ip` does not take \"x\"",
         ),
         (
             entity_error(&json!({"uid": "u", "attrs": {}, "parents": []})),

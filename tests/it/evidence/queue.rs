@@ -274,6 +274,88 @@ fn a_panicking_sink_loses_only_what_it_panics_at() {
 }
 
 /// Whatever the threads do, every record is kept, or told as lost.
+/// A sink behind a queue that asks the authorizer whose records it gets.
+struct Asking {
+    authorizer: Mutex<Option<Authorizer>>,
+    queue: Mutex<Option<Arc<QueueSink>>>,
+    asked: AtomicU64,
+    flushed: Mutex<Vec<String>>,
+}
+
+impl DecisionSink for Asking {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        // The handles go before the decisions, so that with them the last of the queue may.
+        let authorizer = self.authorizer.lock().unwrap().take();
+        let queue = self.queue.lock().unwrap().take();
+        if let Some(authorizer) = authorizer {
+            for _ in 0..5 {
+                let _ = authorizer.is_allowed(&request("alice"));
+                self.asked.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        if let Some(queue) = queue {
+            let refused = queue.flush().unwrap_err().to_string();
+            self.flushed.lock().unwrap().push(refused);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_uses_its_own_queue_does_not_wait_for_itself() {
+    let asking = Arc::new(Asking {
+        authorizer: Mutex::default(),
+        queue: Mutex::default(),
+        asked: AtomicU64::new(0),
+        flushed: Mutex::default(),
+    });
+    let queue = QueueSink::with_delivery(Arc::clone(&asking), 1, Delivery::Block).unwrap();
+    let queue = Arc::new(queue);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    *asking.queue.lock().unwrap() = Some(Arc::clone(&queue));
+    *asking.authorizer.lock().unwrap() = Some(authorizer.clone());
+    drop(queue);
+    assert!(authorizer.is_allowed(&request("alice")));
+    drop(authorizer);
+    // The sink's thread has the last handles now, or had them: it ends without waiting for itself.
+    wait_until("the sink has asked and let go", || {
+        asking.asked.load(Ordering::SeqCst) == 5 && Arc::strong_count(&asking) == 1
+    });
+    let flushed = asking.flushed.lock().unwrap();
+    assert!(flushed[0].contains("from another thread"), "{flushed:?}");
+}
+
+#[test]
+fn a_flush_does_not_wait_for_ever_for_a_sink_that_fails() {
+    let (sink, queue, authorizer) = queue(4, Delivery::DenyIfNotKept);
+    sink.fails.store(true, Ordering::SeqCst);
+    assert!(authorizer.is_allowed(&request("alice")));
+    let begun = Instant::now();
+    let error = queue.flush().unwrap_err().to_string();
+    assert!(error.contains("tries again"), "{error}");
+    assert!(begun.elapsed() >= Duration::from_secs(5));
+    sink.fails.store(false, Ordering::SeqCst);
+    queue.flush().unwrap();
+    assert_eq!(sink.sequence(), [1]);
+}
+
+#[test]
+fn a_queue_without_bound_is_refused() {
+    for capacity in [(1 << 20) + 1, usize::MAX] {
+        let made = QueueSink::with_delivery(MemorySink::new(1), capacity, Delivery::Block);
+        let error = made.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    }
+}
+
 #[test]
 fn losses_add_up_under_contention() {
     let (sink, queue, authorizer) = queue(64, Delivery::CountLoss);

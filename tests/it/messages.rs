@@ -1,0 +1,207 @@
+//! What newcomers do wrong, and what they are told: what was wrong, where, and what to do about it.
+
+use std::path::Path;
+
+use duramen::{Authorizer, BuildError, Entities, Entity, Limits, Policies, Request};
+use serde_json::json;
+
+const PERMIT: &str = "permit(principal, action, resource);";
+
+fn refused(built: Result<Authorizer, BuildError>) -> String {
+    let error = built.unwrap_err();
+    let shown = error.to_string();
+    // What `unwrap` and `main` print is what is to be read, not how it is kept.
+    assert_eq!(format!("{error:?}"), format!("BuildError:\n{shown}"));
+    if let Some(error) = error.compile_error() {
+        assert_eq!(format!("{error:?}"), format!("CompileError:\n{error}"));
+    }
+    if let Some(error) = error.entity_error() {
+        assert_eq!(format!("{error:?}"), format!("EntityError:\n{error}"));
+    }
+    shown
+}
+
+#[test]
+fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
+    let policies = |policies: Policies| refused(Authorizer::builder().policies(policies).build());
+    let text = |text: &str| policies(Policies::new().text(text));
+    assert!(
+        text("policies/main.cedar")
+            .ends_with("(help: a path is read by `Policies::file`, and by `Policies::directory`)")
+    );
+    assert!(text(r#"{ "staticPolicies": {} }"#).contains("`Policies::json`"));
+    // Neither is said of what is Cedar, if wrong.
+    for wrong in [
+        "permit(principal, action, resource)",
+        "permt(principal, action, resource); // a.cedar",
+    ] {
+        assert!(!text(wrong).contains("Policies::"), "{wrong}");
+    }
+    let schema = refused(Authorizer::builder().schema_str("app.cedarschema").build());
+    assert!(
+        schema.ends_with("(help: a path is read by `Builder::schema_file`)"),
+        "{schema}"
+    );
+    assert_eq!(
+        refused(Authorizer::builder().entities("entities.json").build()),
+        "`entities.json` is no JSON; `Entities::json_file` reads a file"
+    );
+}
+
+#[test]
+fn a_policy_is_named_once() {
+    let built = Authorizer::builder()
+        .schema_str("entity User; action view appliesTo { principal: User, resource: User };")
+        .policies("permit(principal is Usr, action, resource);")
+        .build();
+    assert_eq!(
+        refused(built),
+        "line 1, column 21: policy policy0: unrecognized entity type `Usr` (help: did you mean `User`?)"
+    );
+}
+
+#[test]
+fn an_entity_is_named_once_with_the_file_and_what_it_should_be() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("messages.json");
+    std::fs::write(&path, "[\n  { \"uid\": { \"type\": \"User\", \"id\": \"u\" }, \"attrs\": { \"age\": null }, \"parents\": [] }\n]").unwrap();
+    let built = Authorizer::builder()
+        .entities(Entities::new().json_file(&path))
+        .build();
+    let error = built.unwrap_err();
+    let problem = &error.entity_error().unwrap().problems()[0];
+    assert_eq!(problem.file(), path.to_str());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}:2:3: entity User::\"u\": User::\"u\".attrs.age: Cedar has no null; leave the attribute out",
+            path.display()
+        )
+    );
+    let missing = refused(
+        Authorizer::builder()
+            .entities(Entities::new().json_file("none.json"))
+            .build(),
+    );
+    assert!(
+        missing.starts_with("none.json: cannot be read: "),
+        "{missing}"
+    );
+
+    let schema = "entity User { ip: ipaddr, boss?: User }; action view appliesTo { principal: User, resource: User };";
+    let ill = |attrs: serde_json::Value| {
+        let entities: Entities = [Entity::new(("User", "u")).attrs(&attrs)]
+            .into_iter()
+            .collect();
+        refused(
+            Authorizer::builder()
+                .schema_str(schema)
+                .entities(entities)
+                .build(),
+        )
+    };
+    assert_eq!(
+        ill(json!({ "ip": "10.0.0.1" })),
+        "entity User::\"u\": does not fit the schema: `attributes.ip` should be an IP address, but is a string; in Rust types, \
+         write `values::Ip`"
+    );
+    assert!(!ill(json!({ "ip": 7 })).contains("values::"));
+}
+
+#[test]
+fn what_was_called_with_what_is_told() {
+    let authorizer = Authorizer::builder().policies(PERMIT).build().unwrap();
+    for (context, message) in [
+        (
+            r#"{ "a": { "__extn": { "fn": "ip", "arg": "10.0.0" } } }"#,
+            "context.a: `ip` does not take \"10.0.0\"",
+        ),
+        (
+            r#"{ "a": 9223372036854775808 }"#,
+            "context.a: 9223372036854775808 does not fit into 64 bits, signed",
+        ),
+        (r#"{ "a": 0.5 }"#, "for fractions"),
+    ] {
+        let request =
+            Request::new(("User", "u"), ("Action", "a"), ("Doc", "d")).context_json(context);
+        let response = authorizer.is_authorized(&request);
+        let error = response.request_error().unwrap();
+        assert!(error.message().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_link_to_a_policy_is_told_so() {
+    let policies = Policies::new()
+        .text(PERMIT)
+        .link("policy0", "link", None, None);
+    assert_eq!(
+        refused(Authorizer::builder().policies(policies).build()),
+        "policy link: cannot link template policy0: it is a policy, and not a template"
+    );
+}
+
+#[test]
+fn limits_that_cannot_be_met_say_which_to_lower() {
+    let limits = Limits::default().with_operator_chain(usize::MAX);
+    let built = Authorizer::builder()
+        .policies(PERMIT)
+        .limits(limits)
+        .build();
+    assert!(refused(built).contains("lower what was raised"));
+
+    // Data is never read deeper than 256 levels: raising the limit further is no advice.
+    let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+    let entities = format!(
+        r#"[{{ "uid": {{ "type": "U", "id": "u" }}, "attrs": {{ "a": {deep} }}, "parents": [] }}]"#
+    );
+    for (limit, advice) in [
+        (64, "raise it with Limits::with_attribute_depth"),
+        (usize::MAX, "cannot be raised beyond 256"),
+    ] {
+        let limits = Limits::default().with_attribute_depth(limit);
+        let built = Authorizer::builder()
+            .entities(entities.as_str())
+            .limits(limits)
+            .build();
+        let shown = refused(built);
+        assert!(shown.contains(advice), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_everything_is_not_told_a_thousand_times() {
+    let mut chain = String::from("[");
+    for i in 0..1500 {
+        let comma = if i == 0 { "" } else { "," };
+        chain += &format!(
+            r#"{comma}{{"uid":{{"type":"G","id":"{i}"}},"attrs":{{}},"parents":[{{"type":"G","id":"{}"}}]}}"#,
+            i + 1
+        );
+    }
+    chain.push(']');
+    let shown = refused(Authorizer::builder().entities(chain).build());
+    assert_eq!(shown.lines().count(), 100);
+
+    let schema = "entity User; action view appliesTo { principal: User, resource: User };";
+    let ids: Vec<String> = (0..300).map(|i| i.to_string()).collect();
+    let entities = ids.iter().map(|id| Entity::new(("Usr", id.as_str())));
+    let entities: Entities = entities.collect();
+    let shown = refused(
+        Authorizer::builder()
+            .schema_str(schema)
+            .entities(entities)
+            .build(),
+    );
+    assert_eq!(shown.lines().count(), 100);
+
+    let wrong = "permit(principal is Usr, action, resource);\n".repeat(300);
+    let built = Authorizer::builder()
+        .schema_str(schema)
+        .policies(wrong)
+        .build();
+    let error = built.unwrap_err();
+    assert_eq!(error.compile_error().unwrap().problems().len(), 300);
+    let shown = error.to_string();
+    assert_eq!(shown.lines().count(), 101);
+    assert!(shown.ends_with("and 200 more"));
+}
