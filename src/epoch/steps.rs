@@ -341,9 +341,9 @@ impl<'p> Writer<'p> {
     }
 
     fn operand(&self, node: NodeId) -> Operand {
-        let place = match self.node(node) {
-            Node::Shared(place, _) => place,
-            _ => NOWHERE,
+        let (place, node) = match self.node(node) {
+            Node::Shared(place, inner) => (place, inner),
+            _ => (NOWHERE, node),
         };
         Operand { node, place }
     }

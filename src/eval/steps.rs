@@ -129,16 +129,13 @@ impl<'a> Machine<'a> {
 
     #[inline(never)]
     fn value_anew(&self, places: Places<'a>, operand: Operand) -> Result<Value<'a>> {
-        let inner = match self.nodes[operand.node.index()] {
-            Node::Shared(_, inner) => inner,
-            _ => operand.node,
-        };
+        let node = operand.node;
         // What most are, without another call.
-        let value = match self.nodes[inner.index()] {
-            Node::VarAttr(var, key) => self.attr_of_variable(inner, var, key)?,
+        let value = match self.nodes[node.index()] {
+            Node::VarAttr(var, key) => self.attr_of_variable(node, var, key)?,
             Node::Constant(index) => self.constant(index),
             Node::Var(var) => self.variable(var),
-            _ => self.eval_here(inner)?,
+            _ => self.eval_here(node)?,
         };
         // What is not shared has no place.
         if let Some(place) = places.get(usize::from(operand.place)) {
