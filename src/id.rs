@@ -225,6 +225,39 @@ impl EntityUid {
     }
 }
 
+/// A text that is no entity uid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntityUidError {
+    /// The beginning of it.
+    text: String,
+    message: String,
+}
+
+impl EntityUidError {
+    /// Neither repeats a text that is long.
+    pub(crate) fn new(text: &str, message: &str) -> Self {
+        const SHOWN: usize = 100;
+        let beginning = |text: &str| text.chars().take(SHOWN).collect();
+        Self {
+            text: beginning(text),
+            message: beginning(message),
+        }
+    }
+}
+
+impl fmt::Display for EntityUidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, message } = self;
+        write!(
+            f,
+            "`{}` is no entity uid, which is written like User::\"alice\": {message}",
+            text.escape_debug()
+        )
+    }
+}
+
+impl std::error::Error for EntityUidError {}
+
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)

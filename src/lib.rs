@@ -179,7 +179,7 @@ pub use entity::{EntityChange, EntityError, EntityProblem};
 pub use epoch::{Version, VersionDigest};
 pub use eval::{OwnedResponse, Response, Scratch};
 pub use freshness::{DataSource, Freshness, FreshnessError};
-pub use id::{EntityUid, EntityUidRef, PolicyId};
+pub use id::{EntityUid, EntityUidError, EntityUidRef, PolicyId};
 pub use limits::{Limit, LimitExceeded, Limits};
 pub use replay::locate::ErrorLocation;
 pub use request::{

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use cedar_policy::{self as cedar};
 
-use crate::id::{EntityUid, EntityUidRef, PolicyId};
+use crate::id::{EntityUid, EntityUidError, EntityUidRef, PolicyId};
 use crate::limits::Limits;
 use crate::program::Slots;
 
@@ -260,6 +260,36 @@ impl SourceFile {
 /// An entity uid of `cedar_policy`'s in our form.
 pub(crate) fn uid_of(uid: &cedar::EntityUid) -> EntityUid {
     EntityUid::new(uid.type_name().to_string(), uid.id().unescaped())
+}
+
+impl From<&cedar::EntityUid> for EntityUid {
+    fn from(uid: &cedar::EntityUid) -> Self {
+        uid_of(uid)
+    }
+}
+
+impl From<cedar::EntityUid> for EntityUid {
+    fn from(uid: cedar::EntityUid) -> Self {
+        uid_of(&uid)
+    }
+}
+
+/// Reads a uid as Cedar writes it, and as `Display` does. It is Cedar's parser that reads it, on a thread of its own: for
+/// configuration, command lines and tests. Requests take type name and id as they are.
+///
+/// ```
+/// use duramen::EntityUid;
+///
+/// let uid: EntityUid = r#"Shop::User::"alice""#.parse()?;
+/// assert_eq!((uid.type_name(), uid.id()), ("Shop::User", "alice"));
+/// # Ok::<(), duramen::EntityUidError>(())
+/// ```
+impl FromStr for EntityUid {
+    type Err = EntityUidError;
+
+    fn from_str(text: &str) -> Result<Self, EntityUidError> {
+        parse_uid(text).map_err(|message| EntityUidError::new(text, &message))
+    }
 }
 
 /// An entity uid as Cedar writes it: `User::"alice"`.

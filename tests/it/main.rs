@@ -48,6 +48,7 @@ mod spiffe;
 mod steps;
 mod swap;
 mod threads;
+mod uids;
 mod updates;
 mod validation;
 mod value;

@@ -54,6 +54,7 @@ const _: () = {
     error::<CompileError>();
     error::<EntityError>();
     error::<EntityProblem>();
+    error::<EntityUidError>();
     error::<FreshnessError>();
     error::<LimitExceeded>();
     error::<Problem>();
