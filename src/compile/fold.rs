@@ -5,6 +5,7 @@
 //! positions of all others stay what they are in the source.
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec;
 
 use crate::id::NodeId;
 use crate::program::{Node, Program, Span};
@@ -51,24 +52,8 @@ pub(super) fn fold(program: &Program, node: Node) -> Option<Stored> {
             Value::Entity(wide) => Ok(Value::from(program.names.type_of(wide.uid()) == Some(ty))),
             _ => return None,
         },
-        Node::Set(items) => {
-            let mut set = bumpalo::collections::Vec::new_in(&arena);
-            for item in program.children(items) {
-                set.push(value(*item)?);
-            }
-            Ok(arena::set(&arena, set))
-        }
-        Node::Record(values, keys) => {
-            let mut fields = bumpalo::collections::Vec::new_in(&arena);
-            let keys = program.keys(Span {
-                start: keys,
-                len: values.len,
-            });
-            for (key, item) in keys.iter().zip(program.children(values)) {
-                fields.push((*key, value(*item)?));
-            }
-            Ok(arena::record(&arena, fields).ok()?.into())
-        }
+        Node::Set(items) => Ok(set(program, items, &arena)?),
+        Node::Record(values, keys) => Ok(record(program, values, keys, &arena)?),
         Node::Call1(function, a) => function.call1(value(a)?, &arena),
         Node::Call2(function, a, b) => function.call2(value(a)?, value(b)?),
         // What reads the request or the entities, what always fails, and constants themselves. Attribute
@@ -98,6 +83,22 @@ fn constant(program: &Program, id: NodeId) -> Option<Value<'_>> {
         Node::Constant(index) => program.constants.get(*index as usize).map(Stored::value),
         _ => None,
     }
+}
+
+fn set<'a>(program: &'a Program, items: Span, arena: &'a Bump) -> Option<Value<'a>> {
+    let mut set = Vec::new_in(arena);
+    for item in program.children(items) {
+        set.push(constant(program, *item)?);
+    }
+    Some(arena::set(arena, set))
+}
+
+fn record<'a>(program: &'a Program, values: Span, keys: u32, arena: &'a Bump) -> Option<Value<'a>> {
+    let mut fields = Vec::new_in(arena);
+    for (key, item) in program.fields(values, keys) {
+        fields.push((key, constant(program, item)?));
+    }
+    Some(arena::record(arena, fields).ok()?.into())
 }
 
 fn like(program: &Program, value: Value<'_>, pattern: u32) -> Result<Value<'static>, ErrorKind> {

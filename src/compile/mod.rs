@@ -39,7 +39,6 @@ pub(crate) fn compile_schema(
         let scanned = match source {
             schema::SchemaSource::CedarText(text) => scan::scan_cedar_schema(text, limits),
             schema::SchemaSource::JsonText(text) => scan::scan_json_schema(text, limits),
-            schema::SchemaSource::Json(_) => Ok(()),
         };
         if let Err(error) = scanned {
             let mut problem = Problem::from(error.exceeded()).in_file(*file);

@@ -155,7 +155,8 @@ enum Kind {
     Word,
     /// `!a`, `-a`.
     Prefix(u8, PartId),
-    Infix(Infix, PartId, PartId),
+    /// The operator as it stands in the text.
+    Infix(Range<usize>, PartId, PartId),
     If([PartId; 3]),
     /// `a.name`, `a["name"]`; the name as it stands in the text.
     Attribute(PartId, Range<usize>),
@@ -171,22 +172,6 @@ enum Kind {
     Set(Vec<PartId>),
     /// Keys as they stand in the text.
     Record(Vec<(Range<usize>, PartId)>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Infix {
-    And,
-    Or,
-    Equal,
-    NotEqual,
-    Less,
-    LessEq,
-    Greater,
-    GreaterEq,
-    In,
-    Add,
-    Sub,
-    Mul,
 }
 
 /// Reads expressions of Cedar's grammar that Cedar has accepted.
@@ -295,26 +280,18 @@ impl Reader<'_> {
         };
         let mut left = operand(self)?;
         loop {
-            let infix = match (level, self.peek()) {
-                (0, "||") => Infix::Or,
-                (1, "&&") => Infix::And,
-                (2, "==") => Infix::Equal,
-                (2, "!=") => Infix::NotEqual,
-                (2, "<") => Infix::Less,
-                (2, "<=") => Infix::LessEq,
-                (2, ">") => Infix::Greater,
-                (2, ">=") => Infix::GreaterEq,
-                (2, "in") => Infix::In,
+            let operator = match (level, self.peek()) {
+                (0, "||")
+                | (1, "&&")
+                | (2, "==" | "!=" | "<" | "<=" | ">" | ">=" | "in")
+                | (3, "+" | "-")
+                | (4, "*") => self.next()?,
                 (2, "has" | "like" | "is") => return self.relation(left),
-                (3, "+") => Infix::Add,
-                (3, "-") => Infix::Sub,
-                (4, "*") => Infix::Mul,
                 _ => return Some(left),
             };
-            self.next()?;
             let right = operand(self)?;
             let range = left.1.start..right.1.end;
-            left = self.add(Kind::Infix(infix, left.0, right.0), range);
+            left = self.add(Kind::Infix(operator, left.0, right.0), range);
         }
     }
 
@@ -499,49 +476,58 @@ impl Beside<'_, '_> {
             (Node::If(a, b, c), Kind::If([first, second, third])) => {
                 both(&[(a, *first), (b, *second), (c, *third)])
             }
-            (node, Kind::Infix(infix, left, right)) => {
+            (node, Kind::Infix(operator, left, right)) => {
                 let (known, a, b) = infix_of(node)?;
-                (known == *infix).then_some(())?;
+                (known == self.reader.text(operator)).then_some(())?;
                 both(&[(a, *left), (b, *right)])
             }
-            (node, Kind::Call { name, args }) => {
-                let name = self.reader.text(name);
-                match (node, &args[..]) {
-                    (Node::GetNamedTag(a, _), [base, _]) if name == "getTag" => both(&[(a, *base)]),
-                    (Node::HasNamedTag(a, _), [base, _]) if name == "hasTag" => both(&[(a, *base)]),
-                    (node, args) => {
-                        let (known, operands) = self.call_of(&node)?;
-                        (known == name && operands.len() == args.len()).then_some(())?;
-                        let pairs: Vec<_> =
-                            operands.into_iter().zip(args.iter().copied()).collect();
-                        both(&pairs)
-                    }
-                }
-            }
+            (node, Kind::Call { name, args }) => both(&self.arguments(&node, name, args)?),
             (Node::Set(items), Kind::Set(parts)) => {
-                let items = self.program.children(items);
-                (items.len() == parts.len()).then_some(())?;
-                let pairs: Vec<_> = items.iter().copied().zip(parts.iter().copied()).collect();
-                both(&pairs)
+                both(&pairs(self.program.children(items), parts)?)
             }
             (Node::Record(values, keys), Kind::Record(fields)) => {
-                let keys = self.program.keys(Span {
-                    start: keys,
-                    len: values.len,
-                });
-                (keys.len() == fields.len()).then_some(())?;
-                let mut pairs = Vec::with_capacity(fields.len());
-                for (key, value) in keys.iter().zip(self.program.children(values)) {
-                    let key = self.program.names.sym_text(*key);
-                    let field = fields
-                        .iter()
-                        .find(|(name, _)| self.is_named(name, key).is_some());
-                    pairs.push((*value, field?.1));
-                }
-                both(&pairs)
+                both(&self.fields(values, keys, fields)?)
             }
             _ => None,
         }
+    }
+
+    /// The operands of a call beside what was read, if it is the same call.
+    fn arguments(
+        &self,
+        node: &Node,
+        name: &Range<usize>,
+        args: &[PartId],
+    ) -> Option<Vec<(NodeId, PartId)>> {
+        let name = self.reader.text(name);
+        match (node, args) {
+            // The tag's name is no operand of these.
+            (Node::GetNamedTag(a, _), [base, _]) if name == "getTag" => Some(vec![(*a, *base)]),
+            (Node::HasNamedTag(a, _), [base, _]) if name == "hasTag" => Some(vec![(*a, *base)]),
+            _ => {
+                let (known, operands) = self.call_of(node)?;
+                (known == name).then_some(())?;
+                pairs(&operands, args)
+            }
+        }
+    }
+
+    /// The values of a record, which stand in the order of their keys, beside those that were read.
+    fn fields(
+        &self,
+        values: Span,
+        keys: u32,
+        written: &[(Range<usize>, PartId)],
+    ) -> Option<Vec<(NodeId, PartId)>> {
+        let fields = self.program.fields(values, keys);
+        (fields.len() == written.len()).then_some(())?;
+        let beside = fields.map(|(key, value)| {
+            let key = self.program.names.sym_text(key);
+            let mut written = written.iter();
+            let (_, part) = written.find(|(name, _)| self.is_named(name, key).is_some())?;
+            Some((value, *part))
+        });
+        beside.collect()
     }
 
     fn is_variable(&self, part: PartId, var: Var) -> Option<()> {
@@ -576,20 +562,27 @@ impl Beside<'_, '_> {
     }
 }
 
-fn infix_of(node: Node) -> Option<(Infix, NodeId, NodeId)> {
+/// Nodes and parts one beside the other, if there are as many.
+fn pairs(nodes: &[NodeId], parts: &[PartId]) -> Option<Vec<(NodeId, PartId)>> {
+    let pairs = nodes.iter().copied().zip(parts.iter().copied());
+    (nodes.len() == parts.len()).then(|| pairs.collect())
+}
+
+/// What is written with an operator between two operands.
+fn infix_of(node: Node) -> Option<(&'static str, NodeId, NodeId)> {
     Some(match node {
-        Node::And(a, b) => (Infix::And, a, b),
-        Node::Or(a, b) => (Infix::Or, a, b),
-        Node::Equal(a, b) => (Infix::Equal, a, b),
-        Node::NotEqual(a, b) => (Infix::NotEqual, a, b),
-        Node::Less(a, b) => (Infix::Less, a, b),
-        Node::LessEq(a, b) => (Infix::LessEq, a, b),
-        Node::Greater(a, b) => (Infix::Greater, a, b),
-        Node::GreaterEq(a, b) => (Infix::GreaterEq, a, b),
-        Node::In(a, b) => (Infix::In, a, b),
-        Node::Add(a, b) => (Infix::Add, a, b),
-        Node::Sub(a, b) => (Infix::Sub, a, b),
-        Node::Mul(a, b) => (Infix::Mul, a, b),
+        Node::And(a, b) => ("&&", a, b),
+        Node::Or(a, b) => ("||", a, b),
+        Node::Equal(a, b) => ("==", a, b),
+        Node::NotEqual(a, b) => ("!=", a, b),
+        Node::Less(a, b) => ("<", a, b),
+        Node::LessEq(a, b) => ("<=", a, b),
+        Node::Greater(a, b) => (">", a, b),
+        Node::GreaterEq(a, b) => (">=", a, b),
+        Node::In(a, b) => ("in", a, b),
+        Node::Add(a, b) => ("+", a, b),
+        Node::Sub(a, b) => ("-", a, b),
+        Node::Mul(a, b) => ("*", a, b),
         _ => return None,
     })
 }

@@ -11,8 +11,8 @@
 //! `appliesTo`, the closure of `memberOfTypes`, what is external. Cedar checks the schema as a whole before
 //! any of this is used, so resolving never meets an undeclared name or a cycle.
 //!
-//! Cedar's parsers recurse without a limit. Text is to be measured before it comes here; JSON values are
-//! measured here, and so are the types that common types expand to, which Cedar walks in full.
+//! Cedar's parsers recurse without a limit. Text is to be measured before it comes here; the types that common types
+//! expand to, which Cedar walks in full, are measured here.
 
 mod json;
 pub(crate) mod masks;
@@ -30,30 +30,24 @@ use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use crate::id::EntityUid;
 use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
 
-use json::Fragment;
+use json::{Fragment, RawAction, RawEntityType};
 use resolve::Definitions;
 
 /// How deep a type may nest once common types are expanded. Cedar has no such limit and overflows the stack
-/// instead; JSON text cannot get past half of this.
+/// instead.
 const MAX_TYPE_DEPTH: usize = 128;
 
 /// How many types all declarations of a schema may expand to. Cedar has no such limit and takes exponential
 /// time instead (`type B = {x: A, y: A}; type C = {x: B, y: B}; …`).
 const MAX_TYPE_COUNT: usize = 1 << 20;
 
-/// How deep a JSON value may nest: two levels for each level of a type, and the way down to a shape.
-const MAX_JSON_DEPTH: usize = 2 * MAX_TYPE_DEPTH + 16;
-
 /// One fragment of a schema, as its author wrote it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SchemaSource<'a> {
     /// Cedar schema syntax.
     CedarText(&'a str),
-    /// Cedar's JSON schema syntax, as text.
+    /// Cedar's JSON schema syntax.
     JsonText(&'a str),
-    /// Cedar's JSON schema syntax, parsed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the builder takes text"))]
-    Json(&'a serde_json::Value),
 }
 
 /// A schema in both forms.
@@ -114,11 +108,6 @@ impl SchemaSource<'_> {
             Self::JsonText(text) => {
                 SchemaFragment::from_json_str(text).map_err(|error| DetailedError::from(&error))
             }
-            Self::Json(value) => {
-                json::check_depth(value, MAX_JSON_DEPTH)?;
-                SchemaFragment::from_json_value(value.clone())
-                    .map_err(|error| DetailedError::from(&error))
-            }
         };
         parsed.map_err(|error| SchemaError::from_cedar(&error).with_position(self))
     }
@@ -142,17 +131,38 @@ fn model(
         }
     }
 
-    let mut entity_decls = Vec::with_capacity(entity_types.len());
+    // Both ways: a declaration that Cedar does not have would be as wrong as one that we do not have.
+    let entity_decls = entity_decls(schema, definitions, &mut entity_types)?;
+    if let Some((name, _)) = entity_types.first_key_value() {
+        return Err(SchemaError::disagreement(name));
+    }
+    let action_decls = action_decls(schema, definitions, &mut actions)?;
+    if let Some((uid, _)) = actions.first_key_value() {
+        return Err(SchemaError::disagreement(&uid.to_string()));
+    }
+    Ok(SchemaModel::new(entity_decls, action_decls))
+}
+
+/// Declarations as they were read, by what they declare, each with its namespace.
+type Declared<'f, K, D> = BTreeMap<K, (&'f str, &'f D)>;
+
+/// The entity types that Cedar has. What is read of their declarations is taken out of `declared`.
+fn entity_decls(
+    schema: &Schema,
+    definitions: &Definitions<'_>,
+    declared: &mut Declared<'_, String, RawEntityType>,
+) -> Result<Vec<EntityTypeDecl>, SchemaError> {
+    let mut decls = Vec::with_capacity(declared.len());
     for name in schema.entity_types() {
         let text = name.to_string();
-        let Some((namespace, decl)) = entity_types.remove(&text) else {
+        let Some((namespace, decl)) = declared.remove(&text) else {
             return Err(SchemaError::disagreement(&text));
         };
         let enumerated = decl
             .choices
             .as_ref()
             .map(|ids| sorted(ids.iter().map(|id| id.as_str())));
-        entity_decls.push(EntityTypeDecl {
+        decls.push(EntityTypeDecl {
             name: text.into(),
             attributes: definitions.record(namespace, decl.shape.as_ref())?,
             tags: decl
@@ -166,17 +176,26 @@ fn model(
         });
     }
 
+    Ok(decls)
+}
+
+/// The same for the actions.
+fn action_decls(
+    schema: &Schema,
+    definitions: &Definitions<'_>,
+    declared: &mut Declared<'_, EntityUid, RawAction>,
+) -> Result<Vec<ActionDecl>, SchemaError> {
     let mut parents = BTreeMap::new();
-    for (uid, (namespace, decl)) in &actions {
+    for (uid, (namespace, decl)) in &*declared {
         parents.insert(uid.clone(), definitions.parents(namespace, decl)?);
     }
-    let mut action_decls = Vec::with_capacity(actions.len());
+    let mut decls = Vec::with_capacity(declared.len());
     for uid in schema.actions() {
         let text = EntityUid::new(uid.type_name().to_string(), uid.id().unescaped());
-        let Some((namespace, decl)) = actions.remove(&text) else {
+        let Some((namespace, decl)) = declared.remove(&text) else {
             return Err(SchemaError::disagreement(&text.to_string()));
         };
-        action_decls.push(ActionDecl {
+        decls.push(ActionDecl {
             principals: type_names(schema.principals_for_action(uid)),
             resources: type_names(schema.resources_for_action(uid)),
             context: definitions.record(
@@ -189,15 +208,7 @@ fn model(
             uid: text,
         });
     }
-
-    // Both ways: a declaration that Cedar does not have would be as wrong as one that we do not have.
-    if let Some((name, _)) = entity_types.first_key_value() {
-        return Err(SchemaError::disagreement(name));
-    }
-    if let Some((uid, _)) = actions.first_key_value() {
-        return Err(SchemaError::disagreement(&uid.to_string()));
-    }
-    Ok(SchemaModel::new(entity_decls, action_decls))
+    Ok(decls)
 }
 
 fn type_names<'a>(names: Option<impl Iterator<Item = &'a EntityTypeName>>) -> Box<[Box<str>]> {

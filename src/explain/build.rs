@@ -354,30 +354,26 @@ impl<'a> Asked<'a, '_> {
         };
         let machine = self.machine.on(segment);
         let max = self.options.values;
+        let mut left = max;
+        let mut reasons_of = |conjunct| {
+            let clause = at.clause_of(conjunct);
+            for reason in machine.reasons(conjunct, left) {
+                if left > 0 {
+                    left = left.saturating_sub(1 + reason.values.len());
+                    told.reasons.push(self.reason(&at, clause, &reason));
+                }
+            }
+        };
         match weighed.fate {
             Fate::Applies => {
                 told.held = told.conditions;
-                let mut left = max;
-                for conjunct in conjuncts {
-                    let clause = at.clause_of(*conjunct);
-                    for reason in machine.reasons(*conjunct, left) {
-                        left = left.saturating_sub(1 + reason.values.len());
-                        told.reasons.push(self.reason(&at, clause, &reason));
-                    }
-                }
+                conjuncts.iter().copied().for_each(reasons_of);
             }
             Fate::Unmet(number) => {
                 let conjunct = *conjuncts.get(number as usize)?;
                 told.held = number;
                 told.condition = at.condition(conjunct);
-                let clause = at.clause_of(conjunct);
-                let mut left = max;
-                for reason in machine.reasons(conjunct, max) {
-                    if left > 0 {
-                        left = left.saturating_sub(1 + reason.values.len());
-                        told.reasons.push(self.reason(&at, clause, &reason));
-                    }
-                }
+                reasons_of(conjunct);
             }
             Fate::Failed(number, raise) => {
                 let conjunct = *conjuncts.get(number as usize)?;

@@ -2,7 +2,7 @@
 //!
 //! Uids, types and attribute names are numbered in the program's own tables. Publishing links them to the
 //! numbers of the entity snapshot (`epoch::link`), so that one program serves many snapshots. The policies in
-//! force are one program or a few, one behind the other (`epoch::segment`).
+//! force are one program or a few, one behind the other (`epoch::Segment`).
 
 mod build;
 mod classes;
@@ -229,6 +229,20 @@ impl Program {
 
     pub(crate) fn children(&self, span: Span) -> &[NodeId] {
         span.of(&self.children)
+    }
+
+    /// The keys and values of a record node, in the order of the keys.
+    pub(crate) fn fields(
+        &self,
+        values: Span,
+        keys: u32,
+    ) -> impl ExactSizeIterator<Item = (Sym, NodeId)> {
+        let keys = self.keys(Span {
+            start: keys,
+            len: values.len,
+        });
+        let values = self.children(values);
+        keys.iter().copied().zip(values.iter().copied())
     }
 
     pub(crate) fn keys(&self, span: Span) -> &[Sym] {

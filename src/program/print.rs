@@ -152,17 +152,13 @@ impl Program {
     }
 
     fn write_record(&self, values: Span, keys: u32, f: &mut impl Write) -> fmt::Result {
-        let keys = self.keys(Span {
-            start: keys,
-            len: values.len,
-        });
         f.write_str("{")?;
-        for (number, (key, value)) in keys.iter().zip(self.children(values)).enumerate() {
+        for (number, (key, value)) in self.fields(values, keys).enumerate() {
             let comma = if number > 0 { ", " } else { "" };
             f.write_str(comma)?;
-            write_name(self.names.sym_text(*key), f)?;
+            write_name(self.names.sym_text(key), f)?;
             f.write_str(": ")?;
-            self.write_expression(*value, f)?;
+            self.write_expression(value, f)?;
         }
         f.write_str("}")
     }

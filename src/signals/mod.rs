@@ -160,40 +160,17 @@ impl SignalReceiver {
         let mut update = EntityUpdate::new().out_of_band();
         let mut places: Vec<Place> = Vec::new();
         for Target { uid, role } in &targets {
-            for Setting {
-                attribute,
-                on,
-                value,
-                merge,
-            } in &event.settings
-            {
-                if !on.contains(role) {
-                    continue;
+            for setting in event.settings.iter().filter(|s| s.on.contains(role)) {
+                let attribute = &setting.attribute;
+                match place_of(setting, uid, token.at, &order, &epoch) {
+                    Ok(place) => places.extend(place),
+                    Err(why) => {
+                        report.ignore(uid, attribute, why);
+                        continue;
+                    }
                 }
-                let place = match merge {
-                    Merge::Sticky => None,
-                    Merge::Latest => {
-                        if stored_time(&epoch, uid, attribute) >= Some(token.at) {
-                            report.ignore(uid, attribute, "what is there is as late");
-                            continue;
-                        }
-                        None
-                    }
-                    Merge::Last(rank) | Merge::ForGood(rank) => {
-                        let at = match merge {
-                            Merge::ForGood(_) => i64::MAX,
-                            _ => token.at,
-                        };
-                        let place = Place::new(uid, attribute, at, rank.clone());
-                        if let Err(why) = order.admits(&place) {
-                            report.ignore(uid, attribute, why);
-                            continue;
-                        }
-                        Some(place)
-                    }
-                };
-                places.extend(place);
-                update = value.set(update, uid, attribute, Datetime::from_millis(token.at));
+                let time = Datetime::from_millis(token.at);
+                update = setting.value.set(update, uid, attribute, time);
                 report.changes.push((uid.clone(), attribute.clone()));
             }
         }
@@ -208,6 +185,30 @@ impl SignalReceiver {
         report.ignored.extend(event.ignored);
         Ok(report)
     }
+}
+
+/// Where a setting that happened at `at` belongs in the order of what is said of its attribute, if that has one; or why
+/// it changes nothing.
+fn place_of(
+    setting: &Setting,
+    uid: &EntityUid,
+    at: i64,
+    order: &Order,
+    epoch: &Epoch,
+) -> Result<Option<Place>, &'static str> {
+    let attribute = &setting.attribute;
+    let (at, rank) = match &setting.merge {
+        Merge::Sticky => return Ok(None),
+        Merge::Latest if stored_time(epoch, uid, attribute) >= Some(at) => {
+            return Err("what is there is as late");
+        }
+        Merge::Latest => return Ok(None),
+        Merge::Last(rank) => (at, rank),
+        Merge::ForGood(rank) => (i64::MAX, rank),
+    };
+    let place = Place::new(uid, attribute, at, rank.clone());
+    order.admits(&place)?;
+    Ok(Some(place))
 }
 
 /// The time that an attribute of a stored entity has, in milliseconds.

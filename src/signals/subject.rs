@@ -178,22 +178,7 @@ impl Subject {
             self.decide_kind(epoch)?;
         }
         let revokes = event.event.revokes_sessions();
-        let mut known: Vec<(SubjectKind, Vec<Uid>)> = Vec::new();
-        for Named { kind, uids, text } in &self.members {
-            let stored = uids.iter().filter_map(|uid| {
-                let uid = epoch.snapshot.names.find_uid(uid.type_name(), uid.id())?;
-                epoch.snapshot.entity(uid).map(|_| uid)
-            });
-            let stored: Vec<Uid> = stored.collect();
-            if stored.is_empty() {
-                unresolved.push(Unresolved {
-                    subject: text.clone(),
-                    reason: "it is not stored",
-                });
-            } else {
-                known.push((*kind, stored));
-            }
-        }
+        let known = self.stored(epoch, unresolved);
         let of = |kind| known.iter().find(|(known, _)| *known == kind);
         let name = |uid: &Uid| {
             use crate::value::arena::NameText;
@@ -239,13 +224,33 @@ impl Subject {
         Ok(targets)
     }
 
+    /// The members that are stored, each with all that it may be.
+    fn stored(
+        &self,
+        epoch: &Epoch,
+        unresolved: &mut Vec<Unresolved>,
+    ) -> Vec<(SubjectKind, Vec<Uid>)> {
+        let mut known = Vec::new();
+        for Named { kind, uids, text } in &self.members {
+            let stored: Vec<Uid> = uids
+                .iter()
+                .filter_map(|uid| stored_uid(epoch, uid))
+                .collect();
+            if stored.is_empty() {
+                unresolved.push(Unresolved {
+                    subject: text.clone(),
+                    reason: "it is not stored",
+                });
+            } else {
+                known.push((*kind, stored));
+            }
+        }
+        known
+    }
+
     /// Of what a simple subject may be, what is stored. The format of an identifier does not tell what it names.
     fn decide_kind(&mut self, epoch: &Epoch) -> Result<(), SignalError> {
-        let names = &epoch.snapshot.names;
-        let is_stored = |uid: &EntityUid| {
-            let uid = names.find_uid(uid.type_name(), uid.id());
-            uid.is_some_and(|uid| epoch.snapshot.entity(uid).is_some())
-        };
+        let is_stored = |uid: &EntityUid| stored_uid(epoch, uid).is_some();
         let stored = |named: &Named| named.uids.iter().any(is_stored);
         match self.members.iter().filter(|named| stored(named)).count() {
             0 => self.members.truncate(1),
@@ -267,6 +272,11 @@ impl Subject {
     fn has_no(&self, kind: SubjectKind) -> bool {
         self.members.iter().all(|named| named.kind != kind)
     }
+}
+
+fn stored_uid(epoch: &Epoch, uid: &EntityUid) -> Option<Uid> {
+    let uid = epoch.snapshot.names.find_uid(uid.type_name(), uid.id())?;
+    epoch.snapshot.entity(uid).map(|_| uid)
 }
 
 /// Sessions that are below everything that is named.

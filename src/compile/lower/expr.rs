@@ -33,20 +33,8 @@ impl Lowering {
             pst::Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, below)?,
             pst::Expr::GetAttr { expr, attr } => self.get_attr(expr, attr, below)?,
             pst::Expr::HasAttr { expr, attrs } => {
-                self.hash.mark(b'h');
-                self.hash.count(attrs.len());
-                let keys = attrs
-                    .iter()
-                    .map(|attr| {
-                        self.hash.text(attr);
-                        self.out.program.names.sym(attr)
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                let base = self.attribute_base(expr, below)?;
-                match keys[..] {
-                    [key] => Node::HasAttr(base, key),
-                    _ => Node::HasPath(base, self.key_list(&keys)?),
-                }
+                let attrs: Vec<&str> = attrs.iter().map(|attr| attr.as_str()).collect();
+                self.has_attr(expr, &attrs, below)?
             }
             pst::Expr::Like { expr, pattern } => {
                 let pattern = self.pattern(pattern)?;
@@ -56,16 +44,7 @@ impl Lowering {
                 expr,
                 entity_type,
                 in_expr,
-            } => {
-                self.hash.mark(if in_expr.is_some() { b'b' } else { b't' });
-                let ty = self.type_id(entity_type)?;
-                self.hash.text(self.out.program.names.type_text(ty));
-                let expr = self.expr(expr, below)?;
-                match in_expr {
-                    None => Node::Is(expr, ty),
-                    Some(above) => Node::IsIn(expr, ty, self.expr(above, below)?),
-                }
-            }
+            } => self.is(expr, entity_type, in_expr.as_deref(), below)?,
             pst::Expr::IfThenElse {
                 cond,
                 then_expr,
@@ -141,6 +120,43 @@ impl Lowering {
                 node
             }
             _ => Node::GetAttr(base, key),
+        })
+    }
+
+    fn has_attr(
+        &mut self,
+        expr: &pst::Expr,
+        attrs: &[&str],
+        depth: usize,
+    ) -> Result<Node, LowerError> {
+        self.hash.mark(b'h');
+        self.hash.count(attrs.len());
+        let mut keys = Vec::with_capacity(attrs.len());
+        for attr in attrs {
+            self.hash.text(attr);
+            keys.push(self.out.program.names.sym(attr)?);
+        }
+        let base = self.attribute_base(expr, depth)?;
+        Ok(match keys[..] {
+            [key] => Node::HasAttr(base, key),
+            _ => Node::HasPath(base, self.key_list(&keys)?),
+        })
+    }
+
+    fn is(
+        &mut self,
+        expr: &pst::Expr,
+        entity_type: &pst::EntityType,
+        above: Option<&pst::Expr>,
+        depth: usize,
+    ) -> Result<Node, LowerError> {
+        self.hash.mark(if above.is_some() { b'b' } else { b't' });
+        let ty = self.type_id(entity_type)?;
+        self.hash.text(self.out.program.names.type_text(ty));
+        let expr = self.expr(expr, depth)?;
+        Ok(match above {
+            None => Node::Is(expr, ty),
+            Some(above) => Node::IsIn(expr, ty, self.expr(above, depth)?),
         })
     }
 

@@ -122,25 +122,3 @@ impl Fragment {
         self.0.iter().map(|(name, body)| (name.as_str(), body))
     }
 }
-
-/// Refuses a JSON value that nests deeper than `limit`, without recursing into it.
-pub(super) fn check_depth(value: &serde_json::Value, limit: usize) -> Result<(), SchemaError> {
-    let mut pending = vec![(value, 1)];
-    while let Some((value, depth)) = pending.pop() {
-        if depth > limit {
-            return Err(SchemaError::new(format!(
-                "the schema nests deeper than {limit} levels of JSON"
-            )));
-        }
-        match value {
-            serde_json::Value::Array(items) => {
-                pending.extend(items.iter().map(|item| (item, depth + 1)));
-            }
-            serde_json::Value::Object(fields) => {
-                pending.extend(fields.values().map(|field| (field, depth + 1)));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
