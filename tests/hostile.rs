@@ -27,8 +27,8 @@ use duramen::replay::PolicyArchive;
 use duramen::signals::{SignalError, SignalReceiver, SubjectFormat, SubjectKind, Transmitter};
 use duramen::spiffe::{SpiffeId, SpiffeIdError};
 use duramen::{
-    Authorizer, Cursor, Delegation, Entities, Entity, EntityUid, EntityUpdate, Limit, Limits,
-    Outcome, OwnedResponse, Policies, Request,
+    Authorizer, Cursor, Delegation, Entities, Entity, EntityUid, EntityUidRef, EntityUpdate, Limit,
+    Limits, Outcome, OwnedResponse, Policies, Request,
 };
 use memory::{live, peak};
 use serde_json::json;
@@ -251,6 +251,25 @@ fn is_in(entities: Entities, below: &str, above: &str) -> bool {
     })
 }
 
+/// An entity and its parents.
+type Below<'a> = (EntityUidRef<'a>, &'a [EntityUidRef<'a>]);
+
+/// The same for a request that brings the entities along.
+fn is_in_request(entities: &[Below<'_>], below: &str, above: &str) -> bool {
+    let policy = format!("permit(principal in G::\"{above}\", action, resource);");
+    let authorizer = Authorizer::builder()
+        .policies(policy.as_str())
+        .build()
+        .unwrap();
+    within(24 * MB, || {
+        let entities = entities.iter();
+        let entities = entities.map(|(uid, parents)| Entity::new(*uid).parents(parents));
+        let entities: Vec<_> = entities.collect();
+        let request = Request::new(("G", below), ("Action", "a"), ("R", "r")).entities(&entities);
+        authorizer.is_allowed(&request)
+    })
+}
+
 #[test]
 fn hierarchies_cost_their_size() {
     let _alone = alone();
@@ -278,6 +297,50 @@ fn hierarchies_cost_their_size() {
         entities.insert(Entity::new(("G", id.as_str())).parents(&top))
     });
     assert!(is_in(star, "19999", "top"));
+}
+
+#[test]
+fn parents_one_by_one_cost_their_lists() {
+    let _alone = alone();
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal in G::\"4999\", action, resource);")
+        .build()
+        .unwrap();
+    let below = EntityUid::new("G", "below");
+    let update = EntityUpdate::new().upsert(Entity::new(&below));
+    let update = (0..5_000).fold(update, |update, number| {
+        update.add_parent(&below, &EntityUid::new("G", number.to_string()))
+    });
+    within(8 * MB, || authorizer.update_entities(update)).unwrap();
+    let request = Request::new(&below, ("Action", "a"), ("R", "r"));
+    assert!(authorizer.is_allowed(&request));
+}
+
+/// The hierarchy that a request brings along is worked out for each decision.
+#[test]
+fn hierarchies_of_a_request_cost_their_size() {
+    let _alone = alone();
+    let ids: Vec<String> = (0..40_000).map(|number| number.to_string()).collect();
+    let many: Vec<EntityUidRef<'_>> = ids.iter().map(|id| ("G", id.as_str()).into()).collect();
+    // One below many.
+    let wide = [(("G", "below").into(), &many[..])];
+    assert!(is_in_request(&wide, "below", "39999"));
+    // A thousand in a chain, the last of them below many.
+    let mut chain: Vec<Below<'_>> = (0..999)
+        .map(|number| (many[number], &many[number + 1..number + 2]))
+        .collect();
+    chain.push((many[999], &many[1_000..]));
+    assert!(is_in_request(&chain, "0", "39999"));
+    assert!(!is_in_request(&chain, "999", "0"));
+    // Ten layers of a hundred, everybody in everything of the layer above.
+    let layers: Vec<Below<'_>> = (0..1_000)
+        .map(|number| {
+            let above = (number / 100 + 1) * 100;
+            (many[number], &many[above..above + 100])
+        })
+        .collect();
+    assert!(is_in_request(&layers, "0", "1099"));
+    assert!(!is_in_request(&layers, "0", "1"));
 }
 
 #[test]

@@ -196,10 +196,12 @@ impl<'w> Draft<'w> {
         }
         let before = old.as_ref().map_or(&[] as &[_], EntityData::parents);
         let after = data.as_ref().map_or(&[] as &[_], EntityData::parents);
-        for parent in before.iter().filter(|parent| !after.contains(parent)) {
+        // Both are sorted.
+        let lacks = |parents: &[Uid], parent: &Uid| parents.binary_search(parent).is_err();
+        for parent in before.iter().filter(|parent| lacks(after, parent)) {
             self.children.remove(*parent, uid);
         }
-        for parent in after.iter().filter(|parent| !before.contains(parent)) {
+        for parent in after.iter().filter(|parent| lacks(before, parent)) {
             self.children.insert(*parent, uid);
         }
         self.snapshot.count += usize::from(data.is_some());
@@ -208,8 +210,7 @@ impl<'w> Draft<'w> {
     }
 
     pub(crate) fn problem(&mut self, uid: Uid, problem: EntityProblem) {
-        let (type_name, id) = self.names.uid_text(uid);
-        let uid = EntityUid::new(type_name, id);
+        let uid = self.names.owned_uid(uid);
         self.problems.push(problem.of(uid));
     }
 
@@ -348,13 +349,9 @@ impl<'w> Draft<'w> {
 impl Drafted {
     /// What became of each entity, by name.
     pub(crate) fn named_changes(&self) -> Vec<(EntityUid, EntityChange)> {
-        let name = |uid: Uid| {
-            let (type_name, id) = self.snapshot.names.uid_text(uid);
-            EntityUid::new(type_name, id)
-        };
         self.changes
             .iter()
-            .map(|(uid, change)| (name(*uid), *change))
+            .map(|(uid, change)| (self.snapshot.names.owned_uid(*uid), *change))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{EntityUid, Uid};
+use crate::id::Uid;
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::value::arena::{NameText, TableFull};
@@ -82,13 +82,8 @@ impl EntityLoader {
     }
 
     fn problem(&mut self, uid: Uid, problem: EntityProblem) {
-        let uid = self.uid(uid);
+        let uid = self.names.owned_uid(uid);
         self.problems.push(problem.of(uid));
-    }
-
-    fn uid(&self, uid: Uid) -> EntityUid {
-        let (type_name, id) = self.names.uid_text(uid);
-        EntityUid::new(type_name, id)
     }
 
     /// Closes the hierarchy and lets `check` look at each entity (validation against a schema).
@@ -112,9 +107,9 @@ impl EntityLoader {
         };
         for (uid, data) in snapshot.iter() {
             if let Err(message) = check(&snapshot, uid, data) {
-                let uid = snapshot.names.uid_text(uid);
                 let problem = EntityProblem::new(message);
-                self.problems.push(problem.of(EntityUid::new(uid.0, uid.1)));
+                self.problems
+                    .push(problem.of(snapshot.names.owned_uid(uid)));
                 if self.problems.len() >= MAX_PROBLEMS {
                     break;
                 }

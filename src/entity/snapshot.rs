@@ -6,6 +6,7 @@ use bumpalo::Bump;
 
 use crate::id::Uid;
 use crate::names::Names;
+use crate::schema::is_action_type;
 use crate::value::{StoredRecord, Value};
 
 use super::ancestors::{Ancestors, List, Signature};
@@ -198,10 +199,7 @@ impl Snapshot {
         let is_action: Vec<bool> = self
             .names
             .types()
-            .map(|ty| {
-                let name = self.names.type_text(ty);
-                name == "Action" || name.ends_with("::Action")
-            })
+            .map(|ty| is_action_type(self.names.type_text(ty)))
             .collect();
         self.iter().filter(move |(uid, _)| {
             self.names

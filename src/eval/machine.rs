@@ -10,7 +10,7 @@ use crate::epoch::{Epoch, Linked, Segment, Step};
 use crate::id::{Sym, Uid};
 use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
-use crate::request::overlay::Overlay;
+use crate::request::overlay::{Above, Overlay};
 use crate::value::{ErrorKind, Raise, Record, Set, Stored, Value};
 
 use super::computed::Computed;
@@ -277,12 +277,17 @@ fn overlaid_ancestors<'a>(
     arena: &'a Bump,
     uid: Uid,
 ) -> Ancestors<'a> {
-    Ancestors::of(overlay.ancestors(
-        arena,
-        uid,
-        |uid| snapshot.entity(uid).map(EntityData::parents),
-        |uid| snapshot.closure(uid),
-    ))
+    Ancestors::of(overlay.ancestors(arena, uid, snapshot))
+}
+
+impl Above for Snapshot {
+    fn parents(&self, uid: Uid) -> Option<&[Uid]> {
+        self.entity(uid).map(EntityData::parents)
+    }
+
+    fn closure(&self, uid: Uid) -> Option<&[Uid]> {
+        self.closure(uid)
+    }
 }
 
 impl Side<'_> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
-use crate::entity::EntityData;
 use crate::epoch::Epoch;
 use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
@@ -385,25 +384,14 @@ fn refuse_cycles(
     names: RequestNames<'_>,
     arena: &Bump,
 ) -> Result<(), RequestError> {
-    for entity in overlay.entities() {
-        if entity.parents.is_empty() {
-            continue;
-        }
-        let ancestors = overlay.ancestors(
-            arena,
-            entity.uid,
-            |uid| epoch.snapshot.entity(uid).map(EntityData::parents),
-            |uid| epoch.snapshot.closure(uid),
-        );
-        if ancestors.binary_search(&entity.uid).is_ok() {
-            return Err(RequestError::new(
-                RequestPart::Entities,
-                "is its own ancestor; the hierarchy must not have cycles",
-            )
-            .within(names.uid_text(entity.uid).into()));
-        }
+    match overlay.cycle(arena, &epoch.snapshot) {
+        None => Ok(()),
+        Some(uid) => Err(RequestError::new(
+            RequestPart::Entities,
+            "is its own ancestor; the hierarchy must not have cycles",
+        )
+        .within(names.uid_text(uid).into())),
     }
-    Ok(())
 }
 
 fn check_limit(

@@ -1,10 +1,6 @@
 //! Which texts are entity type names.
 
-/// Words that no part of a name may be: Cedar's keywords that begin or join expressions, and the namespace that Cedar
-/// keeps to itself (RFC 52). Other words of its syntax, such as `permit` or `principal`, are fine.
-const RESERVED: [&[u8]; 10] = [
-    b"true", b"false", b"if", b"then", b"else", b"in", b"is", b"like", b"has", b"__cedar",
-];
+use crate::value::text::is_reserved;
 
 /// Whether `text` is an entity type name in normalised form: identifiers joined by `::`, without whitespace or
 /// comments (RFC 9). Cedar accepts exactly these wherever a type name stands in data.
@@ -12,7 +8,7 @@ pub(crate) fn is_normalized_type_name(text: &str) -> bool {
     let mut rest = text.as_bytes();
     loop {
         let (identifier, after) = split_identifier(rest);
-        if identifier.is_empty() || RESERVED.contains(&identifier) {
+        if identifier.is_empty() || is_reserved(identifier) {
             return false;
         }
         match after {

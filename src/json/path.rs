@@ -4,6 +4,8 @@ use std::fmt;
 
 use bumpalo::Bump;
 
+use crate::value::text::is_identifier;
+
 /// One step from a value into a part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step<'a> {
@@ -74,8 +76,4 @@ impl fmt::Debug for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-fn is_identifier(name: &str) -> bool {
-    super::is_normalized_type_name(name) && !name.contains(':')
 }

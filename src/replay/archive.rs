@@ -246,10 +246,8 @@ impl Document {
             self.policies.push(text);
             return Ok(());
         };
-        let [principal, resource] = policy.slots.map(|slot| {
-            let (type_name, id) = program.names.uid_text(slot?);
-            Some(EntityUid::new(type_name, id))
-        });
+        let slots = policy.slots;
+        let [principal, resource] = slots.map(|slot| Some(program.names.owned_uid(slot?)));
         self.links.push(Link {
             id: policy.id.clone(),
             template: template.id.clone(),

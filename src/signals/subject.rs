@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::epoch::Epoch;
 use crate::id::{EntityUid, Uid};
 use crate::json::Json;
+use crate::value::arena::NameText;
 
 use super::event::Event;
 use super::report::{SignalError, Unresolved};
@@ -180,13 +181,8 @@ impl Subject {
         let revokes = event.event.revokes_sessions();
         let known = self.stored(epoch, unresolved);
         let of = |kind| known.iter().find(|(known, _)| *known == kind);
-        let name = |uid: &Uid| {
-            use crate::value::arena::NameText;
-            let (type_name, id) = epoch.snapshot.names.uid_text(*uid);
-            EntityUid::new(type_name, id)
-        };
         let target = |uid: &Uid, role| Target {
-            uid: name(uid),
+            uid: epoch.snapshot.names.owned_uid(*uid),
             role,
         };
         if revokes && of(SubjectKind::Session).is_none() && self.has_no(SubjectKind::Session) {

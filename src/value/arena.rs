@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::ext::IpAddr;
-use crate::id::{Sym, Uid};
+use crate::id::{EntityUid, Sym, Uid};
 
 use super::{Record, Value};
 
@@ -14,6 +14,12 @@ pub(crate) trait NameText {
     fn uid_text(&self, uid: Uid) -> (&str, &str);
     /// The text of an attribute name.
     fn sym_text(&self, sym: Sym) -> &str;
+
+    /// The entity's name, to keep.
+    fn owned_uid(&self, uid: Uid) -> EntityUid {
+        let (type_name, id) = self.uid_text(uid);
+        EntityUid::new(type_name, id)
+    }
 }
 
 impl<N: NameText + ?Sized> NameText for &N {

@@ -127,11 +127,17 @@ pub(crate) fn write_name(name: &str, f: &mut impl Write) -> fmt::Result {
 pub(crate) fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     let start = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
-    const RESERVED: [&str; 9] = [
-        "true", "false", "if", "then", "else", "in", "like", "has", "is",
-    ];
     bytes.next().is_some_and(start)
         && bytes.all(|byte| start(byte) || byte.is_ascii_digit())
-        && !RESERVED.contains(&name)
-        && name != "__cedar"
+        && !is_reserved(name.as_bytes())
+}
+
+/// Words that no part of a name may be: Cedar's keywords that begin or join expressions, and the namespace that Cedar
+/// keeps to itself (RFC 52). Other words of its syntax, such as `permit` or `principal`, are fine.
+#[inline]
+pub(crate) fn is_reserved(word: &[u8]) -> bool {
+    const RESERVED: [&[u8]; 10] = [
+        b"true", b"false", b"if", b"then", b"else", b"in", b"is", b"like", b"has", b"__cedar",
+    ];
+    RESERVED.contains(&word)
 }

@@ -356,10 +356,7 @@ impl WhatIf {
         let outcome = eval::evaluate(epoch, &machine, mode, findings);
         let mut unsettled = BTreeSet::new();
         let mut unknown = BTreeSet::new();
-        let owned = |uid| {
-            let (type_name, id) = names.uid_text(uid);
-            EntityUid::new(type_name, id)
-        };
+        let owned = |uid| names.owned_uid(uid);
         eval::reads_by_policy(
             epoch,
             &machine,

@@ -331,57 +331,54 @@ fn copied<'a, T: Serialize + ?Sized>(
     value.serialize(Text::new(arena, |text: &str| Ok(&*arena.alloc_str(text))))
 }
 
-impl<'a, N: Intern> ser::SerializeSeq for Items<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
+/// The traits for lists differ in names alone, and so do those for structs.
+macro_rules! list {
+    ($($trait:ident $element:ident),*) => {$(
+        impl<'a, N: Intern> ser::$trait for Items<'_, '_, 'a, N> {
+            type Ok = Option<Value<'a>>;
+            type Error = SerializeError<'a>;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
-        self.item(value)
-    }
+            fn $element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
+                self.item(value)
+            }
 
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
+            fn end(self) -> Outcome<'a> {
+                self.finish()
+            }
+        }
+    )*};
 }
 
-impl<'a, N: Intern> ser::SerializeTuple for Items<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
+list!(
+    SerializeSeq serialize_element,
+    SerializeTuple serialize_element,
+    SerializeTupleStruct serialize_field,
+    SerializeTupleVariant serialize_field
+);
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
-        self.item(value)
-    }
+macro_rules! object {
+    ($($trait:ident),*) => {$(
+        impl<'a, N: Intern> ser::$trait for Fields<'_, '_, 'a, N> {
+            type Ok = Option<Value<'a>>;
+            type Error = SerializeError<'a>;
 
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
+            #[inline]
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Done<'a> {
+                self.struct_field(key, value)
+            }
+
+            fn end(self) -> Outcome<'a> {
+                self.finish()
+            }
+        }
+    )*};
 }
 
-impl<'a, N: Intern> ser::SerializeTupleStruct for Items<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
-        self.item(value)
-    }
-
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
-}
-
-impl<'a, N: Intern> ser::SerializeTupleVariant for Items<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Done<'a> {
-        self.item(value)
-    }
-
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
-}
+object!(SerializeStruct, SerializeStructVariant);
 
 impl<'a, N: Intern> ser::SerializeMap for Fields<'_, '_, 'a, N> {
     type Ok = Option<Value<'a>>;
@@ -406,33 +403,6 @@ impl<'a, N: Intern> ser::SerializeMap for Fields<'_, '_, 'a, N> {
         value: &V,
     ) -> Done<'a> {
         self.entry(key, value)
-    }
-
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
-}
-
-impl<'a, N: Intern> ser::SerializeStruct for Fields<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
-
-    #[inline]
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done<'a> {
-        self.struct_field(key, value)
-    }
-
-    fn end(self) -> Outcome<'a> {
-        self.finish()
-    }
-}
-
-impl<'a, N: Intern> ser::SerializeStructVariant for Fields<'_, '_, 'a, N> {
-    type Ok = Option<Value<'a>>;
-    type Error = SerializeError<'a>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done<'a> {
-        self.struct_field(key, value)
     }
 
     fn end(self) -> Outcome<'a> {
