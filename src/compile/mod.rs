@@ -41,9 +41,7 @@ pub(crate) fn compile_schema(
             schema::SchemaSource::JsonText(text) => scan::scan_json_schema(text, limits),
         };
         if let Err(error) = scanned {
-            let mut problem = Problem::from(error.exceeded()).in_file(*file);
-            problem.position = Some((error.line(), error.column()));
-            problems.push(problem);
+            problems.push(Problem::from(error).in_file(*file));
         }
     }
     if let Some(error) = CompileError::from_problems(problems) {
@@ -55,13 +53,8 @@ pub(crate) fn compile_schema(
             let file = error
                 .source_index
                 .and_then(|index| files.get(index).copied().flatten());
-            let mut problem = Problem::new(&error.message).in_file(file);
-            problem.position = error.position.map(|(line, column)| {
-                let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                (number(line), number(column))
-            });
-            problem.span = error.offset;
             let source = error.source_index.and_then(|index| sources.get(index));
+            let mut problem = Problem::from(error).in_file(file);
             if let Some(
                 schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text),
             ) = source

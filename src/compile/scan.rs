@@ -22,40 +22,22 @@ mod tests;
 
 use crate::limits::{Limit, LimitExceeded, Limits};
 
-use super::error::line_column;
+use super::error::{Problem, line_column};
 use cedar::{CedarScan, Dialect};
 use json::{JsonKind, JsonScan};
 
 /// Where a text goes beyond a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScanError {
+    /// The limit, and what the text has of it up to here.
     exceeded: LimitExceeded,
+    /// Where the token that was one too many stands: bytes, and line and column from 1, the column in characters.
     offset: usize,
     line: u32,
     column: u32,
 }
 
 impl ScanError {
-    /// The limit, and what the text has of it up to here.
-    pub(crate) const fn exceeded(&self) -> LimitExceeded {
-        self.exceeded
-    }
-
-    /// Byte offset of the token that was one too many.
-    pub(crate) const fn offset(&self) -> usize {
-        self.offset
-    }
-
-    /// Line of that token, from 1.
-    pub(crate) const fn line(&self) -> u32 {
-        self.line
-    }
-
-    /// Column of that token in characters, from 1.
-    pub(crate) const fn column(&self) -> u32 {
-        self.column
-    }
-
     fn new(text: &str, offset: usize, exceeded: LimitExceeded) -> Self {
         let (line, column) = line_column(text, offset);
         Self {
@@ -63,6 +45,16 @@ impl ScanError {
             offset,
             line,
             column,
+        }
+    }
+}
+
+impl From<ScanError> for Problem {
+    fn from(error: ScanError) -> Self {
+        Self {
+            position: Some((error.line, error.column)),
+            span: Some(error.offset..error.offset),
+            ..Self::from(error.exceeded)
         }
     }
 }
@@ -84,15 +76,6 @@ pub(crate) fn scan_cedar_schema(text: &str, limits: &Limits) -> Result<(), ScanE
     CedarScan::new(text, limits, Dialect::Schema)
         .run()
         .map(|_| ())
-}
-
-/// Checks JSON that holds data, such as entities: bytes and nesting.
-///
-/// # Errors
-/// At the first place that goes beyond one of `limits`.
-#[cfg(test)]
-pub(crate) fn scan_json(text: &str, limits: &Limits) -> Result<(), ScanError> {
-    JsonScan::new(text, limits, JsonKind::Data).run()
 }
 
 /// Checks policies in Cedar's JSON format: bytes, nesting, doubling, and the length of each list of

@@ -30,6 +30,7 @@ use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use crate::id::EntityUid;
 use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
 
+use super::error::{Problem, line_column};
 use json::{Fragment, RawAction, RawEntityType};
 use resolve::Definitions;
 
@@ -248,7 +249,7 @@ pub(crate) struct SchemaError {
     /// Bytes of that source, if known.
     pub(crate) offset: Option<Range<usize>>,
     /// Line and column (in characters) where `offset` begins, both from 1.
-    pub(crate) position: Option<(usize, usize)>,
+    pub(crate) position: Option<(u32, u32)>,
 }
 
 impl fmt::Display for SchemaError {
@@ -257,6 +258,16 @@ impl fmt::Display for SchemaError {
         match self.position {
             Some((line, column)) => write!(f, " (line {line}, column {column})"),
             None => Ok(()),
+        }
+    }
+}
+
+impl From<SchemaError> for Problem {
+    fn from(error: SchemaError) -> Self {
+        Self {
+            position: error.position,
+            span: error.offset,
+            ..Self::new(error.message)
         }
     }
 }
@@ -317,21 +328,13 @@ impl SchemaError {
 
     /// Cedar's offsets are those of Cedar text; any other offset would point into the wrong document.
     fn with_position(mut self, source: SchemaSource<'_>) -> Self {
-        let before = match (source, &self.offset) {
-            (SchemaSource::CedarText(text), Some(offset)) => text.get(..offset.start),
+        self.position = match (source, &self.offset) {
+            (SchemaSource::CedarText(text), Some(offset)) => Some(line_column(text, offset.start)),
             _ => None,
         };
-        let Some(before) = before else {
+        if self.position.is_none() {
             self.offset = None;
-            return self;
-        };
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before
-            .get(line_start..)
-            .map_or(0, |line| line.chars().count())
-            + 1;
-        self.position = Some((line, column));
+        }
         self
     }
 }

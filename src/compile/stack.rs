@@ -29,8 +29,9 @@
 //! `from_json` is the worst, and `scan` bounds what it recurses over: operators and brackets along
 //! one path. (It also takes time that grows with the square of that depth: for a chain of 1,000 it
 //! is 3.4 s in the release profile and 15 s in dev, all else a few milliseconds.) JSON text needs this
-//! stack as much as Cedar text: the 128 levels that `serde_json` allows are some 60 operators. A crate in the dev profile may be linked with a release build of Cedar and the other
-//! way round, so the sizes below are those of the dev profile, doubled.
+//! stack as much as Cedar text: the 128 levels that `serde_json` allows are some 60 operators. A crate
+//! in the dev profile may be linked with a release build of Cedar and the other way round, so the
+//! sizes below are those of the dev profile, doubled.
 
 use std::cell::Cell;
 use std::num::NonZero;

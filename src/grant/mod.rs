@@ -143,7 +143,7 @@ impl Grant {
     fn look(&self, fresh: Option<ContextSource<'_>>) -> bool {
         let looked = self.standing.look(fresh);
         match &self.place {
-            Some(place) => place.settle(&self.standing, looked, None).is_none(),
+            Some(place) => place.settle(&self.standing, looked).is_none(),
             None => match looked {
                 Looked::Current { .. } => true,
                 Looked::Over { revocation, news } => {

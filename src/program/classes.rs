@@ -70,11 +70,7 @@ impl Classes {
             let (list, keys) = match *node {
                 Node::Set(items) | Node::CallAny(_, items) => (program.children(items), &[][..]),
                 Node::Record(values, keys) => {
-                    let keys = Span {
-                        start: keys,
-                        len: values.len,
-                    };
-                    (program.children(values), program.keys(keys))
+                    (program.children(values), program.record_keys(values, keys))
                 }
                 Node::HasPath(_, keys) => (&[][..], program.keys(keys)),
                 _ => (&[][..], &[][..]),

@@ -237,12 +237,16 @@ impl Program {
         values: Span,
         keys: u32,
     ) -> impl ExactSizeIterator<Item = (Sym, NodeId)> {
-        let keys = self.keys(Span {
+        let keys = self.record_keys(values, keys).iter();
+        keys.copied().zip(self.children(values).iter().copied())
+    }
+
+    /// The keys of a record node, sorted.
+    pub(crate) fn record_keys(&self, values: Span, keys: u32) -> &[Sym] {
+        self.keys(Span {
             start: keys,
             len: values.len,
-        });
-        let values = self.children(values);
-        keys.iter().copied().zip(values.iter().copied())
+        })
     }
 
     pub(crate) fn keys(&self, span: Span) -> &[Sym] {

@@ -10,6 +10,7 @@
 
 use crate::id::{EntityUidRef, Uid};
 use crate::value::arena::NameText;
+use crate::value::text::is_identifier;
 use crate::value::{Record, Value, View};
 
 use super::{
@@ -442,9 +443,4 @@ impl Trail {
             problem: self.problem,
         })
     }
-}
-
-fn is_identifier(name: &str) -> bool {
-    let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
-    name.starts_with(starts) && name.chars().all(|c| starts(c) || c.is_ascii_digit())
 }

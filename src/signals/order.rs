@@ -43,14 +43,11 @@ pub(super) struct Order {
     seen: HashSet<(String, String)>,
     oldest_first: VecDeque<(String, String)>,
     places: HashMap<(EntityUid, String), (i64, Rank)>,
-    by_time: BTreeSet<(i64, EntityKey)>,
+    by_time: BTreeSet<(i64, (EntityUid, String))>,
     /// What was forgotten happened at this time or before.
     floor: i64,
     capacity: (usize, usize),
 }
-
-/// Orders what `EntityUid` does not.
-type EntityKey = (String, String, String);
 
 impl Default for Order {
     fn default() -> Self {
@@ -105,22 +102,14 @@ impl Order {
 
     pub(super) fn take(&mut self, place: Place) {
         let Place { key, at, rank } = place;
-        let sorted = |key: &(EntityUid, String)| -> EntityKey {
-            let (uid, name) = key;
-            (
-                uid.type_name().to_owned(),
-                uid.id().to_owned(),
-                name.clone(),
-            )
-        };
         if let Some((old, _)) = self.places.insert(key.clone(), (at, rank)) {
-            self.by_time.remove(&(old, sorted(&key)));
+            self.by_time.remove(&(old, key.clone()));
         }
-        self.by_time.insert((at, sorted(&key)));
+        self.by_time.insert((at, key));
         if self.places.len() > self.capacity.1
-            && let Some((at, (type_name, id, name))) = self.by_time.pop_first()
+            && let Some((at, key)) = self.by_time.pop_first()
         {
-            self.places.remove(&(EntityUid::new(type_name, id), name));
+            self.places.remove(&key);
             self.floor = self.floor.max(at);
         }
     }

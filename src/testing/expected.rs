@@ -150,7 +150,7 @@ fn difference(
     differ.then(|| format!("expected {what} {}, got {}", list(expected), list(got)))
 }
 
-/// `a, b`, or `nothing`.
+/// `a, b`, or `no policy`.
 fn list(policies: &BTreeSet<PolicyId>) -> String {
     let mut text = String::new();
     for policy in policies {

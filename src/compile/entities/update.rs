@@ -6,7 +6,9 @@ use bumpalo::Bump;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
-use crate::entity::{Draft, Drafted, EntityChange, EntityError, EntityProblem, Part};
+use crate::entity::{
+    Draft, Drafted, EntityChange, EntityError, EntityProblem, MAX_PROBLEMS, Part,
+};
 use crate::epoch::Version;
 use crate::id::{EntityUid, EntityUidRef, Sym, Uid};
 use crate::json::{self, Json, JsonErrorKind};
@@ -408,7 +410,11 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
         Json::Array(entities) => *entities,
         one => std::slice::from_ref(one),
     };
+    let before = draft.problems.len();
     for json in entities {
+        if draft.problems.len() - before >= MAX_PROBLEMS {
+            break;
+        }
         match json::read_entity(&arena, json, schema, &mut draft.names) {
             Ok(entity) => {
                 let (attrs, tags) = (stored(entity.attrs), stored(entity.tags));

@@ -21,17 +21,15 @@ use super::{BATCH, Loader, template_of};
 
 impl Loader<'_> {
     pub(super) fn json(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
-        let lines = Lines::new(text);
         if let Err(error) = scan::scan_json_policies(text, self.options.limits) {
-            let at = error.offset()..error.offset();
-            let problem = Problem::from(error.exceeded()).at(&lines, at);
-            self.problems.push(problem.in_file(file));
+            self.problems.push(Problem::from(error).in_file(file));
             return;
         }
         match PolicySet::from_json_str(text) {
             Ok(set) => self.set(&set, file),
             Err(error) => {
-                let problem = Problem::from_cedar((&error).into(), Some((&lines, 0)));
+                let text = Some((&Lines::new(text), 0));
+                let problem = Problem::from_cedar((&error).into(), text);
                 self.problems.push(problem.in_file(file));
             }
         }

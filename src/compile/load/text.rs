@@ -75,11 +75,7 @@ impl Loader<'_> {
                     self.batch(&origin, batch);
                 }
             }
-            Err(error) => {
-                let at = error.offset()..error.offset();
-                let problem = Problem::from(error.exceeded());
-                self.problems.push(origin.place(problem, at));
-            }
+            Err(error) => self.problems.push(Problem::from(error).in_file(file)),
         }
     }
 

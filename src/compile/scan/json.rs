@@ -1,4 +1,4 @@
-//! The same of JSON, which shows its depth: brackets nest as the tree does. Only lists of conditions, and what copies its
+//! The scan of policies and schemas in JSON, which shows its depth: brackets nest as the tree does. Only lists of conditions, and what copies its
 //! operands, are known by the keys of Cedar's formats.
 
 use crate::limits::{Limit, Limits};
@@ -7,8 +7,6 @@ use super::{ScanError, check_bytes, skip_string};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JsonKind {
-    #[cfg(test)]
-    Data,
     Policies,
     Schema,
 }

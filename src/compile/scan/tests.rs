@@ -20,7 +20,7 @@ fn when(condition: &str) -> String {
 }
 
 fn limit_hit(result: Result<(), ScanError>) -> Option<Limit> {
-    result.err().map(|error| error.exceeded().limit())
+    result.err().map(|error| error.exceeded.limit())
 }
 
 /// The smallest `operator_chain` that lets the text through.
@@ -39,7 +39,6 @@ fn bytes_are_limited_in_each_format() {
     for scan in [
         scan_cedar,
         scan_cedar_schema,
-        scan_json,
         scan_json_policies,
         scan_json_schema,
     ] {
@@ -204,7 +203,7 @@ fn operands_that_double_are_limited() {
             limit_hit(scan_json_policies(&nested(allowed + 1), &limits)),
             Some(Limit::Doubling)
         );
-        assert_eq!(scan_json(&nested(allowed + 1), &limits), Ok(()));
+        assert_eq!(scan_json_schema(&nested(allowed + 1), &limits), Ok(()));
     }
 }
 
@@ -267,7 +266,7 @@ fn a_bracket_of_another_kind_closes_nothing() {
         assert_eq!(hit, Some(Limit::Nesting), "{unit}");
     }
     assert_eq!(
-        limit_hit(scan_json(&"[}".repeat(100_000), &limits)),
+        limit_hit(scan_json_policies(&"[}".repeat(100_000), &limits)),
         Some(Limit::Nesting)
     );
 }
@@ -305,7 +304,7 @@ fn json_is_limited() {
         .with_operator_chain(3)
         .with_declarations(4);
     let nested = |n: usize| format!(r#"{}"[[[[\"{{{{"{}"#, "[".repeat(n), "]".repeat(n));
-    for scan in [scan_json, scan_json_policies, scan_json_schema] {
+    for scan in [scan_json_policies, scan_json_schema] {
         assert_eq!(scan(&nested(4), &limits), Ok(()));
         assert_eq!(limit_hit(scan(&nested(5), &limits)), Some(Limit::Nesting));
     }
@@ -330,13 +329,13 @@ fn json_is_limited() {
 #[test]
 fn an_error_tells_where() {
     let error = scan_cedar("// ü\n\tü && ((1))", &Limits::default().with_nesting(1)).unwrap_err();
-    assert_eq!((error.line(), error.column(), error.offset()), (2, 8, 14));
+    assert_eq!((error.line, error.column, error.offset), (2, 8, 14));
     assert_eq!(
-        error.exceeded().to_string(),
+        error.exceeded.to_string(),
         "nesting is limited to 1, found 2 (raise it with Limits::with_nesting)"
     );
-    let error = scan_json("\"üü\"", &Limits::default().with_input_bytes(2)).unwrap_err();
-    assert_eq!((error.line(), error.column(), error.offset()), (1, 2, 1));
+    let error = scan_json_policies("\"üü\"", &Limits::default().with_input_bytes(2)).unwrap_err();
+    assert_eq!((error.line, error.column, error.offset), (1, 2, 1));
 }
 
 #[test]
@@ -385,7 +384,7 @@ fn hostile_depth_is_refused_by_name() {
     );
     for unit in ["[", r#"{"a":"#] {
         assert_eq!(
-            limit_hit(scan_json(&unit.repeat(DEEP), &limits)),
+            limit_hit(scan_json_policies(&unit.repeat(DEEP), &limits)),
             Some(Limit::Nesting)
         );
     }
@@ -565,8 +564,8 @@ proptest! {
         let tokens = tokens.into_iter().map(|i| TOKENS[i]).collect::<String>();
         let limits = Limits::default().with_nesting(limit).with_operator_chain(limit).with_input_bytes(limit * 40);
         for text in [&text, &tokens] {
-            for scan in [scan_cedar, scan_cedar_schema, scan_json, scan_json_policies, scan_json_schema] {
-                let _ = scan(text, &limits).map_err(|error| error.exceeded());
+            for scan in [scan_cedar, scan_cedar_schema, scan_json_policies, scan_json_schema] {
+                let _ = scan(text, &limits).map_err(|error| error.exceeded);
             }
         }
     }

@@ -29,18 +29,10 @@ pub(crate) enum Annotated {
 /// # Errors
 /// When the text is no schema by itself, and for annotations that say neither `drop` nor `digest` nor `keep`.
 pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, CompileError> {
-    if let Err(error) = scan::scan_cedar_schema(text, limits) {
-        let mut problem = Problem::from(error.exceeded());
-        problem.position = Some((error.line(), error.column()));
-        return Err(problem.into());
-    }
-    stack::with_parser_stack(limits, || annotated(text))
-        .map_err(|error| stack::no_thread(limits, &error))?
-        .map_err(|error| {
-            let mut problem = Problem::new(&error.message);
-            problem.span = error.offset;
-            problem.into()
-        })
+    scan::scan_cedar_schema(text, limits).map_err(Problem::from)?;
+    let annotated = stack::with_parser_stack(limits, || annotated(text))
+        .map_err(|error| stack::no_thread(limits, &error))?;
+    Ok(annotated.map_err(Problem::from)?)
 }
 
 fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {

@@ -148,7 +148,7 @@ impl GrantTable {
         };
         // A change may have come between the decision and the table.
         let looked = standing.look_after(None);
-        let _ = place.settle(&standing, looked, None);
+        let _ = place.settle(&standing, looked);
         Grant {
             standing,
             place: Some(place),
@@ -485,14 +485,13 @@ fn rests(slots: &[Option<Slot>], slot: u32, key: Key) -> bool {
 }
 
 impl Place {
-    /// Goes on from a look; see [`Shared::settle`].
+    /// Goes on from a look of a holder's; see [`Shared::settle`].
     pub(super) fn settle(
         &self,
         standing: &Arc<Standing>,
         looked: Looked,
-        change: Option<&Arc<Change>>,
     ) -> Option<Arc<Revocation>> {
-        self.shared.settle(self.slot, standing, looked, change)
+        self.shared.settle(self.slot, standing, looked, None)
     }
 
     pub(super) fn forget(&self, standing: &Arc<Standing>) {
