@@ -2,6 +2,8 @@
 //!
 //! Every case runs a few times to warm up and then many times under the counter, which counts for each thread
 //! by itself. Answers are checked in the same runs: a decision that does nothing allocates nothing either.
+//!
+//! Long, as it is a list of ways to ask, each counted by the one counter that a binary has.
 
 #![allow(
     clippy::unwrap_used,

@@ -4,6 +4,8 @@
 //!
 //! Memory is what the allocator counts, so this is a binary of its own whose tests run one by one. Times are bounded so far
 //! above what is needed that a busy machine passes, and far below what the attack would cost.
+//!
+//! Long, as it is a list of attacks that have nothing in common but the way they are measured.
 
 #![allow(
     clippy::unwrap_used,
