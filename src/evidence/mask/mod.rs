@@ -161,55 +161,16 @@ impl<S: DecisionSink> MaskSink<S> {
         slot.copy(record);
         work.clear();
         slot.remake(unmasked, unmasked_inputs, |made, epoch| {
-            let names = &epoch.snapshot.names;
-            let (masks, key) = (&self.masks, self.key.as_ref());
-            let uids = made
-                .uids
-                .map(|(type_name, id)| (made.from.text(type_name), made.from.text(id)));
-            let mut walk = Walk::new(masks, key, work, made.from, names);
-            for ((type_name, id), span) in uids.into_iter().zip(&mut *made.masked_uids) {
-                let masked = walk.masked_id(type_name, id);
-                let id = masked.as_ref().map_or(id, walk::Hex::as_str);
-                *span = (made.to.add_text(type_name), made.to.add_text(id));
-            }
-            if made.has_context {
-                walk.context(epoch, made.to);
-            }
-            // What is masked for any hop must be known before entities that were read for another are named.
-            let [_, action, resource] = uids;
-            let any = made.from;
-            made.hops.for_each_input(|uid, (context, entities)| {
-                let uids = [(uid.type_name(), uid.id()), action, resource];
-                Walk::new(masks, key, work, context, names).context(epoch, made.inputs_to);
-                Walk::new(masks, key, work, entities, names).inputs(uids, made.inputs_to);
-                made.inputs_to.clear();
-            });
-            if made.has_inputs {
-                let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
-                walk.inputs(uids, made.inputs_to);
-                if work.has_secrets() {
-                    made.inputs_to.clear();
-                    let mut walk = Walk::new(masks, key, work, made.inputs_from, names);
-                    walk.noting = false;
-                    walk.inputs(uids, made.inputs_to);
-                }
-            }
-            made.hops.remake(unmasked_hops, |hop| {
-                let uid = (hop.uid.type_name(), hop.uid.id());
-                if let Some(((context, entities), to)) = hop.inputs {
-                    let mut walk = Walk::new(masks, key, work, context, names);
-                    walk.noting = false;
-                    walk.context(epoch, &mut to.0);
-                    let mut walk = Walk::new(masks, key, work, entities, names);
-                    walk.noting = false;
-                    walk.inputs([uid, action, resource], &mut to.1);
-                }
-                let masked = Walk::new(masks, key, work, any, names).masked_id(uid.0, uid.1);
-                let id = masked.as_ref().map_or(uid.1, walk::Hex::as_str);
-                (hop.to.add_text(uid.0), hop.to.add_text(id))
-            });
+            let mut masking = Masking {
+                masks: &self.masks,
+                key: self.key.as_ref(),
+                work,
+                epoch,
+            };
+            masking.request(made);
+            masking.hops(made, unmasked_hops);
             for rule in &work.rules {
-                if let Some(rule) = masks.rules.get(*rule) {
+                if let Some(rule) = self.masks.rules.get(*rule) {
                     made.masked.push(made.to.add_text(&rule.text));
                 }
             }
@@ -227,6 +188,87 @@ impl<S: DecisionSink> MaskSink<S> {
             ));
         }
     }
+}
+
+/// What masks one record.
+struct Masking<'m> {
+    masks: &'m Masks,
+    key: Option<&'m Key>,
+    work: &'m mut Work,
+    epoch: &'m Epoch,
+}
+
+impl Masking<'_> {
+    fn walk<'w>(&'w mut self, from: &'w Copied) -> Walk<'w> {
+        let names = &self.epoch.snapshot.names;
+        Walk::new(self.masks, self.key, self.work, from, names)
+    }
+
+    /// Uids, the context, and what was read of entities.
+    fn request(&mut self, made: &mut Remade<'_>) {
+        let (from, epoch) = (made.from, self.epoch);
+        let uids = uids_of(made);
+        for ((type_name, id), span) in uids.into_iter().zip(&mut *made.masked_uids) {
+            *span = self.uid(from, (type_name, id), made.to);
+        }
+        if made.has_context {
+            self.walk(from).context(epoch, made.to);
+        }
+        // What is masked for any hop must be known before entities that were read for another are named.
+        let [_, action, resource] = uids;
+        made.hops.for_each_input(|uid, (context, entities)| {
+            let uids = [(uid.type_name(), uid.id()), action, resource];
+            self.walk(context).context(epoch, made.inputs_to);
+            self.walk(entities).inputs(uids, made.inputs_to);
+            made.inputs_to.clear();
+        });
+        if made.has_inputs {
+            self.walk(made.inputs_from).inputs(uids, made.inputs_to);
+            if self.work.has_secrets() {
+                made.inputs_to.clear();
+                let mut walk = self.walk(made.inputs_from);
+                walk.noting = false;
+                walk.inputs(uids, made.inputs_to);
+            }
+        }
+    }
+
+    /// The hops of a delegation; those that there were, are left in `unmasked`.
+    fn hops(&mut self, made: &mut Remade<'_>, unmasked: &mut CopiedHops) {
+        let (from, epoch) = (made.from, self.epoch);
+        let [_, action, resource] = uids_of(made);
+        made.hops.remake(unmasked, |hop| {
+            let uid = (hop.uid.type_name(), hop.uid.id());
+            if let Some(((context, entities), to)) = hop.inputs {
+                let mut walk = self.walk(context);
+                walk.noting = false;
+                walk.context(epoch, &mut to.0);
+                let mut walk = self.walk(entities);
+                walk.noting = false;
+                walk.inputs([uid, action, resource], &mut to.1);
+            }
+            self.uid(from, uid, hop.to)
+        });
+    }
+
+    /// Writes a uid, its id masked if its type is. `any` is some copy: no value of it is looked at.
+    fn uid(
+        &mut self,
+        any: &Copied,
+        (type_name, id): (&str, &str),
+        to: &mut Copied,
+    ) -> (Span, Span) {
+        let masked = self.walk(any).masked_id(type_name, id);
+        let id = masked.as_ref().map_or(id, walk::Hex::as_str);
+        (to.add_text(type_name), to.add_text(id))
+    }
+}
+
+/// The request's uids, as they were before they were masked.
+fn uids_of<'r>(made: &Remade<'r>) -> [(&'r str, &'r str); 3] {
+    let from = made.from;
+    made.uids
+        .map(|(type_name, id)| (from.text(type_name), from.text(id)))
 }
 
 impl<S: DecisionSink> DecisionSink for MaskSink<S> {
