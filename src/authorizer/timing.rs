@@ -195,7 +195,7 @@ impl Authorizer {
 
     /// The outcome where the whole of policies or entities is too old.
     #[inline]
-    pub(super) fn stale_whole(&self, epoch: &Epoch, ages: Option<Ages<'_>>) -> Option<Outcome> {
+    fn stale_whole(&self, epoch: &Epoch, ages: Option<Ages<'_>>) -> Option<Outcome> {
         let (stamps, ages) = (epoch.stamps.as_ref()?, ages?);
         if stamps.bounds.refuses_policies(ages.policies) {
             Some(Outcome::StalePolicies)
