@@ -12,6 +12,8 @@
 //!   them would send every value through memory.
 //! * Operands are mostly constants and attributes of variables: these are taken where they are needed, without the
 //!   way through a dispatcher.
+//!
+//! Long, as it has a function of a few lines for each operator of the language.
 
 use std::cell::Cell;
 

@@ -24,7 +24,7 @@ use matching::Candidates;
 
 pub(crate) use candidate::Sought;
 pub(crate) use machine::{Machine, Resolved};
-pub(crate) use reads::{What, inputs, reads, reads_by_policy, rests_on, sees_by_policy};
+pub(crate) use reads::{Read, What, inputs, reads, reads_by_policy, rests_on, sees_by_policy};
 pub(crate) use resolve::{Reading, resolve, time_is_taken};
 pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};

@@ -52,14 +52,8 @@ impl Program {
                 self.write_operand(a, f)?;
                 self.write_attribute(self.names.sym_text(key), f)
             }
-            Node::Not(a) => {
-                f.write_str("!")?;
-                self.write_operand(a, f)
-            }
-            Node::Neg(a) => {
-                f.write_str("-")?;
-                self.write_operand(a, f)
-            }
+            Node::Not(a) => self.write_prefix("!", a, f),
+            Node::Neg(a) => self.write_prefix("-", a, f),
             Node::And(a, b) => self.write_infix(a, "&&", b, f),
             Node::Or(a, b) => self.write_infix(a, "||", b, f),
             Node::Equal(a, b) => self.write_infix(a, "==", b, f),
@@ -72,14 +66,7 @@ impl Program {
             Node::Sub(a, b) => self.write_infix(a, "-", b, f),
             Node::Mul(a, b) => self.write_infix(a, "*", b, f),
             Node::In(a, b) => self.write_infix(a, "in", b, f),
-            Node::If(a, b, c) => {
-                f.write_str("if ")?;
-                self.write_expression(a, f)?;
-                f.write_str(" then ")?;
-                self.write_expression(b, f)?;
-                f.write_str(" else ")?;
-                self.write_expression(c, f)
-            }
+            Node::If(a, b, c) => self.write_if([a, b, c], f),
             Node::IsEmpty(a) => self.write_method(a, "isEmpty", &[], f),
             Node::Contains(a, b) => self.write_method(a, "contains", &[b], f),
             Node::ContainsAll(a, b) => self.write_method(a, "containsAll", &[b], f),
@@ -88,21 +75,8 @@ impl Program {
             Node::HasTag(a, b) => self.write_method(a, "hasTag", &[b], f),
             Node::GetNamedTag(a, tag) => self.write_tag(a, "getTag", tag, f),
             Node::HasNamedTag(a, tag) => self.write_tag(a, "hasTag", tag, f),
-            Node::HasAttr(a, key) => {
-                self.write_operand(a, f)?;
-                f.write_str(" has ")?;
-                write_name(self.names.sym_text(key), f)
-            }
-            Node::HasPath(a, keys) => {
-                self.write_operand(a, f)?;
-                f.write_str(" has ")?;
-                // Only identifiers make a path.
-                for (number, key) in self.keys(keys).iter().enumerate() {
-                    let dot = if number > 0 { "." } else { "" };
-                    write!(f, "{dot}{}", self.names.sym_text(*key))?;
-                }
-                Ok(())
-            }
+            Node::HasAttr(a, key) => self.write_has(a, &[key], f),
+            Node::HasPath(a, keys) => self.write_has(a, self.keys(keys), f),
             Node::Like(a, pattern) => {
                 self.write_operand(a, f)?;
                 f.write_str(" like ")?;
@@ -110,11 +84,12 @@ impl Program {
             }
             Node::Is(a, ty) => {
                 self.write_operand(a, f)?;
-                write!(f, " is {}", self.names.type_text(ty))
+                self.write_is(ty, f)
             }
             Node::IsIn(a, ty, above) => {
                 self.write_operand(a, f)?;
-                write!(f, " is {} in ", self.names.type_text(ty))?;
+                self.write_is(ty, f)?;
+                f.write_str(" in ")?;
                 self.write_operand(above, f)
             }
             Node::Set(items) => {
@@ -129,6 +104,32 @@ impl Program {
             // `expression` has looked behind it.
             Node::Shared(..) => Ok(()),
         }
+    }
+
+    fn write_prefix(&self, op: &str, a: NodeId, f: &mut impl Write) -> fmt::Result {
+        f.write_str(op)?;
+        self.write_operand(a, f)
+    }
+
+    fn write_if(&self, [a, b, c]: [NodeId; 3], f: &mut impl Write) -> fmt::Result {
+        f.write_str("if ")?;
+        self.write_expression(a, f)?;
+        f.write_str(" then ")?;
+        self.write_expression(b, f)?;
+        f.write_str(" else ")?;
+        self.write_expression(c, f)
+    }
+
+    /// Only identifiers make a path of several.
+    fn write_has(&self, a: NodeId, keys: &[Sym], f: &mut impl Write) -> fmt::Result {
+        self.write_operand(a, f)?;
+        f.write_str(" has ")?;
+        for (number, key) in keys.iter().enumerate() {
+            let dot = if number > 0 { "." } else { "" };
+            f.write_str(dot)?;
+            write_name(self.names.sym_text(*key), f)?;
+        }
+        Ok(())
     }
 
     fn write_tag(&self, a: NodeId, method: &str, tag: Sym, f: &mut impl Write) -> fmt::Result {

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::epoch::Epoch;
 use crate::request::{Request, RequestError};
 
 use super::copied::{Copied, Span};

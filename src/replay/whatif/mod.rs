@@ -22,9 +22,9 @@ use crate::authorizer::Authorizer;
 use crate::compile::{CompileError, Entities, Problem};
 use crate::decision::{Decision, EnforcementMode, ErrorMode};
 use crate::epoch::Epoch;
-use crate::eval::{self, Reading, Scratch, What};
+use crate::eval::{self, Machine, Read, Reading, Scratch, What};
 use crate::evidence::{Hidden, OwnedPolicy, OwnedRecord, RecordedPolicy};
-use crate::id::{EntityUid, EntityUidRef, PolicyId};
+use crate::id::PolicyId;
 use crate::request::{Request, RequestError};
 use crate::value::arena::NameText;
 
@@ -313,7 +313,7 @@ impl WhatIf {
             principal: record.principal.clone(),
             action: record.action.clone(),
             resource: record.resource.clone(),
-            actors: actors.map(|hop| owned(hop.principal)).collect(),
+            actors: actors.map(|hop| hop.principal.to_owned()).collect(),
             stale: before.stale,
             before: before.side.clone(),
             after,
@@ -352,35 +352,17 @@ impl WhatIf {
             ..
         } = &mut self.scratch;
         let machine = eval::prepare(epoch, request, &self.reading, arena.bump(), locals)?;
-        let names = machine.names();
         let outcome = eval::evaluate(epoch, &machine, mode, findings);
         let mut unsettled = BTreeSet::new();
         let mut unknown = BTreeSet::new();
-        let owned = |uid| names.owned_uid(uid);
         eval::reads_by_policy(
             epoch,
             &machine,
             &mut findings.candidates,
             &mut |policy, reads| {
                 for read in reads {
-                    let mut is_within = false;
-                    let asked = match read.what {
-                        // Scopes' alone, which are not told here; all of them are in the record.
-                        What::Ancestors => continue,
-                        What::Attribute(name) => {
-                            AskedFact::Attribute(names.sym_text(name).to_owned())
-                        }
-                        What::Tag(name) => AskedFact::Tag(names.sym_text(name).to_owned()),
-                        What::UnknownTag(name) => AskedFact::Tag(name.to_owned()),
-                        What::Below(above) => {
-                            is_within =
-                                machine.ancestors(read.entity).binary_search(&above).is_ok();
-                            AskedFact::Within(owned(above))
-                        }
-                    };
-                    let fact = UnknownFact {
-                        entity: owned(read.entity),
-                        asked,
+                    let Some((fact, is_within)) = asked_fact(&machine, read) else {
+                        continue;
                     };
                     if !facts.knows(&fact, is_within) {
                         unsettled.insert(policy);
@@ -391,7 +373,7 @@ impl WhatIf {
                 }
             },
         );
-        let asker = self::owned(request.principal());
+        let asker = request.principal().to_owned();
         eval::sees_by_policy(
             epoch,
             &machine,
@@ -472,8 +454,26 @@ impl WhatIf {
     }
 }
 
-fn owned(uid: EntityUidRef<'_>) -> EntityUid {
-    EntityUid::new(uid.type_name(), uid.id())
+/// What a read asks, and whether the answer is that the entity is within another. `None` for scopes' alone, which are not
+/// told here; all of them are in the record.
+fn asked_fact(machine: &Machine<'_>, read: &Read<'_>) -> Option<(UnknownFact, bool)> {
+    let names = machine.names();
+    let mut is_within = false;
+    let asked = match read.what {
+        What::Ancestors => return None,
+        What::Attribute(name) => AskedFact::Attribute(names.sym_text(name).to_owned()),
+        What::Tag(name) => AskedFact::Tag(names.sym_text(name).to_owned()),
+        What::UnknownTag(name) => AskedFact::Tag(name.to_owned()),
+        What::Below(above) => {
+            is_within = machine.ancestors(read.entity).binary_search(&above).is_ok();
+            AskedFact::Within(names.owned_uid(above))
+        }
+    };
+    let fact = UnknownFact {
+        entity: names.owned_uid(read.entity),
+        asked,
+    };
+    Some((fact, is_within))
 }
 
 /// What is decided again: a record, and what was asked for it.

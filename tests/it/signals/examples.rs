@@ -4,7 +4,7 @@ use super::*;
 
 /// The thirteen tokens of CAEP 1.0's sections, by their members: subject, event, what it says, whom it changes, and what
 /// policies can tell afterwards. Their `event_timestamp` is in milliseconds, though the text says seconds.
-fn caep() -> Vec<(Json, (&'static str, &'static str), &'static str)> {
+pub(super) fn caep() -> Vec<(Json, (&'static str, &'static str), &'static str)> {
     let at = 1_615_304_991_643_u64;
     let iat = 1_615_305_159;
     let (second, third) = (
@@ -183,7 +183,7 @@ fn caep() -> Vec<(Json, (&'static str, &'static str), &'static str)> {
 }
 
 /// The tokens of RISC 1.0's figures, and one for each event that has none.
-fn risc() -> Vec<(Json, (&'static str, &'static str), &'static str)> {
+pub(super) fn risc() -> Vec<(Json, (&'static str, &'static str), &'static str)> {
     let idp = "https://idp.example.com/";
     let of = |subject, event: &str, said| {
         token(

@@ -1,5 +1,6 @@
 //! What is refused: tokens that break a rule, what the schema does not allow, subjects that are not understood.
 
+use super::examples::{caep, risc};
 use super::*;
 
 #[test]

@@ -1,5 +1,6 @@
 //! Every schema, request and entity of Cedar's corpus.
 
+use super::model::assert_is_cedars;
 use super::*;
 
 /// Every schema, request and entity of Cedar's corpus, if `DURAMEN_CORPUS` names a directory that has it.

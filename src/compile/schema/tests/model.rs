@@ -21,7 +21,7 @@ fn without_parents(model: &SchemaModel) -> SchemaModel {
     SchemaModel::new(model.entity_types().to_vec(), actions.collect())
 }
 
-fn assert_is_cedars(name: &str, compiled: &CompiledSchema) {
+pub(super) fn assert_is_cedars(name: &str, compiled: &CompiledSchema) {
     let (ours, cedars) = (&compiled.model, model_of_cedars_expansion(&compiled.schema));
     assert_eq!(
         ours.digest(),
