@@ -39,7 +39,8 @@ pub use update::{EntitiesUpdated, EntityUpdate};
 /// Entities to load: typed values, Cedar's entity JSON, files, `cedar_policy::Entities`.
 ///
 /// JSON, files and streams are read when the authorizer is built or its entities are replaced, as a schema changes how
-/// they are read. With a schema, the action entities come from it and need not be given.
+/// they are read. With a schema, the action entities come from it and need not be given. Of one text, a hundred problems
+/// are told at the most.
 ///
 /// Large sets are best given as a file or a stream, which are read a piece at a time, or entity by entity
 /// ([`Entities::insert`], or `collect` and `extend` from an iterator), which are moved to where decisions read them.

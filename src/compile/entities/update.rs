@@ -126,7 +126,7 @@ impl EntityUpdate {
     }
 
     /// [`EntityUpdate::upsert`] of one entity in Cedar's JSON format, or of a JSON array of them. Read when the update
-    /// is made, as a schema changes how it is read.
+    /// is made, as a schema changes how it is read. A hundred problems are told at the most.
     #[must_use]
     pub fn upsert_json(mut self, entities: impl Into<String>) -> Self {
         self.changes.push(Change::UpsertJson(entities.into()));
