@@ -273,6 +273,7 @@ impl Shared {
                 }
                 Looked::Over { revocation, news } => {
                     if let Some(news) = news {
+                        self.lock().ended(slot, standing);
                         self.tell(news, &revocation);
                     }
                     return Some(revocation);
@@ -463,18 +464,21 @@ impl State {
         Some((slot, Arc::clone(&kept.standing)))
     }
 
-    /// Takes out the grants that are over by now.
-    fn due(&mut self, now: SystemTime) -> Vec<(u32, Arc<Standing>)> {
-        let mut due = Vec::new();
-        while let Some((date, slot)) = self.expiries.first().copied() {
-            if date > now {
-                break;
-            }
-            self.expiries.pop_first();
-            let kept = self.slots.get(slot as usize).and_then(Option::as_ref);
-            due.extend(kept.map(|kept| (slot, Arc::clone(&kept.standing))));
+    /// The grants that are over by now. They stay among those that expire until a look has found that: a clock may go
+    /// backwards in between.
+    fn due(&self, now: SystemTime) -> Vec<(u32, Arc<Standing>)> {
+        let due = self.expiries.range(..=(now, u32::MAX));
+        due.filter_map(|(_, slot)| self.at(*slot)).collect()
+    }
+
+    /// The grant in the slot has ended: it does not expire any more.
+    fn ended(&mut self, slot: u32, standing: &Arc<Standing>) {
+        let kept = self.slots.get(slot as usize).and_then(Option::as_ref);
+        if kept.is_some_and(|kept| Arc::ptr_eq(&kept.standing, standing))
+            && let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date)
+        {
+            self.expiries.remove(&(date, slot));
         }
-        due
     }
 }
 

@@ -22,6 +22,36 @@ fn clock() -> Clock {
     clock
 }
 
+/// Whoever sweeps asks the clock first, and so does each look: between the two it may go backwards.
+#[test]
+fn a_sweep_on_an_unsteady_clock_loses_no_grant() {
+    let times = Arc::new(Mutex::new(vec![1_000]));
+    let shown = Arc::clone(&times);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .clock(move || {
+            let mut times = shown.lock().unwrap();
+            let time = if times.len() > 1 {
+                times.pop().unwrap()
+            } else {
+                times[0]
+            };
+            SystemTime::UNIX_EPOCH + Duration::from_secs(time)
+        })
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let minute = Duration::from_secs(60);
+    let grant = table.grant_for(&use_machine("a"), minute).unwrap();
+    // The last is shown first.
+    *times.lock().unwrap() = vec![1_000, 1_061];
+    assert_eq!(table.sweep(), 0);
+    *times.lock().unwrap() = vec![1_062];
+    assert_eq!(table.sweep(), 1);
+    assert!(grant.revocation().is_some());
+    assert_eq!(table.sweep(), 0);
+}
+
 #[test]
 fn time_ends_a_grant_also_when_the_clock_is_set_back() {
     let clock = clock();
