@@ -256,6 +256,11 @@ fn is_in(entities: Entities, below: &str, above: &str) -> bool {
 /// An entity and its parents.
 type Below<'a> = (EntityUidRef<'a>, &'a [EntityUidRef<'a>]);
 
+fn entities_of<'a>(below: &'a [Below<'a>]) -> impl Iterator<Item = Entity<'a>> {
+    let entities = below.iter();
+    entities.map(|(uid, parents)| Entity::new(*uid).parents(parents))
+}
+
 /// The same for a request that brings the entities along.
 fn is_in_request(entities: &[Below<'_>], below: &str, above: &str) -> bool {
     let policy = format!("permit(principal in G::\"{above}\", action, resource);");
@@ -264,9 +269,7 @@ fn is_in_request(entities: &[Below<'_>], below: &str, above: &str) -> bool {
         .build()
         .unwrap();
     within(24 * MB, || {
-        let entities = entities.iter();
-        let entities = entities.map(|(uid, parents)| Entity::new(*uid).parents(parents));
-        let entities: Vec<_> = entities.collect();
+        let entities: Vec<_> = entities_of(entities).collect();
         let request = Request::new(("G", below), ("Action", "a"), ("R", "r")).entities(&entities);
         authorizer.is_allowed(&request)
     })
@@ -333,6 +336,15 @@ fn hierarchies_of_a_request_cost_their_size() {
         .collect();
     chain.push((many[999], &many[1_000..]));
     assert!(is_in_request(&chain, "0", "39999"));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    // A grant rests on all of it.
+    assert!(within(24 * MB, || {
+        let entities: Vec<_> = entities_of(&chain).collect();
+        authorizer.grant(&asked().entities(&entities)).is_ok()
+    }));
     assert!(!is_in_request(&chain, "999", "0"));
     // Ten layers of a hundred, everybody in everything of the layer above.
     let layers: Vec<Below<'_>> = (0..1_000)

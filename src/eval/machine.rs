@@ -200,6 +200,11 @@ impl<'a> Machine<'a> {
         self.ancestors_of(uid).merged(self.arena)
     }
 
+    /// All that is above any of the request's own entities, sorted.
+    pub(crate) fn above_overlay(&self) -> &'a [Uid] {
+        self.overlay.all_ancestors(self.arena, self.snapshot)
+    }
+
     fn look_up_ancestors(&self, uid: Uid) -> Ancestors<'a> {
         let overlay = &self.overlay;
         let stored = self.snapshot.entity(uid);

@@ -476,7 +476,7 @@ fn add_keys(keys: &mut Vec<Key>, watched: &Watched, seen: Seen<'_, '_>) {
             }
         }
     }
-    for entity in resolved.overlay.entities() {
-        with_ancestors(keys, entity.uid);
-    }
+    let overlaid = resolved.overlay.entities().iter().map(|entity| entity.uid);
+    let above = machine.above_overlay().iter().copied();
+    keys.extend(overlaid.chain(above).map(|uid| key(uid, Facet::Parents)));
 }

@@ -71,9 +71,28 @@ impl<'a> Overlay<'a> {
 
     /// The ancestors of `uid` with the overlay in force, sorted.
     pub(crate) fn ancestors(&self, arena: &'a Bump, uid: Uid, stored: &impl Above) -> &'a [Uid] {
-        let mut met = Met::new_in(arena);
         let mut open: Vec<'a, Uid> = Vec::new_in(arena);
         open.extend_from_slice_copy(self.parents(uid, stored));
+        self.with_above(arena, open, stored)
+    }
+
+    /// All that is above any entity of the overlay, sorted.
+    pub(crate) fn all_ancestors(&self, arena: &'a Bump, stored: &impl Above) -> &'a [Uid] {
+        let mut open: Vec<'a, Uid> = Vec::new_in(arena);
+        for entity in self.entities {
+            open.extend_from_slice_copy(entity.parents);
+        }
+        self.with_above(arena, open, stored)
+    }
+
+    /// These and what is above them, sorted.
+    fn with_above(
+        &self,
+        arena: &'a Bump,
+        mut open: Vec<'a, Uid>,
+        stored: &impl Above,
+    ) -> &'a [Uid] {
+        let mut met = Met::new_in(arena);
         while let Some(next) = open.pop() {
             if !met.insert(next) {
                 continue;
@@ -319,6 +338,10 @@ mod tests {
                     one_by_one(uid(number), parents).into_iter().collect();
                 prop_assert_eq!(overlay.ancestors(&arena, uid(number), &stored), expected);
             }
+            let all = overlay.entities().iter().flat_map(|entity| one_by_one(entity.uid, parents));
+            let all: BTreeSet<Uid> = all.collect();
+            let expected: std::vec::Vec<Uid> = all.into_iter().collect();
+            prop_assert_eq!(overlay.all_ancestors(&arena, &stored), expected);
             let mut own = overlay.entities().iter().map(|entity| entity.uid);
             let in_a_circle = |of: &Uid| one_by_one(*of, parents).contains(of);
             match overlay.cycle(&arena, &stored) {
