@@ -252,7 +252,7 @@ fn contexts_are_refused_with_a_path() {
     undeclared.insert("then".into(), uid("Action", "vie"));
     assert_eq!(
         refusal(undeclared),
-        r#"`context.then` is Action::"vie", an action that the schema does not declare"#
+        r#"`context["then"]` is Action::"vie", an action that the schema does not declare"#
     );
 }
 
