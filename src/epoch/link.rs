@@ -11,7 +11,7 @@ use crate::value::Stored;
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::Rename;
 
-use super::index::{ActionMembers, Index};
+use super::index::{ActionMembers, Index, Indexed};
 use super::sides::Sides;
 use super::steps::{self, Attributes, Step, Writer};
 use super::values::Grouping;
@@ -203,16 +203,14 @@ pub(super) fn link(
     let index = indexing.scopes.then(|| {
         let flat = if before.is_some() { FLAT_BEHIND } else { FLAT };
         let grouping = Grouping::new(program, &rows, &action_lists, &constants, indexing.values);
-        Index::new(
+        let of = Indexed {
             program,
-            &rows,
-            &action_lists,
-            snapshot,
-            &members,
+            rows: &rows,
+            action_lists: &action_lists,
+            members: &members,
             flat,
-            indexing.lists,
-            grouping,
-        )
+        };
+        Index::new(of, &snapshot.names, indexing.lists, grouping)
     });
     Ok(Linked {
         attributes: steps::attributes(program, &translation.syms),

@@ -106,7 +106,7 @@ impl Entry {
 }
 
 /// What is left to test of a side, in four bytes: nothing, a type, or an entity that the side is or is below
-/// ([`What::is_exact`]: is). Kinds stand one behind the other when sorted.
+/// ([`What::is_exact_principal`], [`What::is_exact_resource`]: is). Kinds stand one behind the other when sorted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Left(u32);
 

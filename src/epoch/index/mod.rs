@@ -12,8 +12,8 @@ mod lists;
 
 use std::collections::HashMap;
 
-use crate::entity::Snapshot;
 use crate::id::{TypeId, Uid};
+use crate::names::Names;
 use crate::program::{Program, Span};
 use crate::schema::is_action_type;
 
@@ -97,6 +97,63 @@ impl Sorting {
     }
 }
 
+/// Policies by the part of their scope that each is to be filed under.
+#[derive(Default)]
+struct Sorted {
+    principal: Sorting,
+    resource: Sorting,
+    /// By action, for all classes.
+    action: Vec<(Uid, u32, Entry)>,
+    rest: Vec<Entry>,
+}
+
+impl Sorted {
+    /// Each under the rarer entity of principal and resource, or else under its actions, or else nowhere.
+    fn of(of: Indexed<'_>, shared: &Shared<'_>, by_scope: &ByScope<'_>) -> Self {
+        let mut sorted = Self::default();
+        let principals = Usage::of_side(of.rows, |row| row.principal);
+        let resources = Usage::of_side(of.rows, |row| row.resource);
+        for (number, row) in (0..).zip(of.rows) {
+            let what = What::new(row, shared.of(number));
+            let by_principal = match (row.principal.entity(), row.resource.entity()) {
+                (Some(p), Some(r)) => principals.of(p) <= resources.of(r),
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => {
+                    let entry = Entry::new(number, what, row.principal, row.resource);
+                    sorted.file_by_action(of, row, entry);
+                    continue;
+                }
+            };
+            let (left_of_principal, left_of_resource) = match by_principal {
+                true => (left_of(row.principal), row.resource),
+                false => (row.principal, left_of(row.resource)),
+            };
+            let entry = |what| Entry::new(number, what, left_of_principal, left_of_resource);
+            let (classes, entry) = classes_of(by_scope, row, what, entry);
+            match by_principal {
+                true => sorted.principal.file(row.principal, classes, entry),
+                false => sorted.resource.file(row.resource, classes, entry),
+            }
+        }
+        sorted
+    }
+
+    /// Files under the action itself, so that nothing of it is left to test.
+    fn file_by_action(&mut self, of: Indexed<'_>, row: &Row, entry: Entry) {
+        match row.action {
+            ActionTest::Any => self.rest.push(entry),
+            ActionTest::Eq(uid) => self.action.push((uid, ANY, entry)),
+            ActionTest::In(list) => {
+                for uid in list.of(of.action_lists) {
+                    let uids = std::iter::once(*uid).chain(of.members.below(*uid));
+                    self.action.extend(uids.map(|uid| (uid, ANY, entry)));
+                }
+            }
+        }
+    }
+}
+
 /// What is left of a side's test for what is filed under the side's entity.
 fn left_of(test: ScopeTest) -> ScopeTest {
     match test {
@@ -154,106 +211,63 @@ impl<'p> Shared<'p> {
     }
 }
 
+/// What an index is over.
+#[derive(Clone, Copy)]
+pub(super) struct Indexed<'r> {
+    pub(super) program: &'r Program,
+    pub(super) rows: &'r [Row],
+    pub(super) action_lists: &'r [Uid],
+    pub(super) members: &'r ActionMembers,
+    /// How many uids an array by uid may have however few of them are filed.
+    pub(super) flat: usize,
+}
+
 impl Index {
-    /// `flat` is how many uids an array by uid may have however few of them are filed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once; all of it is what a link has at hand"
-    )]
-    pub(super) fn new<'r>(
-        program: &Program,
-        rows: &'r [Row],
-        action_lists: &'r [Uid],
-        snapshot: &Snapshot,
-        members: &ActionMembers,
-        flat: usize,
+    /// `names` are those of the snapshot.
+    pub(super) fn new(
+        of: Indexed<'_>,
+        names: &Names,
         short_lists: bool,
         mut grouping: Grouping<'_>,
     ) -> Self {
-        let (actions, by_scope) = ActionClasses::new(rows, action_lists, members, flat);
-        let shared = Shared::new(program);
-        let action_types: Vec<bool> = snapshot
-            .names
-            .types()
-            .map(|ty| is_action_type(snapshot.names.type_text(ty)))
-            .collect();
-        let whole = |(number, row): (u32, &'r Row)| {
+        let Indexed { rows, flat, .. } = of;
+        let (actions, by_scope) = ActionClasses::new(rows, of.action_lists, of.members, flat);
+        let shared = Shared::new(of.program);
+        let whole = |(number, row)| {
             let what = What::new(row, shared.of(number));
             let entry = |what| Entry::new(number, what, row.principal, row.resource);
             classes_of(&by_scope, row, what, entry)
         };
-        if short_lists && let Some(lists) = Lists::new(actions.count(), (0..).zip(rows).map(whole))
-        {
-            return Self {
-                lists: Some(lists),
-                actions,
-                action_types,
-                shared: shared.bodies(rows),
-                ..Self::default()
-            };
+        let lists = match short_lists {
+            true => Lists::new(actions.count(), (0..).zip(rows).map(whole)),
+            false => None,
+        };
+        let is_action = |ty| is_action_type(names.type_text(ty));
+        let index = Self {
+            actions,
+            action_types: names.types().map(is_action).collect(),
+            shared: shared.bodies(rows),
+            ..Self::default()
+        };
+        if lists.is_some() {
+            return Self { lists, ..index };
         }
-        let mut principal_use = Usage::default();
-        let mut resource_use = Usage::default();
-        for row in rows {
-            if let Some(uid) = row.principal.entity() {
-                principal_use.count(uid);
-            }
-            if let Some(uid) = row.resource.entity() {
-                resource_use.count(uid);
-            }
-        }
-        let (mut principal, mut resource) = (Sorting::default(), Sorting::default());
-        let (mut action, mut rest) = (Vec::new(), Vec::new());
-        for (number, row) in (0..).zip(rows) {
-            let what = What::new(row, shared.of(number));
-            let by_principal = match (row.principal.entity(), row.resource.entity()) {
-                (Some(p), Some(r)) => principal_use.of(p) <= resource_use.of(r),
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (None, None) => {
-                    let entry = Entry::new(number, what, row.principal, row.resource);
-                    // Filed under the action itself, so that nothing of it is left to test.
-                    match row.action {
-                        ActionTest::Any => rest.push(entry),
-                        ActionTest::Eq(uid) => action.push((uid, ANY, entry)),
-                        ActionTest::In(list) => {
-                            for uid in list.of(action_lists) {
-                                let uids = std::iter::once(*uid).chain(members.below(*uid));
-                                action.extend(uids.map(|uid| (uid, ANY, entry)));
-                            }
-                        }
-                    }
-                    continue;
-                }
-            };
-            let (left_of_principal, left_of_resource) = match by_principal {
-                true => (left_of(row.principal), row.resource),
-                false => (row.principal, left_of(row.resource)),
-            };
-            let entry = |what| Entry::new(number, what, left_of_principal, left_of_resource);
-            let (classes, entry) = classes_of(&by_scope, row, what, entry);
-            match by_principal {
-                true => principal.file(row.principal, classes, entry),
-                false => resource.file(row.resource, classes, entry),
-            }
-        }
-        let principal = principal.finish(flat, &mut grouping);
-        let resource = resource.finish(flat, &mut grouping);
-        let action = Buckets::new(action, flat, &mut grouping);
-        let mut single: Vec<u32> = rest.iter().map(|entry| entry.row).collect();
+        let mut sorted = Sorted::of(of, &shared, &by_scope);
+        let principal = sorted.principal.finish(flat, &mut grouping);
+        let resource = sorted.resource.finish(flat, &mut grouping);
+        let action = Buckets::new(sorted.action, flat, &mut grouping);
+        let mut single: Vec<u32> = sorted.rest.iter().map(|entry| entry.row).collect();
         let rest_groups = grouping.group(&mut single);
-        rest.retain(|entry| single.binary_search(&entry.row).is_ok());
+        let is_single = |entry: &Entry| single.binary_search(&entry.row).is_ok();
+        sorted.rest.retain(is_single);
         Self {
             principal,
             resource,
             action,
-            actions,
-            lists: None,
-            action_types,
-            rest,
+            rest: sorted.rest,
             rest_groups,
             values: grouping.finish(),
-            shared: shared.bodies(rows),
+            ..index
         }
     }
 
@@ -336,8 +350,12 @@ fn classes_of<'c>(
 struct Usage(HashMap<Uid, u32>);
 
 impl Usage {
-    fn count(&mut self, uid: Uid) {
-        *self.0.entry(uid).or_default() += 1;
+    fn of_side(rows: &[Row], side: impl Fn(&Row) -> ScopeTest) -> Self {
+        let mut usage = Self::default();
+        for uid in rows.iter().filter_map(|row| side(row).entity()) {
+            *usage.0.entry(uid).or_default() += 1;
+        }
+        usage
     }
 
     fn of(&self, uid: Uid) -> u32 {
