@@ -6,9 +6,7 @@ use bumpalo::Bump;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
-use crate::entity::{
-    Draft, Drafted, EntityChange, EntityError, EntityProblem, MAX_PROBLEMS, Part,
-};
+use crate::entity::{Draft, Drafted, EntityChange, EntityError, EntityProblem, MAX_PROBLEMS, Part};
 use crate::epoch::Version;
 use crate::id::{EntityUid, EntityUidRef, Sym, Uid};
 use crate::json::{self, Json, JsonErrorKind};
