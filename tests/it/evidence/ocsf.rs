@@ -1,10 +1,12 @@
 //! OCSF events are what the schema demands of API Activity (6003), written out here from its version 1.8.0.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
 
-use duramen::ErrorMode;
 use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
-use duramen::evidence::{Mask, MaskSink, Masks};
+use duramen::evidence::{DecisionRecord, DecisionSink, Mask, MaskSink, Masks, SinkError, Wants};
+use duramen::{Delegation, ErrorMode, Freshness};
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -381,6 +383,159 @@ fn each_outcome_is_an_event_of_the_class() {
     assert!(first["unmapped"].get("context").is_none());
 }
 
+/// November 2023.
+const NOW: u64 = 1_700_000_000;
+
+/// What an authorizer's sink writes for requests that `ask` makes.
+fn events_of(
+    build: impl FnOnce(duramen::Builder) -> duramen::Builder,
+    ask: impl FnOnce(&Authorizer),
+) -> Vec<Json> {
+    let sink = Arc::new(OcsfSink::new(ApiActivity::new("photo-service"), Vec::new()));
+    let builder = build(builder(ErrorMode::Cedar));
+    let authorizer = builder.sink(Arc::clone(&sink)).build().unwrap();
+    ask(&authorizer);
+    drop(authorizer);
+    let text = String::from_utf8(Arc::into_inner(sink).unwrap().into_inner()).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A clock that is a second on each time that it is asked.
+fn later() -> impl Fn() -> SystemTime + Send + Sync + 'static {
+    let asked = AtomicU64::new(NOW);
+    move || SystemTime::UNIX_EPOCH + Duration::from_secs(asked.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What no policy decides is a failure where something is wrong with the data, and a success where it is with the chain.
+#[test]
+fn refusals_are_events_of_the_class() {
+    let says = |events: Vec<Json>| {
+        let event = &events[0];
+        check_event(event).unwrap();
+        json!([
+            event["status_code"],
+            event["status_id"],
+            event["action_id"],
+            event["disposition_id"]
+        ])
+    };
+    let ask_once = |authorizer: &Authorizer| {
+        let _ = authorizer.is_authorized(&ask("alice", "view"));
+    };
+    let stale = |freshness: Freshness| {
+        says(events_of(
+            |builder| builder.clock(later()).freshness(freshness),
+            ask_once,
+        ))
+    };
+    assert_eq!(
+        stale(Freshness::new().max_policy_age(Duration::ZERO)),
+        json!(["stale_policies", 2, 2, 27])
+    );
+    assert_eq!(
+        stale(Freshness::new().max_entity_age(Duration::ZERO)),
+        json!(["stale_entities", 2, 2, 27])
+    );
+
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    let second = Duration::from_secs(1);
+    let planner = [duramen::EntityUidRef::new("Agent", "planner")];
+    let herself = [duramen::EntityUidRef::new("User", "alice")];
+    let many: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many
+        .iter()
+        .map(|id| duramen::EntityUidRef::new("Agent", id))
+        .collect();
+    for (delegation, expected) in [
+        (
+            Delegation::new(&planner).expires(now - second),
+            "delegation_expired",
+        ),
+        (
+            Delegation::new(&planner).not_before(now + second),
+            "delegation_not_yet_valid",
+        ),
+        (Delegation::new(&herself), "delegation_cycle"),
+        (Delegation::new(&many), "delegation_too_long"),
+    ] {
+        let seen = events_of(
+            |builder| builder.clock(move || now),
+            |authorizer| {
+                let _ = authorizer.is_authorized(&ask("alice", "view").delegation(&delegation));
+            },
+        );
+        assert_eq!(says(seen), json!([expected, 1, 2, 26]));
+    }
+}
+
+/// What a shadow would have decided has not happened.
+#[test]
+fn shadows_are_no_activity() {
+    let seen = events_of(
+        |builder| builder,
+        |authorizer| {
+            authorizer
+                .set_shadow("forbid(principal, action, resource);")
+                .unwrap();
+            assert!(authorizer.is_allowed(&ask("alice", "view")));
+            assert!(authorizer.is_allowed(&ask("alice", "view")));
+        },
+    );
+    seen.iter().for_each(|event| check_event(event).unwrap());
+    let decisions: Vec<_> = seen.iter().map(|event| &event["status_code"]).collect();
+    assert_eq!(decisions, ["allowed", "allowed"]);
+}
+
+#[test]
+fn times_before_1970_are_negative() {
+    let before = SystemTime::UNIX_EPOCH - Duration::from_millis(1500);
+    for (time, expected) in [
+        (before, -1500),
+        (SystemTime::UNIX_EPOCH + Duration::from_millis(1500), 1500),
+    ] {
+        let seen = events_of(
+            |builder| builder.clock(move || time),
+            |authorizer| assert!(authorizer.is_allowed(&ask("alice", "view"))),
+        );
+        assert_eq!(seen[0]["time"], expected);
+    }
+}
+
+/// One loss is told as well as many.
+#[test]
+fn losses_are_told() {
+    struct LosesSome(Arc<OcsfSink<Vec<u8>>>, AtomicU64);
+    impl DecisionSink for LosesSome {
+        fn wants(&self) -> Wants {
+            self.0.wants()
+        }
+
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            match self.1.fetch_add(1, Ordering::Relaxed) {
+                1 | 3 | 4 => Err(SinkError::new("lost, on purpose")),
+                _ => self.0.record(record),
+            }
+        }
+    }
+    let sink = Arc::new(OcsfSink::new(ApiActivity::new("photo-service"), Vec::new()));
+    let loses = LosesSome(Arc::clone(&sink), AtomicU64::new(0));
+    let authorizer = builder(ErrorMode::Cedar).sink(loses).build().unwrap();
+    for _ in 0..6 {
+        assert!(authorizer.is_allowed(&ask("alice", "view")));
+    }
+    drop(authorizer);
+    let text = String::from_utf8(Arc::into_inner(sink).unwrap().into_inner()).unwrap();
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap());
+    let lost: Vec<_> = events
+        .map(|event| event["unmapped"].get("lost_before").cloned())
+        .collect();
+    assert_eq!(lost, [None, Some(json!(1)), Some(json!(2))]);
+}
+
 #[test]
 fn inputs_are_there_when_they_are_wanted() {
     let seen = events(
@@ -480,7 +635,8 @@ fn what_was_masked_is_told() {
     check_event(&event).unwrap();
     assert_eq!(event["unmapped"]["context"], json!({ "a": 1 }));
     assert_eq!(event["unmapped"]["masked"], json!(["context.secret"]));
-    assert!(event["unmapped"]["replayable"].is_boolean());
+    // No policy knows of it.
+    assert_eq!(event["unmapped"]["replayable"], true);
 }
 
 #[test]

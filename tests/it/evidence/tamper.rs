@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use duramen::evidence::DecisionSink;
 use duramen::evidence::log::{Checkpoint, DurableLog, FindingKind, MAX_LINE_BYTES, verify};
 use proptest::prelude::*;
 
@@ -618,6 +619,17 @@ fn lines_that_are_missing_before_an_empty_segment_are_found() {
         (FindingKind::Missing { to: 41 }, 0)
     );
     assert!(DurableLog::open(other.path()).is_err());
+}
+
+/// What the log says was lost adds up.
+#[test]
+fn losses_are_counted_together() {
+    let scratch = Scratch::new();
+    let log = DurableLog::open(scratch.path()).unwrap();
+    for (lost, all) in [(2, 2), (3, 5), (u64::MAX, u64::MAX)] {
+        log.record_loss(lost).unwrap();
+        assert_eq!(verify(scratch.path(), None).unwrap().lost(), all);
+    }
 }
 
 /// No line is behind the last one that can be counted.
