@@ -277,7 +277,7 @@ impl Builder {
     /// Whether each request is validated against the schema, as `cedar_policy::Request::new` does when it is
     /// given one; a request that fails is denied with
     /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest). Without a schema there is nothing to
-    /// validate against. The default is no.
+    /// validate against, which is among the [`Authorizer::warnings`]. The default is no.
     pub fn validate_requests(mut self, validate: bool) -> Self {
         self.validate_requests = validate;
         self
@@ -346,6 +346,10 @@ impl Builder {
             .iter()
             .flat_map(|schema| schema.warnings.iter().cloned())
             .collect();
+        if self.validate_requests && schema.is_none() {
+            let message = "requests are to be validated, and there is no schema: none of them is";
+            warnings.push(Problem::new(message));
+        }
         let validating = schema.as_ref().filter(|_| self.validate_policies);
         let options = self
             .tuning

@@ -186,7 +186,8 @@ impl Authorizer {
         self.inner.published.pin().version
     }
 
-    /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built.
+    /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built, such as a
+    /// policy or a link that can never apply; and that requests are to be validated where there is no schema. For a log.
     pub fn warnings(&self) -> &[Problem] {
         &self.inner.warnings
     }

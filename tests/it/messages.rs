@@ -141,6 +141,39 @@ fn a_link_to_a_policy_is_told_so() {
 }
 
 #[test]
+fn what_is_odd_is_a_warning() {
+    let warnings = |builder: duramen::Builder| -> Vec<String> {
+        let authorizer = builder.build().unwrap();
+        let warnings = authorizer.warnings().iter();
+        warnings.map(ToString::to_string).collect()
+    };
+    let unchecked = Authorizer::builder()
+        .policies(PERMIT)
+        .validate_requests(true);
+    assert_eq!(
+        warnings(unchecked),
+        ["requests are to be validated, and there is no schema: none of them is"]
+    );
+    let schema = "entity User, Doc; action view appliesTo { principal: User, resource: Doc };";
+    let template = "permit(principal == ?principal, action, resource == ?resource);";
+    let (user, doc) = (Some(("User", "u").into()), Some(("Doc", "d").into()));
+    let link = |principal, resource| {
+        let policies = Policies::new().text(template);
+        let policies = policies.link("policy0", "link", principal, resource);
+        Authorizer::builder()
+            .schema_str(schema)
+            .validate_requests(true)
+            .policies(policies)
+    };
+    assert_eq!(warnings(link(user, doc)), [""; 0]);
+    let exchanged = warnings(link(doc, user));
+    assert!(
+        exchanged[0].starts_with("policy link: unable to find an applicable action"),
+        "{exchanged:?}"
+    );
+}
+
+#[test]
 fn limits_that_cannot_be_met_say_which_to_lower() {
     let limits = Limits::default().with_operator_chain(usize::MAX);
     let built = Authorizer::builder()
