@@ -21,6 +21,7 @@ use crate::freshness::Freshness;
 use crate::json;
 use crate::limits::Limits;
 use crate::program::ProgramSet;
+use crate::schema::{ActionDecl, ExtensionType, Type};
 
 use super::timing::loaded_at;
 use super::watch::Watchers;
@@ -300,7 +301,8 @@ impl Builder {
     /// It is the time in the decision's record, to the millisecond, and part of the record's context. Prepared requests get
     /// it anew at each decision. A request whose own context has a field of the name is denied with
     /// [`Outcome::InvalidRequest`](crate::Outcome::InvalidRequest), and so is every request while the clock is beyond
-    /// what datetimes can say. Where requests are validated, the schema has to declare the field.
+    /// what datetimes can say. Where requests are validated, the schema has to declare the field; that it does not is among
+    /// the [`Authorizer::warnings`].
     ///
     /// ```
     /// # use duramen::{Authorizer, Request};
@@ -346,9 +348,8 @@ impl Builder {
             .iter()
             .flat_map(|schema| schema.warnings.iter().cloned())
             .collect();
-        if self.validate_requests && schema.is_none() {
-            let message = "requests are to be validated, and there is no schema: none of them is";
-            warnings.push(Problem::new(message));
+        if self.validate_requests {
+            warnings.extend(self.odd_requests(schema.as_ref()));
         }
         let validating = schema.as_ref().filter(|_| self.validate_policies);
         let options = self
@@ -406,6 +407,34 @@ impl Builder {
                 lost: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// What makes the validation of requests another thing than was meant.
+    fn odd_requests(&self, schema: Option<&BuiltSchema>) -> Option<Problem> {
+        let Some(schema) = schema else {
+            let message = "requests are to be validated, and there is no schema: none of them is";
+            return Some(Problem::new(message));
+        };
+        let name = self.context_time.as_deref()?;
+        let time = Type::Extension(ExtensionType::Datetime);
+        let lacks = |action: &&ActionDecl| {
+            let declared = action.context.attribute(name);
+            // What applies to nothing is no action that is asked for.
+            let is_asked_for = !action.principals.is_empty() && !action.resources.is_empty();
+            is_asked_for && declared.is_none_or(|declared| declared.ty != time)
+        };
+        let mut lacking = schema.model.actions().iter().filter(lacks);
+        let first = lacking.next()?;
+        let others = match lacking.count() {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        Some(Problem::new(format_args!(
+            "the time is put in every context as `{}`, and the schema has no such datetime in that of {}{others}: each \
+             request for it is denied; declare it",
+            name.escape_debug(),
+            first.uid,
+        )))
     }
 
     /// A bound on a type that there is not would bound nothing.

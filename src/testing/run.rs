@@ -175,12 +175,12 @@ impl PolicyTests {
 }
 
 impl TestReport {
-    /// Whether all cases came to what was expected.
+    /// Whether all cases came to what was expected, and there were any: a test that has lost its cases shows nothing.
     pub fn is_passed(&self) -> bool {
-        self.failures.is_empty()
+        self.cases > 0 && self.failures.is_empty()
     }
 
-    /// For tests: fails with the whole report if a case did.
+    /// For tests: fails with the whole report if a case did, or if there was none.
     ///
     /// # Panics
     /// Then.

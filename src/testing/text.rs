@@ -8,6 +8,7 @@ impl Display for TestReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (failed, cases) = (self.failures.len(), self.cases);
         match failed {
+            _ if cases == 0 => writeln!(f, "there were no cases")?,
             0 => writeln!(f, "all of {cases} cases passed")?,
             _ => writeln!(f, "{failed} of {cases} cases failed")?,
         }

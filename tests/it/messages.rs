@@ -174,6 +174,44 @@ fn what_is_odd_is_a_warning() {
 }
 
 #[test]
+fn a_time_that_no_request_may_have_is_a_warning() {
+    let request = duramen::Request::new(("User", "u"), ("Action", "view"), ("Doc", "d"));
+    let schema = |view: &str, edit: &str| {
+        format!(
+            "entity User, Doc; action group; action edit in group appliesTo {{ principal: User, resource: Doc, context: {{ {edit} }} }};
+             action view in group appliesTo {{ principal: User, resource: Doc, context: {{ {view} }} }};"
+        )
+    };
+    let with = |schema: String| {
+        let built = Authorizer::builder()
+            .schema_str(schema)
+            .policies(PERMIT)
+            .context_time("now")
+            .validate_requests(true);
+        built.build().unwrap()
+    };
+    let declared = with(schema("now: datetime", "now?: datetime"));
+    assert!(declared.warnings().is_empty());
+    assert!(declared.is_allowed(&request));
+
+    for (view, edit, named) in [
+        ("", "now: datetime", r#"that of Action::"view": each"#),
+        (
+            "now: Long",
+            "",
+            r#"that of Action::"edit" and 1 more: each"#,
+        ),
+    ] {
+        let undeclared = with(schema(view, edit));
+        let warnings = undeclared.warnings();
+        assert_eq!(warnings.len(), 1);
+        let warning = warnings[0].to_string();
+        assert!(warning.contains(named), "{warning}");
+        assert!(!undeclared.is_allowed(&request));
+    }
+}
+
+#[test]
 fn limits_that_cannot_be_met_say_which_to_lower() {
     let limits = Limits::default().with_operator_chain(usize::MAX);
     let built = Authorizer::builder()

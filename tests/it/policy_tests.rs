@@ -387,6 +387,13 @@ fn those_who_act_for_somebody_are_asked_too() {
     assert_eq!(applied, [2, 1]);
 }
 
+/// A loop over nothing, say.
+#[test]
+#[should_panic(expected = "there were no cases")]
+fn a_test_without_cases_fails() {
+    PolicyTests::new(&small()).report().assert_passed();
+}
+
 #[test]
 #[should_panic(expected = "1 of 1 cases failed")]
 fn an_assertion_fails_with_the_report() {
