@@ -1,6 +1,6 @@
-//! Masks from the annotations of a schema.
+//! Masks from the annotations of a schema, and masks held against one.
 
-use crate::compile::schema::masks::{Annotated, masks_of};
+use crate::compile::schema::masks::{Annotated, masks_of, model_of};
 use crate::compile::{CompileError, Problem};
 use crate::evidence::{Mask, Masks, path_text};
 use crate::limits::Limits;
@@ -64,5 +64,36 @@ impl Masks {
             }
         }
         Ok(self)
+    }
+
+    /// Refuses masks that lead nowhere in a schema, in Cedar's syntax: a path with a typing error masks nothing, and nobody is
+    /// told. To be called last; it is for those who give all of their schema, since what this does not have is refused.
+    ///
+    /// ```
+    /// use duramen::evidence::{Mask, Masks};
+    ///
+    /// let schema = "entity User { ssn: String }; \
+    ///               action view appliesTo { principal: User, resource: User, context: { token: String } };";
+    /// let masks = Masks::new().path("context.token", Mask::Drop)?.path("User.ssn", Mask::Drop)?;
+    /// assert!(masks.checked_against(schema).is_ok());
+    ///
+    /// let misspelt = Masks::new().path("contxt.token", Mask::Drop)?.checked_against(schema);
+    /// assert_eq!(
+    ///     misspelt.unwrap_err().to_string(),
+    ///     "the path `contxt.token` masks nothing: the schema has no entity type `contxt`"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CompileError`] with a problem for each path, and for each type whose ids are to be masked, that leads nowhere; and
+    /// when the text is no schema.
+    pub fn checked_against(self, schema: &str) -> Result<Self, CompileError> {
+        let misfits = self.misfits(&model_of(schema, &Limits::default())?);
+        let problems = misfits.into_iter().map(Problem::new).collect();
+        match CompileError::from_problems(problems) {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
     }
 }

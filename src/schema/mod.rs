@@ -97,7 +97,6 @@ impl SchemaModel {
     }
 
     /// All entity types, sorted by name.
-    #[cfg(test)]
     pub(crate) fn entity_types(&self) -> &[EntityTypeDecl] {
         &self.entity_types
     }

@@ -3,6 +3,7 @@
 use crate::compile::error::{CompileError, Problem};
 use crate::compile::{scan, stack};
 use crate::limits::Limits;
+use crate::schema::SchemaModel;
 
 use super::json::Fragment;
 use super::resolve::{Definitions, qualify};
@@ -33,6 +34,18 @@ pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, Co
     let annotated = stack::with_parser_stack(limits, || annotated(text))
         .map_err(|error| stack::no_thread(limits, &error))?;
     Ok(annotated.map_err(Problem::from)?)
+}
+
+/// The schema itself, to hold masks against.
+///
+/// # Errors
+/// When the text is no schema by itself.
+pub(crate) fn model_of(text: &str, limits: &Limits) -> Result<SchemaModel, CompileError> {
+    scan::scan_cedar_schema(text, limits).map_err(Problem::from)?;
+    let compiled =
+        stack::with_parser_stack(limits, || super::compile(&[SchemaSource::CedarText(text)]))
+            .map_err(|error| stack::no_thread(limits, &error))?;
+    Ok(compiled.map_err(Problem::from)?.model)
 }
 
 fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {

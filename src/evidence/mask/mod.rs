@@ -1,5 +1,6 @@
 //! Records without what must not be in them.
 
+mod fit;
 mod hmac;
 mod rules;
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub enum Mask {
 /// What an entity attribute's value refers to is not followed: mask `User.ssn`, not `resource.owner.ssn`.
 ///
 /// A path that leads nowhere masks nothing and is no error: a type may get the attribute later. So a typing error
-/// (`contxt.token` is an attribute of the type `contxt`) shows only in a record: look at one in a test.
+/// (`contxt.token` is an attribute of the type `contxt`) shows only in a record, or by [`Masks::checked_against`] a schema.
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
     pub(super) rules: Vec<Rule>,

@@ -814,8 +814,7 @@ fn names_do_not_give_masked_values_of_an_actor_away() {
 
 #[test]
 fn schemas_say_what_to_mask() {
-    let masks = masks().schema_str(
-        r#"
+    let schema = r#"
             @mask("drop") type Secret = String;
             entity Team;
             @mask("digest") entity User in [Team] { ssn: Secret, level: Long, address: { street: Secret, town: String } }
@@ -825,9 +824,11 @@ fn schemas_say_what_to_mask() {
                 principal: User, resource: Doc,
                 context: { @mask("digest") token: Secret, hour: Long, user: { @mask("drop") id: String, level: Long } },
             };
-        "#,
-    );
-    let record = masked(masks.unwrap());
+        "#;
+    let masks = masks().schema_str(schema).unwrap();
+    // What a schema annotates is in it.
+    let masks = masks.checked_against(schema).unwrap();
+    let record = masked(masks);
     let context = record.context.as_ref().unwrap();
     // An attribute's own annotation counts, not that of its type.
     assert!(is_digest(&context["token"]));
@@ -853,6 +854,87 @@ fn schemas_say_what_to_mask() {
         let error = Masks::new().schema_str(schema).unwrap_err().to_string();
         assert!(error.contains(what), "{schema}: {error}");
     }
+}
+
+#[test]
+fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
+    let schema = r#"
+        namespace Shop {
+            entity Team;
+            entity User in [Team] { "two words": String, address: { street: String } } tags { site: String };
+            entity Doc { versions: Set<{ by: String }>, tags: Set<String> };
+            entity Alone { note: String };
+            action view appliesTo { principal: User, resource: Doc, context: { token?: String } };
+            action edit appliesTo { principal: User, resource: Doc, context: { user: { id: String } } };
+        }
+    "#;
+    let path = |path: &str| Masks::new().path(path, Mask::Drop).unwrap();
+    for fits in [
+        "context.token",
+        "context.user.id",
+        "context.*.id",
+        "context.*",
+        "principal[\"two words\"]",
+        "principal.address.street",
+        "principal.tags",
+        "principal.tags.north",
+        "principal.tags.north.site",
+        "Shop::User.tags.*.site",
+        "resource.versions.by",
+        "resource.tags",
+        "Shop::Doc.*",
+        "Shop::Alone.note",
+        "*.note",
+        "*.*.street",
+    ] {
+        assert!(path(fits).checked_against(schema).is_ok(), "{fits}");
+    }
+    for lost in [
+        "contxt.token",
+        "context.tokn",
+        "context.user.name",
+        "context.token.more",
+        "User.address",
+        "Shop::Usr.address",
+        "principal.note",
+        "principal.address.town",
+        "principal.tags.north.sight",
+        "principal.tags.north.site.more",
+        "resource.versions.n",
+        "resource.address",
+        "resource.tags.site",
+        "Shop::Team.*",
+        "*.nothing",
+        "action.name",
+    ] {
+        let error = path(lost).checked_against(schema).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the path `{lost}` masks nothing")),
+            "{error}"
+        );
+    }
+    for fits in ["*", "Shop::Team", "Shop::Action"] {
+        assert!(
+            Masks::new().ids(fits).checked_against(schema).is_ok(),
+            "{fits}"
+        );
+    }
+    for lost in ["Team", "Action", "Shop::Teem"] {
+        let error = Masks::new()
+            .ids(lost)
+            .checked_against(schema)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(&format!("the ids of `{lost}` are not masked")),
+            "{error}"
+        );
+    }
+    // All of them are told.
+    let both = path("a.b").path("context.x", Mask::Drop).unwrap();
+    let error = both.checked_against(schema).unwrap_err();
+    assert_eq!(error.problems().len(), 2);
+    assert!(Masks::new().checked_against("entity").is_err());
 }
 
 /// Names of attributes that a path must not take for something else.
