@@ -178,8 +178,17 @@ fn long_texts_cost_their_size() {
         ("duration", "1d".repeat(long / 2)),
         ("duration", format!("{}ms", "9".repeat(long))),
     ];
-    for (name, text) in texts {
-        let context = json!({ "x": { "__extn": { "fn": name, "arg": text } } }).to_string();
+    let calls = texts
+        .iter()
+        .map(|(name, text)| json!({ "__extn": { "fn": name, "arg": text } }).to_string());
+    // No number that Cedar has, either.
+    let numbers = [
+        "9".repeat(long),
+        format!("1.{}", "0".repeat(long)),
+        format!("1e{}", "9".repeat(long)),
+    ];
+    for value in calls.chain(numbers) {
+        let context = format!("{{ \"x\": {value} }}");
         let authorizer = Authorizer::builder()
             .policies("permit(principal, action, resource);")
             .build()

@@ -89,15 +89,27 @@ impl fmt::Display for ReadError<'_> {
 
 impl std::error::Error for ReadError<'_> {}
 
+/// What an error quotes of a text, and a sign that there is more: a text may be as long as a request.
+fn beginning(text: &str) -> (&str, &str) {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => (text.get(..end).unwrap_or_default(), "…"),
+        None => (text, ""),
+    }
+}
+
 impl fmt::Display for ReadErrorKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Null => f.write_str("Cedar has no null; leave the attribute out"),
-            Self::Number(text) if text.contains(['.', 'e', 'E']) => write!(
-                f,
-                "{text} is not a 64-bit integer; for fractions use {{\"__extn\": {{\"fn\": \"decimal\", \"arg\": \"1.5\"}}}}"
-            ),
-            Self::Number(text) => write!(f, "{text} does not fit into 64 bits, signed"),
+            Self::Number(text) => {
+                let (shown, more) = beginning(text);
+                write!(f, "{shown}{more} ")?;
+                f.write_str(match text.contains(['.', 'e', 'E']) {
+                    true => "is not a 64-bit integer; for fractions use {\"__extn\": {\"fn\": \"decimal\", \"arg\": \"1.5\"}}",
+                    false => "does not fit into 64 bits, signed",
+                })
+            }
             Self::ExprEscape => f.write_str(
                 "`__expr` is no longer part of Cedar; use `__entity` or `__extn`",
             ),
@@ -116,7 +128,10 @@ impl fmt::Display for ReadErrorKind<'_> {
                 function,
                 text: Some(text),
                 error: ErrorKind::FailedExtensionFunctionExecution,
-            } => write!(f, "`{}` does not take {text:?}", function.name()),
+            } => {
+                let (name, (shown, more)) = (function.name(), beginning(text));
+                write!(f, "`{name}` does not take {shown:?}{more}")
+            }
             Self::Call {
                 function, error, ..
             } => write!(f, "`{}`: {error}", function.name()),
