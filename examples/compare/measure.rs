@@ -43,7 +43,7 @@ pub(crate) const ROUNDS: usize = 31;
 /// each begins with caches that the other has filled, which would count for more in the shorter round.
 const ROUND: Duration = Duration::from_millis(40);
 
-pub(crate) fn ours<'c>(case: &'c Case) -> Request<'c> {
+fn ours<'c>(case: &'c Case) -> Request<'c> {
     Request::new(
         case.principal.pair(),
         case.action.pair(),
@@ -88,14 +88,18 @@ pub(crate) fn mismatches(scenario: &Scenario) -> usize {
     count
 }
 
+/// The scenario's requests, those that can be prepared.
+pub(crate) fn prepared(scenario: &Scenario) -> Vec<PreparedRequest> {
+    let cases = scenario.cases.iter();
+    cases
+        .filter_map(|case| scenario.authorizer.prepare(&ours(case)).ok())
+        .collect()
+}
+
 pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
     let engine = cedar::Authorizer::new();
     let mut session = scenario.authorizer.session();
-    let mut prepared: Vec<PreparedRequest> = scenario
-        .cases
-        .iter()
-        .filter_map(|case| scenario.authorizer.prepare(&ours(case)).ok())
-        .collect();
+    let mut prepared = prepared(scenario);
 
     let cedar = |case: &Case| match mode {
         Mode::Eval => {

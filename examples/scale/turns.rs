@@ -1,8 +1,6 @@
 //! Two scenarios measured in turns.
 
-use duramen::PreparedRequest;
-
-use crate::measure::{ROUNDS, calls_per_round, decide_prepared, median, ours, per_call};
+use crate::measure::{ROUNDS, calls_per_round, decide_prepared, median, per_call, prepared};
 use crate::scenario::Scenario;
 
 /// How many times the nanoseconds of a prepared decision of `few` one of `many` takes. Rounds of the two take turns and each is
@@ -23,10 +21,7 @@ pub(crate) fn times_the_ns(few: &Scenario, many: &Scenario) -> f64 {
 /// Each call is a round of prepared decisions: nanoseconds per decision.
 fn rounds(scenario: &Scenario) -> impl FnMut() -> f64 {
     let mut session = scenario.authorizer.session();
-    let cases = scenario.cases.iter();
-    let mut prepared: Vec<PreparedRequest> = cases
-        .filter_map(|case| scenario.authorizer.prepare(&ours(case)).ok())
-        .collect();
+    let mut prepared = prepared(scenario);
     let mut decide = move |number: usize| {
         let at = number % prepared.len();
         decide_prepared(&mut session, &mut prepared[at]);

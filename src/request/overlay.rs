@@ -133,7 +133,11 @@ impl<'a> Overlay<'a> {
                         _ => way.push((*next, self.parents(*next, stored))),
                     }
                 } else if !left.contains(*next) {
-                    let begin = way.iter().position(|(uid, _)| uid == next)?;
+                    // It is on the way: it was entered and not left.
+                    let begin = way
+                        .iter()
+                        .position(|(uid, _)| uid == next)
+                        .unwrap_or_default();
                     let circle = way.iter().skip(begin).map(|(uid, _)| *uid);
                     return circle.filter(|uid| self.get(*uid).is_some()).min();
                 }

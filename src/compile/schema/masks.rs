@@ -30,10 +30,7 @@ pub(crate) enum Annotated {
 /// # Errors
 /// When the text is no schema by itself, and for annotations that say neither `drop` nor `digest` nor `keep`.
 pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, CompileError> {
-    scan::scan_cedar_schema(text, limits).map_err(Problem::from)?;
-    let annotated = stack::with_parser_stack(limits, || annotated(text))
-        .map_err(|error| stack::no_thread(limits, &error))?;
-    Ok(annotated.map_err(Problem::from)?)
+    within_limits(text, limits, || annotated(text))
 }
 
 /// The schema itself, to hold masks against.
@@ -41,11 +38,20 @@ pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, Co
 /// # Errors
 /// When the text is no schema by itself.
 pub(crate) fn model_of(text: &str, limits: &Limits) -> Result<SchemaModel, CompileError> {
+    let compiled = || super::compile(&[SchemaSource::CedarText(text)]);
+    within_limits(text, limits, || Ok(compiled()?.model))
+}
+
+/// Has a schema read that is no longer and no deeper than it may be, where there is stack enough.
+fn within_limits<T: Send>(
+    text: &str,
+    limits: &Limits,
+    read: impl FnOnce() -> Result<T, SchemaError> + Send,
+) -> Result<T, CompileError> {
     scan::scan_cedar_schema(text, limits).map_err(Problem::from)?;
-    let compiled =
-        stack::with_parser_stack(limits, || super::compile(&[SchemaSource::CedarText(text)]))
-            .map_err(|error| stack::no_thread(limits, &error))?;
-    Ok(compiled.map_err(Problem::from)?.model)
+    let read =
+        stack::with_parser_stack(limits, read).map_err(|error| stack::no_thread(limits, &error))?;
+    Ok(read.map_err(Problem::from)?)
 }
 
 fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {

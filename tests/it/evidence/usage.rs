@@ -123,8 +123,8 @@ impl<S: DecisionSink> DecisionSink for LosesTheFirst<S> {
     }
 }
 
-#[test]
-fn what_was_lost_is_told() {
+/// Told what is decided but the first, as records and as they come.
+fn losing_the_first() -> (Authorizer, Arc<MemorySink>, Arc<UsageSink>) {
     let memory = Arc::new(MemorySink::new(100));
     let live = Arc::new(UsageSink::new());
     let sinks = FanOut::new()
@@ -135,6 +135,12 @@ fn what_was_lost_is_told() {
         .sink(sinks)
         .build()
         .unwrap();
+    (authorizer, memory, live)
+}
+
+#[test]
+fn what_was_lost_is_told() {
+    let (authorizer, memory, live) = losing_the_first();
     for _ in 0..3 {
         ask(&authorizer, "ann", "view");
     }
@@ -148,16 +154,7 @@ fn what_was_lost_is_told() {
 /// The record of a shadow's decision may be the first to tell of a loss.
 #[test]
 fn what_was_lost_is_told_by_records_of_shadows_too() {
-    let memory = Arc::new(MemorySink::new(100));
-    let live = Arc::new(UsageSink::new());
-    let sinks = FanOut::new()
-        .sink(LosesTheFirst(Arc::clone(&memory), Default::default()))
-        .sink(LosesTheFirst(Arc::clone(&live), Default::default()));
-    let authorizer = Authorizer::builder()
-        .policies(policies())
-        .sink(sinks)
-        .build()
-        .unwrap();
+    let (authorizer, memory, live) = losing_the_first();
     authorizer
         .set_shadow(r#"permit(principal == User::"zoe", action, resource);"#)
         .unwrap();
