@@ -1,0 +1,235 @@
+//! Ids made to collide, and hierarchies that are deep, wide or both.
+
+use duramen::{EntityUidRef, EntityUpdate};
+
+use super::*;
+
+/// Ids that collide in hashes that sum up bytes by 31, 33 or xor: a table that used one of these would compare each with
+/// all others.
+#[test]
+fn ids_that_collide_elsewhere_are_found() {
+    let _alone = alone();
+    let ids: Vec<String> = (0..1 << 13)
+        .map(|number: u32| {
+            let pairs = (0..13).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
+            pairs.collect()
+        })
+        .collect();
+    let authorizer = within(8 * MB, || {
+        let groups = [("Group", "g").into()];
+        let entities = ids.iter().fold(Entities::new(), |entities, id| {
+            entities.insert(Entity::new(("User", id.as_str())).parents(&groups))
+        });
+        Authorizer::builder()
+            .policies(r#"permit(principal in Group::"g", action, resource);"#)
+            .entities(entities)
+            .build()
+            .unwrap()
+    });
+    within(64 * KB, || {
+        for id in &ids {
+            let known = Request::new(("User", id.as_str()), ("Action", "a"), ("R", "r"));
+            assert!(authorizer.is_allowed(&known), "{id}");
+            let unknown = Request::new(("R", id.as_str()), ("Action", "a"), ("R", "r"));
+            assert!(!authorizer.is_allowed(&unknown), "{id}");
+        }
+    });
+}
+
+fn is_in(entities: Entities, below: &str, above: &str) -> bool {
+    let policy = format!(r#"permit(principal in G::"{above}", action, resource);"#);
+    let authorizer = within(8 * MB, || {
+        Authorizer::builder()
+            .policies(policy.as_str())
+            .entities(entities)
+            .build()
+            .unwrap()
+    });
+    within(64 * KB, || {
+        authorizer.is_allowed(&Request::new(("G", below), ("Action", "a"), ("R", "r")))
+    })
+}
+
+/// An entity and its parents.
+type Below<'a> = (EntityUidRef<'a>, &'a [EntityUidRef<'a>]);
+
+fn entities_of<'a>(below: &'a [Below<'a>]) -> impl Iterator<Item = Entity<'a>> {
+    let entities = below.iter();
+    entities.map(|(uid, parents)| Entity::new(*uid).parents(parents))
+}
+
+/// The same for a request that brings the entities along.
+fn is_in_request(entities: &[Below<'_>], below: &str, above: &str) -> bool {
+    let policy = format!("permit(principal in G::\"{above}\", action, resource);");
+    let authorizer = Authorizer::builder()
+        .policies(policy.as_str())
+        .build()
+        .unwrap();
+    within(24 * MB, || {
+        let entities: Vec<_> = entities_of(entities).collect();
+        let request = Request::new(("G", below), ("Action", "a"), ("R", "r")).entities(&entities);
+        authorizer.is_allowed(&request)
+    })
+}
+
+#[test]
+fn hierarchies_cost_their_size() {
+    let _alone = alone();
+    // Everybody in everything of the layer above: 8 to the power of 40 ways up, 41 layers.
+    let mut diamonds = Entities::new();
+    let name = |layer: usize, place: usize| format!("{layer}-{place}");
+    for layer in 0..40 {
+        let above: Vec<String> = (0..8).map(|place| name(layer + 1, place)).collect();
+        let parents: Vec<_> = above.iter().map(|id| ("G", id.as_str()).into()).collect();
+        for place in 0..8 {
+            let id = name(layer, place);
+            diamonds = diamonds.insert(Entity::new(("G", id.as_str())).parents(&parents));
+        }
+    }
+    assert!(is_in(diamonds.clone(), "0-0", "40-7"));
+    assert!(!is_in(diamonds, "0-0", "0-1"));
+
+    // One below many, and many below one.
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let many: Vec<_> = ids.iter().map(|id| ("G", id.as_str()).into()).collect();
+    let wide = Entities::new().insert(Entity::new(("G", "below")).parents(&many));
+    assert!(is_in(wide, "below", "19999"));
+    let top = [("G", "top").into()];
+    let star = ids.iter().fold(Entities::new(), |entities, id| {
+        entities.insert(Entity::new(("G", id.as_str())).parents(&top))
+    });
+    assert!(is_in(star, "19999", "top"));
+}
+
+#[test]
+fn parents_one_by_one_cost_their_lists() {
+    let _alone = alone();
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal in G::\"4999\", action, resource);")
+        .build()
+        .unwrap();
+    let below = EntityUid::new("G", "below");
+    let update = EntityUpdate::new().upsert(Entity::new(&below));
+    let update = (0..5_000).fold(update, |update, number| {
+        update.add_parent(&below, &EntityUid::new("G", number.to_string()))
+    });
+    within(8 * MB, || authorizer.update_entities(update)).unwrap();
+    let request = Request::new(&below, ("Action", "a"), ("R", "r"));
+    assert!(authorizer.is_allowed(&request));
+}
+
+/// The hierarchy that a request brings along is worked out for each decision.
+#[test]
+fn hierarchies_of_a_request_cost_their_size() {
+    let _alone = alone();
+    let ids: Vec<String> = (0..40_000).map(|number| number.to_string()).collect();
+    let many: Vec<EntityUidRef<'_>> = ids.iter().map(|id| ("G", id.as_str()).into()).collect();
+    // One below many.
+    let wide = [(("G", "below").into(), &many[..])];
+    assert!(is_in_request(&wide, "below", "39999"));
+    // A thousand in a chain, the last of them below many.
+    let mut chain: Vec<Below<'_>> = (0..999)
+        .map(|number| (many[number], &many[number + 1..number + 2]))
+        .collect();
+    chain.push((many[999], &many[1_000..]));
+    assert!(is_in_request(&chain, "0", "39999"));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    // A grant rests on all of it.
+    assert!(within(24 * MB, || {
+        let entities: Vec<_> = entities_of(&chain).collect();
+        authorizer.grant(&asked().entities(&entities)).is_ok()
+    }));
+    assert!(!is_in_request(&chain, "999", "0"));
+    // Ten layers of a hundred, everybody in everything of the layer above.
+    let layers: Vec<Below<'_>> = (0..1_000)
+        .map(|number| {
+            let above = (number / 100 + 1) * 100;
+            (many[number], &many[above..above + 100])
+        })
+        .collect();
+    assert!(is_in_request(&layers, "0", "1099"));
+    assert!(!is_in_request(&layers, "0", "1"));
+}
+
+#[test]
+fn deep_hierarchies_are_refused_by_name() {
+    let _alone = alone();
+    let deepest = Limits::default().hierarchy_depth();
+    let chain = |length: usize| {
+        let ids: Vec<String> = (0..=length).map(|number| number.to_string()).collect();
+        ids.windows(2).fold(Entities::new(), |entities, pair| {
+            let parents = [("G", pair[1].as_str()).into()];
+            entities.insert(Entity::new(("G", pair[0].as_str())).parents(&parents))
+        })
+    };
+    assert!(is_in(chain(deepest - 1), "0", &(deepest - 1).to_string()));
+    for length in [deepest + 1, 50_000] {
+        let built = within(64 * MB, || {
+            Authorizer::builder().entities(chain(length)).build()
+        });
+        let error = built.unwrap_err();
+        let mut problems = error.entity_error().unwrap().problems().iter();
+        let limit = problems.find_map(|problem| problem.limit()).unwrap();
+        assert_eq!(limit.limit(), Limit::HierarchyDepth);
+    }
+}
+
+/// Groups below one that is below as many: each would have all that are above it.
+#[test]
+fn hierarchies_that_multiply_are_refused_by_name() {
+    let _alone = alone();
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let above: Vec<_> = ids.iter().map(|id| ("Above", id.as_str()).into()).collect();
+    let waist = [("G", "waist").into()];
+    let mut groups = Entities::new().insert(Entity::new(("G", "waist")).parents(&above));
+    for id in &ids {
+        let group = [("G", id.as_str()).into()];
+        groups = groups
+            .insert(Entity::new(("G", id.as_str())).parents(&waist))
+            .insert(Entity::new(("User", id.as_str())).parents(&group));
+    }
+    // Members of two groups each.
+    let mut members = Entities::new().insert(Entity::new(("G", "waist")).parents(&above));
+    for id in &ids {
+        let two = [("G", "waist").into(), ("G", "other").into()];
+        members = members.insert(Entity::new(("User", id.as_str())).parents(&two));
+    }
+    let limit = |error: &duramen::EntityError| {
+        let mut limits = error
+            .problems()
+            .iter()
+            .filter_map(|problem| problem.limit());
+        limits.next().unwrap().limit()
+    };
+    for entities in [groups, members] {
+        let limits = Limits::default().with_ancestors(1_000_000);
+        let builder = Authorizer::builder().limits(limits);
+        let built = within(32 * MB, || builder.entities(entities.clone()).build());
+        let error = built.unwrap_err();
+        assert_eq!(limit(error.entity_error().unwrap()), Limit::Ancestors);
+        let limits = Limits::default().with_ancestors(1_000);
+        let authorizer = Authorizer::builder().limits(limits).build().unwrap();
+        let version = authorizer.version();
+        let error = within(32 * MB, || authorizer.replace_entities(entities)).unwrap_err();
+        assert_eq!(limit(&error), Limit::Ancestors);
+        assert_eq!(authorizer.version(), version);
+    }
+    let limits = Limits::default().with_ancestors(70_000);
+    let authorizer = Authorizer::builder().limits(limits).build().unwrap();
+    let waist_only = EntityUpdate::new().upsert(Entity::new(("G", "waist")).parents(&above));
+    assert!(authorizer.update_entities(waist_only).is_ok());
+    let below = |id| EntityUpdate::new().upsert(Entity::new(("G", id)).parents(&waist));
+    assert!(authorizer.update_entities(below("a")).is_ok());
+    let member = |update: EntityUpdate, id| {
+        let two = [("G", "waist").into(), ("G", "a").into()];
+        update.upsert(Entity::new(("User", id)).parents(&two))
+    };
+    let one = member(EntityUpdate::new(), "u");
+    let two = member(member(EntityUpdate::new(), "v"), "w");
+    assert!(authorizer.update_entities(one).is_ok());
+    let error = authorizer.update_entities(two).unwrap_err();
+    assert_eq!(limit(&error), Limit::Ancestors);
+}

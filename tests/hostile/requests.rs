@@ -1,0 +1,164 @@
+//! Requests that are large, and cursors of any text.
+
+use duramen::Cursor;
+
+use super::*;
+
+/// The limit that a context meets; none when it is taken.
+fn context_limit(context: &str) -> Option<Limit> {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) when { [context] != [] };")
+        .build()
+        .unwrap();
+    let response = authorizer.is_authorized(&asked().context_json(context));
+    let limit = response.request_error()?.limit().unwrap().limit();
+    assert_eq!(response.outcome(), Outcome::InvalidRequest);
+    Some(limit)
+}
+
+#[test]
+fn large_contexts_are_bounded() {
+    let _alone = alone();
+    let limits = Limits::default();
+    let numbers: Vec<usize> = (0..=limits.set_elements()).collect();
+    let cases = [
+        (
+            json!({ "a": "x".repeat(limits.context_bytes()) }).to_string(),
+            Limit::ContextBytes,
+        ),
+        (
+            format!("{{{}\"a\": 1}}", " ".repeat(limits.context_bytes())),
+            Limit::ContextBytes,
+        ),
+        (json!({ "a": numbers }).to_string(), Limit::SetElements),
+        (
+            format!("{{\"a\": {}", "[".repeat(100_000)),
+            Limit::ContextDepth,
+        ),
+        (
+            format!("{{\"a\": {}", "{\"a\":".repeat(100_000)),
+            Limit::ContextDepth,
+        ),
+    ];
+    for (context, limit) in cases {
+        let found = within(32 * MB, || context_limit(&context));
+        assert_eq!(found, Some(limit), "{}", &context[..30]);
+    }
+    // The most that a byte can cost: values, each in a set of its own. Of 187 bytes for six, 72 are three places in the tree
+    // of the text, 35 are left behind by the list that such places collect in, and 80 are three places in sets and two sets'
+    // heads. The arena grows by doubling, so that up to twice of that is in use.
+    let small = vec![[[0]]; 40_000];
+    let context = json!({ "a": small, "b": small, "c": small }).to_string();
+    assert!(context.len() > limits.context_bytes() / 2);
+    assert_eq!(within(64 * MB, || context_limit(&context)), None);
+    // The largest set that passes, backwards and with everything twice: sorting it is what it costs.
+    let half = limits.set_elements() / 2;
+    let numbers: Vec<usize> = (0..half).rev().chain((0..half).rev()).collect();
+    let context = json!({ "a": numbers }).to_string();
+    assert_eq!(within(32 * MB, || context_limit(&context)), None);
+}
+
+/// Names that nobody knows, keys and elements by the ten thousand, numbers of a million digits.
+#[test]
+fn wide_requests_cost_their_size() {
+    let _alone = alone();
+    let policies = "permit(principal == U::\"v\", action, resource);
+        permit(principal, action, resource) when { context has a && context.a.containsAll(context.b) };
+        permit(principal, action, resource) when { context has a && context.a.containsAny(context.c) };
+        permit(principal, action, resource) when { context has a && context.a == context.b };";
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+
+    let (id, type_name) = ("x".repeat(10 * MB), "A::".repeat(MB) + "A");
+    let long = [("U", id.as_str()), (type_name.as_str(), "u")];
+    for uid in long {
+        let response = within(48 * MB, || {
+            let request = Request::new(uid, ("Action", "a"), uid);
+            authorizer.is_authorized(&request).to_owned()
+        });
+        assert_eq!(response.outcome, Outcome::NoPermit);
+    }
+
+    let key = |number: u32| {
+        let pairs = (0..13).map(|bit| ["Aa", "BB"][(number >> bit & 1) as usize]);
+        pairs.collect::<String>()
+    };
+    let keys = |count: u32| {
+        (0..count)
+            .rev()
+            .map(|number| format!("\"{}\":1", key(number)))
+    };
+    let wide = format!("{{{}}}", keys(1 << 13).collect::<Vec<_>>().join(","));
+    let response = within(8 * MB, || decide(&authorizer, &wide));
+    assert_eq!(response.outcome, Outcome::NoPermit);
+    let twice = format!("{{{},\"{}\":2}}", &wide[1..wide.len() - 1], key(5));
+    let response = within(8 * MB, || decide(&authorizer, &twice));
+    assert_eq!(response.outcome, Outcome::InvalidRequest);
+
+    let numbers = |from: u32| (from..from + 40_000).rev().collect::<Vec<_>>();
+    let sets = json!({ "a": numbers(0), "b": numbers(1), "c": numbers(40_000) }).to_string();
+    let response = within(32 * MB, || decide(&authorizer, &sets));
+    assert_eq!(response.outcome, Outcome::NoPermit);
+
+    for number in [
+        "9".repeat(1_000_000),
+        format!("-{}1", "0".repeat(1_000_000)),
+        format!("1e{}", "9".repeat(1_000_000)),
+    ] {
+        let context = format!("{{\"a\": {number}}}");
+        let response = within(4 * MB, || decide(&authorizer, &context));
+        let error = response.request_error.expect("no such number");
+        assert!(
+            error.message().len() < 2_000,
+            "an error as long as the number"
+        );
+    }
+}
+
+/// What one large request took is given back by the ordinary ones after it, on the same thread.
+#[test]
+fn memory_of_a_large_request_is_not_kept() {
+    let _alone = alone();
+    let authorizer = Authorizer::builder().build().unwrap();
+    let small = json!({ "a": [1, 2, 3] }).to_string();
+    let large = json!({ "a": vec![[[0]]; 80_000] }).to_string();
+    let id = "x".repeat(4 * MB);
+    // Two memories to work in: the session's and the thread's.
+    let kept = within(128 * MB, || {
+        let mut session = authorizer.session();
+        let mut decide = |request: &Request<'_>| {
+            let pooled = authorizer.is_authorized(request).outcome();
+            assert_eq!(session.is_authorized(request).outcome(), pooled);
+            assert_eq!(pooled, Outcome::NoPermit);
+        };
+        decide(&asked().context_json(&small));
+        let before = live();
+        decide(&asked().context_json(&large));
+        decide(&Request::new(
+            ("U", id.as_str()),
+            ("Action", "a"),
+            ("R", "r"),
+        ));
+        assert!(live() - before > 4 * MB);
+        for _ in 0..1_002 {
+            decide(&asked().context_json(&small));
+        }
+        live().saturating_sub(before)
+    });
+    assert!(kept < MB, "{kept}");
+}
+
+/// Cursors go to clients and come back.
+#[test]
+fn cursors_of_any_text_are_refused() {
+    let _alone = alone();
+    let texts = [
+        "0".repeat(10 * MB),
+        "~".repeat(10 * MB),
+        ".".repeat(10 * MB),
+        "1.".repeat(5 * MB),
+        "\u{1F600}".repeat(MB),
+    ];
+    for text in texts {
+        assert!(within(MB, || text.parse::<Cursor>()).is_err());
+    }
+}

@@ -1,0 +1,249 @@
+//! Policies, patterns, and texts that are nested deeply, in every format that is read.
+
+use duramen::Policies;
+use duramen::replay::PolicyArchive;
+
+use super::*;
+
+/// Patterns at which a matcher that goes back over what it matched takes a time that grows with a power of the length.
+#[test]
+fn patterns_do_not_backtrack() {
+    let _alone = alone();
+    let text = "a".repeat(100_000);
+    let patterns = [
+        format!("{}b", "*a".repeat(200)),
+        format!("{}b*", "a*".repeat(200)),
+        format!("*{}b*{}b*", "a".repeat(500), "a".repeat(500)),
+        format!("{}b", "*".repeat(1_000)),
+    ];
+    for pattern in patterns {
+        let policy =
+            format!("permit(principal, action, resource) when {{ context.t like \"{pattern}\" }};");
+        let authorizer = Authorizer::builder()
+            .policies(policy.as_str())
+            .build()
+            .unwrap();
+        let context = json!({ "t": text });
+        assert!(
+            !within(MB, || authorizer.is_allowed(&asked().context(&context))),
+            "{pattern}"
+        );
+    }
+}
+
+/// Texts that the readers of extension values, patterns and literals go through: once.
+#[test]
+fn long_texts_cost_their_size() {
+    let _alone = alone();
+    let long = 900_000;
+    let texts = [
+        ("ip", "1.".repeat(long / 2)),
+        ("ip", ":".repeat(long)),
+        ("ip", format!("10.0.0.1/{}", "0".repeat(long))),
+        ("decimal", format!("{}.5", "9".repeat(long))),
+        ("decimal", format!("1.{}", "0".repeat(long))),
+        ("datetime", "2024-01-01T".repeat(long / 11)),
+        (
+            "datetime",
+            format!("2024-01-01T00:00:00.{}Z", "0".repeat(long)),
+        ),
+        ("duration", "1d".repeat(long / 2)),
+        ("duration", format!("{}ms", "9".repeat(long))),
+    ];
+    let calls = texts
+        .iter()
+        .map(|(name, text)| json!({ "__extn": { "fn": name, "arg": text } }).to_string());
+    // No number that Cedar has, either.
+    let numbers = [
+        "9".repeat(long),
+        format!("1.{}", "0".repeat(long)),
+        format!("1e{}", "9".repeat(long)),
+    ];
+    for value in calls.chain(numbers) {
+        let context = format!("{{ \"x\": {value} }}");
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .build()
+            .unwrap();
+        let response = within(4 * MB, || decide(&authorizer, &context));
+        let error = response.request_error.expect("no such value");
+        assert!(
+            error.message().len() < 2_000,
+            "an error as long as the text"
+        );
+    }
+    // A literal, a pattern and an id of some megabytes in a policy.
+    let (literal, pattern) = ("x".repeat(4_000_000), "a*".repeat(200_000));
+    let policy = format!(
+        "permit(principal == U::\"{literal}\", action, resource) when {{ context.t like \"{pattern}b\" }};"
+    );
+    let authorizer = within(256 * MB, || {
+        Authorizer::builder().policies(policy.as_str()).build()
+    });
+    let authorizer = authorizer.unwrap();
+    let context = json!({ "t": "a".repeat(long) });
+    assert!(!within(2 * MB, || {
+        let request = Request::new(("U", literal.as_str()), ("Action", "a"), ("R", "r"));
+        authorizer.is_allowed(&request.context(&context))
+    }));
+}
+
+/// Evaluation recurses as deep as an expression. The deepest that the default limits let through fit into the stack of an
+/// ordinary thread, in a build without optimisation too.
+#[test]
+fn the_deepest_expression_fits_an_ordinary_stack() {
+    let _alone = alone();
+    let chain = |first: &str, link: &str, count: usize| format!("{first}{}", link.repeat(count));
+    // Just below the limits: 150 levels, or 1,000 of connectives.
+    let conditions = [
+        format!("{} > 0", chain("context.n", " + 1", 146)),
+        format!("context{} == 1", ".n".repeat(146)),
+        chain("context.b", " && context.b", 990),
+        chain("context.c", " || context.c", 990),
+        format!("!({})", chain("context.b", " && context.b", 980)),
+        format!("{}context.b{}", "!(".repeat(190), ")".repeat(190)),
+        format!(
+            "{}1{} == 1",
+            "(if context.b then ".repeat(146),
+            " else 2)".repeat(146)
+        ),
+        format!("{}context.n{}.isEmpty()", "[".repeat(146), "]".repeat(146)),
+    ];
+    for condition in conditions {
+        let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+        let build = || Authorizer::builder().policies(text.as_str()).build();
+        let authorizer = within(8 * MB, build).unwrap();
+        let context = r#"{ "n": 1, "b": true, "c": false }"#;
+        let response = within(64 * KB, || decide(&authorizer, context));
+        assert_ne!(response.outcome, Outcome::InvalidRequest);
+        // Policies are read once more for where an error stands.
+        within(MB, || {
+            let request = asked().context_json(context);
+            let response = authorizer.is_authorized(&request);
+            let _ = response.locate_errors(&request);
+        });
+    }
+}
+
+/// Nested so deeply that whoever recurses over it overflows the stack, in every format that is read.
+#[test]
+fn deep_texts_are_refused_in_little_memory() {
+    let _alone = alone();
+    const DEEP: usize = 50_000;
+    let around = |open: &str, inner: &str, close: &str| {
+        format!("{}{inner}{}", open.repeat(DEEP), close.repeat(DEEP))
+    };
+    let expressions = [
+        around("(", "true", ")"),
+        around("[", "1", "]"),
+        around("{a: ", "1", "}"),
+        around("!", "true", ""),
+        around("if true then true else ", "true", ""),
+        around("principal.a is T in ", "principal", ""),
+        format!("principal{}", ".a".repeat(DEEP)),
+        vec!["true"; DEEP].join(" && "),
+    ];
+    for expression in expressions {
+        let text = format!("permit(principal, action, resource) when {{ {expression} }};");
+        let builder = Authorizer::builder().policies(text.as_str());
+        assert!(within(MB, || builder.build()).is_err(), "{}", &text[..80]);
+    }
+    let nested = around("[", "1", "]");
+    let types = format!("entity A {{ a: {} }};", around("Set<", "Long", ">"));
+    let attrs = format!(
+        r#"[{{ "uid": {{ "type": "A", "id": "a" }}, "attrs": {{ "x": {nested} }}, "parents": [] }}]"#
+    );
+    let builders = [
+        Authorizer::builder().policies(Policies::new().json(nested.as_str())),
+        Authorizer::builder().schema_str(types.as_str()),
+        Authorizer::builder().schema_json(nested.as_str()),
+        Authorizer::builder().entities(attrs.as_str()),
+    ];
+    for builder in builders {
+        assert!(within(MB, || builder.build()).is_err());
+    }
+    let authorizer = Authorizer::builder().build().unwrap();
+    let response = within(MB, || {
+        let request = asked().entities_json(&attrs);
+        authorizer.is_authorized(&request).to_owned()
+    });
+    assert_eq!(response.outcome, Outcome::InvalidRequest);
+}
+
+/// A few hundred bytes of which Cedar makes gigabytes.
+#[test]
+fn small_texts_that_grow_are_refused_in_little_memory() {
+    let _alone = alone();
+    let copied = (0..30).fold("principal".to_owned(), |operand, _| {
+        format!("({operand} is User in User::\"u\")")
+    });
+    let policy = format!("permit(principal, action, resource) when {{ {copied} }};");
+    let builder = Authorizer::builder().policies(policy.as_str());
+    let error = within(MB, || builder.build()).unwrap_err().to_string();
+    assert!(error.contains("doubling"), "{error}");
+
+    let mut types = "type T40 = Long; entity E { a: T0 };".to_owned();
+    for number in 0..40 {
+        let next = number + 1;
+        let _ = write!(types, "type T{number} = {{ a: T{next}, b: T{next} }};");
+    }
+    let builder = Authorizer::builder().schema_str(types.as_str());
+    let error = within(4 * MB, || builder.build()).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}
+
+/// Policies that all fail: what a decision says of them is as long as their number.
+#[test]
+fn failing_policies_cost_their_number() {
+    let _alone = alone();
+    const MANY: usize = 3_000;
+    let policies: String = (0..MANY).fold(String::new(), |mut text, number| {
+        let _ = writeln!(
+            text,
+            "permit(principal, action, resource) when {{ context.missing{number} > {number} }};"
+        );
+        text
+    });
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .build()
+        .unwrap();
+    let response = within(MB, || {
+        let response = authorizer.is_authorized(&asked());
+        assert_eq!(response.errors().count(), MANY);
+        response.outcome()
+    });
+    assert_eq!(response, Outcome::NoPermit);
+}
+
+/// So many problems on one line, and so many policies on one line to say the place of: each place is a look-up.
+#[test]
+fn places_on_one_line_cost_their_number() {
+    let _alone = alone();
+    const WRONG: usize = 2_000;
+    const MANY: usize = 20_000;
+    let policies = |count: usize, clause: &str| -> String {
+        let policy = |n| format!("@id(\"{n}\") permit(principal, action, resource) {clause};");
+        (0..count).map(policy).collect()
+    };
+    let text = policies(WRONG, "when { 1 + 1 + 1 + 1 == 4 }");
+    let limits = Limits::default().with_expression_depth(1);
+    let builder = Authorizer::builder().limits(limits).policies(text.as_str());
+    let error = within(32 * MB, || builder.build()).unwrap_err();
+    let problems = error.compile_error().unwrap().problems();
+    assert_eq!(problems.len(), WRONG);
+    let last = text.rfind("1 + 1 + 1 + 1").unwrap();
+    let (line, column) = problems[WRONG - 1].position().unwrap();
+    assert!(
+        line == 1 && column as usize > last - 100,
+        "{column}, {last}"
+    );
+
+    let text = policies(MANY, "");
+    let authorizer = Authorizer::builder().policies(text.as_str()).build();
+    let authorizer = authorizer.unwrap();
+    let directory = std::env::temp_dir().join(format!("duramen-places-{}", std::process::id()));
+    let archive = PolicyArchive::open(&directory).unwrap();
+    within(32 * MB, || archive.keep(&authorizer)).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,81 @@
+//! Deciding again what was masked: a record says whether it can be.
+
+use duramen::replay::{PolicyArchive, Replayed};
+
+use super::*;
+
+/// What no policy can have read may be masked, and the record is decided again all the same.
+#[test]
+fn a_record_says_whether_it_can_be_decided_again() {
+    let directory = Scratch::new();
+    let sink = Arc::new(MemorySink::new(10));
+    let one = |path| {
+        MaskSink::new(
+            Arc::clone(&sink),
+            Masks::new().path(path, Mask::Drop).unwrap(),
+        )
+        .unwrap()
+    };
+    let sinks = FanOut::new()
+        .sink(one("context.unread"))
+        .sink(one("context.token"))
+        .sink(one("Nobody.ssn"))
+        .sink(
+            MaskSink::new(
+                Arc::clone(&sink),
+                Masks::new()
+                    .path("context.token", Mask::Drop)
+                    .and_then(|masks| masks.path("context.unread", Mask::Drop))
+                    .unwrap(),
+            )
+            .unwrap(),
+        );
+    let authorizer = deciding(READING, sinks);
+    let archive = PolicyArchive::open(directory.path()).unwrap();
+    let policies = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+    assert!(authorizer.is_allowed(&asked()));
+    let records = sink.records();
+    assert_eq!(records[0].masked, ["context.unread"]);
+    assert_eq!(records[0].replayable, Some(true));
+    assert!(policies.replay(&records[0]).is_same());
+    let Replayed::NotReplayable(reason) = policies.replay(&records[1]) else {
+        panic!("decided again without what was read");
+    };
+    assert_eq!(reason, "masked: context.token");
+    assert!(policies.explain(&records[1]).is_err());
+    assert!(records[2].masked.is_empty());
+    assert_eq!(records[2].replayable, None);
+    // One that was read is enough, whatever else is masked.
+    assert_eq!(records[3].masked, ["context.token", "context.unread"]);
+    assert_eq!(records[3].replayable, Some(false));
+}
+
+/// A policy that looks at the context as a whole reads all of it, also what it has no name for.
+#[test]
+fn who_compares_the_context_reads_all_of_it() {
+    let policies = [
+        (
+            "permit(principal, action, resource) when { context.hour < 18 };",
+            true,
+        ),
+        (
+            "permit(principal, action, resource) when { context != {} };",
+            false,
+        ),
+        (
+            "permit(principal, action, resource); forbid(principal, action, resource) when { principal.address == context };",
+            false,
+        ),
+    ];
+    for (policies, is_replayable) in policies {
+        for path in ["context.unread", "context[\"two words\"]", "context.list.y"] {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = Masks::new().path(path, Mask::Drop).unwrap();
+            let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+            assert!(deciding(policies, masking).is_allowed(&asked()));
+            let record = sink.records().remove(0);
+            assert_eq!(record.masked, [path]);
+            assert_eq!(record.replayable, Some(is_replayable), "{policies}, {path}");
+        }
+    }
+}

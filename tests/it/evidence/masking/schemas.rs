@@ -1,0 +1,282 @@
+//! Masks from the annotations of a schema, and paths held against one.
+
+use duramen::replay::{AskedFact, Reconsidered, WhatIf};
+
+use super::*;
+
+#[test]
+fn schemas_say_what_to_mask() {
+    let schema = r#"
+            @mask("drop") type Secret = String;
+            entity Team;
+            @mask("digest") entity User in [Team] { ssn: Secret, level: Long, address: { street: Secret, town: String } }
+                tags String;
+            entity Doc { owner: User, token: Secret, versions: Set<{ @mask("digest") by: String, n: Long }> };
+            action view appliesTo {
+                principal: User, resource: Doc,
+                context: { @mask("digest") token: Secret, hour: Long, user: { @mask("drop") id: String, level: Long } },
+            };
+        "#;
+    let masks = masks().schema_str(schema).unwrap();
+    // What a schema annotates is in it.
+    let masks = masks.checked_against(schema).unwrap();
+    let record = masked(masks);
+    let context = record.context.as_ref().unwrap();
+    // An attribute's own annotation counts, not that of its type.
+    assert!(is_digest(&context["token"]));
+    assert_eq!(context["user"], json!({ "level": 3 }));
+    let ann = entity(&record, "User", record.principal.id());
+    assert_eq!(
+        ann["attrs"],
+        json!({ "level": 3, "address": { "town": "here" } })
+    );
+    let plan = entity(&record, "Doc", "plan");
+    assert_eq!(plan["attrs"].get("token"), None);
+    assert!(is_digest(&plan["attrs"]["versions"][0]["by"]));
+
+    for (schema, what) in [
+        (
+            "entity User { @mask(\"hash\") ssn: String };",
+            "@mask must say",
+        ),
+        ("entity User { @mask ssn: String };", "@mask must say"),
+        ("@mask(\"drop\") entity User;", "must say \"digest\""),
+        ("entity", "error parsing"),
+    ] {
+        let error = Masks::new().schema_str(schema).unwrap_err().to_string();
+        assert!(error.contains(what), "{schema}: {error}");
+    }
+}
+
+#[test]
+fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
+    let schema = r#"
+        namespace Shop {
+            entity Team;
+            entity User in [Team] { "two words": String, address: { street: String } } tags { site: String };
+            entity Doc { versions: Set<{ by: String }>, tags: Set<String> };
+            entity Alone { note: String };
+            action view appliesTo { principal: User, resource: Doc, context: { token?: String } };
+            action edit appliesTo { principal: User, resource: Doc, context: { user: { id: String } } };
+        }
+    "#;
+    let path = |path: &str| Masks::new().path(path, Mask::Drop).unwrap();
+    for fits in [
+        "context.token",
+        "context.user.id",
+        "context.*.id",
+        "context.*",
+        "principal[\"two words\"]",
+        "principal.address.street",
+        "principal.tags",
+        "principal.tags.north",
+        "principal.tags.north.site",
+        "Shop::User.tags.*.site",
+        "resource.versions.by",
+        "resource.tags",
+        "Shop::Doc.*",
+        "Shop::Alone.note",
+        "*.note",
+        "*.*.street",
+    ] {
+        assert!(path(fits).checked_against(schema).is_ok(), "{fits}");
+    }
+    for lost in [
+        "contxt.token",
+        "context.tokn",
+        "context.user.name",
+        "context.token.more",
+        "User.address",
+        "Shop::Usr.address",
+        "principal.note",
+        "principal.address.town",
+        "principal.tags.north.sight",
+        "principal.tags.north.site.more",
+        "resource.versions.n",
+        "resource.address",
+        "resource.tags.site",
+        "Shop::Team.*",
+        "*.nothing",
+        "action.name",
+    ] {
+        let error = path(lost).checked_against(schema).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the path `{lost}` masks nothing")),
+            "{error}"
+        );
+    }
+    for fits in ["*", "Shop::Team", "Shop::Action"] {
+        assert!(
+            Masks::new().ids(fits).checked_against(schema).is_ok(),
+            "{fits}"
+        );
+    }
+    for lost in ["Team", "Action", "Shop::Teem"] {
+        let error = Masks::new()
+            .ids(lost)
+            .checked_against(schema)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(&format!("the ids of `{lost}` are not masked")),
+            "{error}"
+        );
+    }
+    // All of them are told.
+    let both = path("a.b").path("context.x", Mask::Drop).unwrap();
+    let error = both.checked_against(schema).unwrap_err();
+    assert_eq!(error.problems().len(), 2);
+    assert!(Masks::new().checked_against("entity").is_err());
+}
+
+/// Names of attributes that a path must not take for something else.
+const NAMES: [&str; 16] = [
+    "",
+    "\\",
+    "\"",
+    "\\\"",
+    ".",
+    "a.b",
+    "]",
+    "[\"x\"]",
+    "*",
+    "tags",
+    "id(User)",
+    "two words",
+    "it's",
+    "ünï",
+    "a\nb\0",
+    "context",
+];
+
+/// Annotations, paths, what a record says of them, and what is unknown for it, agree on names that are any text.
+#[test]
+fn names_are_any_text() {
+    let quoted = |name: &str| format!("\"{}\"", name.escape_default());
+    let all_of = |each: &dyn Fn(&str) -> String, with: &str| NAMES.map(each).join(with);
+    let reading = |name: &str| {
+        let name = quoted(name);
+        format!(
+            "principal[{name}] == \"v\" && principal.deep[{name}] == \"v\" && context[{name}] == \"v\""
+        )
+    };
+    let policy = |when: &str| format!("permit(principal, action, resource) when {{ {when} }};");
+    let values: serde_json::Map<_, _> = NAMES
+        .map(|name| (name.to_owned(), json!("v")))
+        .into_iter()
+        .collect();
+    let mut attrs = values.clone();
+    attrs.insert("deep".into(), Json::Object(values.clone()));
+    let world = json!([{ "uid": { "type": "User", "id": "ann" }, "attrs": attrs, "parents": [] }])
+        .to_string();
+    let context = Json::Object(values).to_string();
+    let request =
+        Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan")).context_json(&context);
+    let record_under = |masks: Masks| {
+        let sink = Arc::new(MemorySink::new(1));
+        let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+        let authorizer = deciding_in(&world, &policy(&all_of(&reading, " && ")), masked);
+        assert!(authorizer.is_allowed(&request));
+        sink.records().remove(0)
+    };
+    let candidates: Vec<_> = NAMES
+        .iter()
+        .flat_map(|own| {
+            [
+                ("principal", AskedFact::Attribute((*own).into())),
+                ("context", AskedFact::Context((*own).into())),
+            ]
+            .map(|(of, fact)| {
+                let when = format!("{of}[{}] == \"v\"", quoted(own));
+                let candidate = Authorizer::builder().policies(policy(&when));
+                (*own, fact, candidate.build().unwrap())
+            })
+        })
+        .collect();
+    for name in NAMES {
+        for mask in ["drop", "digest"] {
+            let attributes = all_of(
+                &|own| {
+                    let mask = if own == name {
+                        format!("@mask(\"{mask}\")")
+                    } else {
+                        String::new()
+                    };
+                    format!("{mask} {}: String", quoted(own))
+                },
+                ", ",
+            );
+            let schema = format!(
+                "entity Doc; entity User {{ deep: {{ {attributes} }}, {attributes} }}; \
+                 action view appliesTo {{ principal: User, resource: Doc, context: {{ {attributes} }} }};"
+            );
+            let record = record_under(masks().schema_str(&schema).unwrap());
+            let attrs = &entity(&record, "User", "ann")["attrs"];
+            for values in [record.context.as_ref().unwrap(), attrs, &attrs["deep"]] {
+                for own in NAMES {
+                    let value = values.get(own);
+                    match mask {
+                        _ if own != name => {
+                            assert_eq!(value, Some(&json!("v")), "{name:?}, {own:?}")
+                        }
+                        "drop" => assert_eq!(value, None, "{name:?}"),
+                        _ => assert!(is_digest(value.unwrap()), "{name:?}"),
+                    }
+                }
+            }
+            // What the record says of it is what would mask it again.
+            assert_eq!(record.masked.len(), 3, "{:?}", record.masked);
+            let mut again = masks();
+            for path in &record.masked {
+                let mask = if mask == "drop" {
+                    Mask::Drop
+                } else {
+                    Mask::Digest
+                };
+                again = again.path(path, mask).unwrap();
+            }
+            let again = record_under(again);
+            assert_eq!(
+                (&again.context, &again.inputs),
+                (&record.context, &record.inputs)
+            );
+            // And what is unknown for it.
+            for (own, fact, candidate) in &candidates {
+                match WhatIf::new(candidate).unwrap().add(&record) {
+                    Reconsidered::Undetermined(unknown) => {
+                        assert_eq!(*own, name);
+                        assert!(
+                            unknown.iter().any(|unknown| unknown.asked == *fact),
+                            "{unknown:?}"
+                        );
+                    }
+                    Reconsidered::Same { .. } => assert_ne!(*own, name, "{fact:?}"),
+                    other => panic!("{fact:?}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// A path that begins with the name of a variable is about the variable, and an entity type may have that name.
+#[test]
+fn types_with_the_names_of_variables_are_not_masked_by_mistake() {
+    for name in ["context", "principal", "action", "resource"] {
+        let schema = |mask: &str| {
+            format!("entity Doc; @mask(\"digest\") entity {name} {{ {mask} ssn: String }};")
+        };
+        let error = masks()
+            .schema_str(&schema("@mask(\"drop\")"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("entity type {name} has the name of a variable")),
+            "{error}"
+        );
+        // Ids are masked by types alone.
+        assert!(masks().schema_str(&schema("")).is_ok());
+        // In a namespace it is another name.
+        let schema = format!("namespace N {{ {} }}", schema("@mask(\"drop\")"));
+        assert!(masks().schema_str(&schema).is_ok());
+    }
+}
