@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     ("claims", crate::claims),
     ("context", crate::context),
     ("decide", crate::decide),
@@ -23,6 +23,7 @@ const TARGETS: [Target; 13] = [
     ("extensions", crate::extensions),
     ("log", crate::log),
     ("names", crate::names),
+    ("overlays", crate::overlays),
     ("policies", crate::policies),
     ("records", crate::records),
     ("schemas", crate::schemas),

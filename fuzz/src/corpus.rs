@@ -99,6 +99,12 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
                 .map(|(n, first)| bytes(first, &n))
                 .collect(),
         ),
+        (
+            "overlays",
+            tapes(800)
+                .map(|n| n.to_bytes().into_iter().skip(3).step_by(4).collect())
+                .collect(),
+        ),
         ("policies", policies),
         ("entities", entities),
         ("context", contexts),

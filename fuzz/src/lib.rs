@@ -16,6 +16,7 @@ mod it {
     pub(crate) mod generate;
     pub(crate) mod many;
     pub(crate) mod oracle;
+    pub(crate) mod overlays;
     pub(crate) mod schemas;
     pub(crate) mod value;
 }
@@ -45,6 +46,11 @@ pub fn decide(bytes: &[u8]) {
 /// Both engines, on a world with a schema that the bytes make, and while it changes.
 pub fn schemas(bytes: &[u8]) {
     insist(it::schemas::bytes_agree(bytes));
+}
+
+/// Both engines, on a hierarchy and requests that bring a part of one along, which the bytes make.
+pub fn overlays(bytes: &[u8]) {
+    insist(it::overlays::hierarchies_agree(bytes));
 }
 
 /// Policies as text, as JSON, and schemas in both forms.

@@ -3,6 +3,7 @@
 //! Every choice takes the next number of the tape; 0 is always the simplest choice, and a tape that has run out
 //! gives zeros. So proptest, which shrinks the tape, shrinks the world.
 
+pub(crate) mod hierarchies;
 mod policies;
 pub(crate) mod schema;
 pub(crate) mod typed_data;
@@ -42,6 +43,11 @@ impl Numbers {
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let number = |four: &[u8]| four.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
         Self(bytes.chunks_exact(4).map(number).collect())
+    }
+
+    /// A tape from bytes, each a number.
+    pub(crate) fn of_each(bytes: &[u8]) -> Self {
+        Self(bytes.iter().map(|byte| u32::from(*byte)).collect())
     }
 
     /// The bytes that make this tape.

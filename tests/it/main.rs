@@ -34,6 +34,7 @@ mod loading;
 mod many;
 mod messages;
 mod oracle;
+mod overlays;
 mod pinned;
 mod policy_tests;
 mod positions;

@@ -94,6 +94,15 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> (Tuning, Numbers, u64) {
     (tuning, Numbers::of_bytes(rest), seed)
 }
 
+/// Likewise, where every byte is a number: which of [`tunings`], and the tape.
+pub(crate) fn of_each_byte(bytes: &[u8]) -> (usize, Numbers) {
+    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    (
+        usize::from(*first) % tunings().len(),
+        Numbers::of_each(rest),
+    )
+}
+
 /// The next numbers of a run, and where those after them come from.
 pub(crate) fn numbers_after(seed: &mut u64, length: usize) -> Numbers {
     *seed = seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(1);
