@@ -15,18 +15,20 @@ use std::time::{Duration, Instant};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 16] = [
     ("claims", crate::claims),
     ("context", crate::context),
     ("decide", crate::decide),
     ("entities", crate::entities),
     ("extensions", crate::extensions),
+    ("inputs", crate::inputs),
     ("log", crate::log),
     ("names", crate::names),
     ("overlays", crate::overlays),
     ("policies", crate::policies),
     ("records", crate::records),
     ("schemas", crate::schemas),
+    ("search", crate::search),
     ("signals", crate::signals),
     ("spiffe", crate::spiffe),
     ("typed", crate::typed),

@@ -32,10 +32,9 @@ pub fn main() {
 
 fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let tapes = |length: usize| (0..WORLDS).map(move |seed| Numbers::of_seed(seed, length));
-    let bytes = |first: u64, numbers: &Numbers| {
-        let mut bytes = vec![first as u8];
-        bytes.extend(numbers.to_bytes());
-        bytes
+    let worlds = |length: usize| {
+        let bytes = |(numbers, first): (Numbers, u8)| [&[first], &numbers.to_bytes()[..]].concat();
+        tapes(length).zip(0..).map(bytes).collect()
     };
     let mut policies = Vec::new();
     let (mut entities, mut contexts, mut typed) = (Vec::new(), Vec::new(), Vec::new());
@@ -85,20 +84,10 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let lines = crate::evidence::lines();
     let plain = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     vec![
-        (
-            "decide",
-            tapes(1_500)
-                .zip(0..)
-                .map(|(n, first)| bytes(first, &n))
-                .collect(),
-        ),
-        (
-            "schemas",
-            tapes(1_500)
-                .zip(0..)
-                .map(|(n, first)| bytes(first, &n))
-                .collect(),
-        ),
+        ("decide", worlds(1_500)),
+        ("schemas", worlds(1_500)),
+        ("search", worlds(1_500)),
+        ("inputs", worlds(1_500)),
         (
             "overlays",
             tapes(800)

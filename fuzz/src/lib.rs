@@ -13,11 +13,15 @@
 mod it {
     pub(crate) mod agree;
     pub(crate) mod entity_updates;
+    pub(crate) mod evidence {
+        pub(crate) mod inputs;
+    }
     pub(crate) mod generate;
     pub(crate) mod many;
     pub(crate) mod oracle;
     pub(crate) mod overlays;
     pub(crate) mod schemas;
+    pub(crate) mod search;
     pub(crate) mod value;
 }
 
@@ -51,6 +55,16 @@ pub fn schemas(bytes: &[u8]) {
 /// Both engines, on a hierarchy and requests that bring a part of one along, which the bytes make.
 pub fn overlays(bytes: &[u8]) {
     insist(it::overlays::hierarchies_agree(bytes));
+}
+
+/// Both engines, on a world that the bytes make and change, and what a search finds in it.
+pub fn search(bytes: &[u8]) {
+    insist(it::search::worlds::worlds_agree(bytes));
+}
+
+/// Cedar, on nothing but what a record says was read, and Duramen on the world that the bytes make.
+pub fn inputs(bytes: &[u8]) {
+    insist(it::evidence::inputs::records_agree(bytes));
 }
 
 /// Policies as text, as JSON, and schemas in both forms.

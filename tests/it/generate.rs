@@ -51,7 +51,6 @@ impl Numbers {
     }
 
     /// The bytes that make this tape.
-    #[allow(dead_code, reason = "the fuzzer's corpus")]
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|n| n.to_be_bytes()).collect()
     }

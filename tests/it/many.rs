@@ -149,10 +149,10 @@ pub(crate) fn requests_agree(
 }
 
 /// A world in both engines.
-struct Run {
-    world: World,
-    oracle: Oracle,
-    authorizer: Authorizer,
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) oracle: Oracle,
+    pub(crate) authorizer: Authorizer,
     cedar: cedar::Authorizer,
     uids: HashMap<(&'static str, &'static str), cedar::EntityUid>,
     scratch: Scratch,
@@ -161,7 +161,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(world: World, oracle: Oracle, authorizer: Authorizer, seed: u64) -> Self {
+    pub(crate) fn of(world: World, oracle: Oracle, authorizer: Authorizer, seed: u64) -> Self {
         Self {
             world,
             oracle,
@@ -254,7 +254,11 @@ impl Run {
     /// Changes entities; whether both took it. Neither may go on with half of it.
     fn update(&mut self) -> Result<bool, TestCaseError> {
         let numbers = numbers_after(&mut self.seed, 600);
-        let changes = Tape::new(&numbers).changes();
+        self.change(&Tape::new(&numbers).changes())
+    }
+
+    /// Likewise, with these changes.
+    pub(crate) fn change(&mut self, changes: &[Change]) -> Result<bool, TestCaseError> {
         let entities = self.world.entities.iter();
         let mut state: State = entities.map(|e| (e.uid.clone(), e.clone())).collect();
         let sound = changes

@@ -1,7 +1,7 @@
 //! Searches find what deciding one by one allows, page by page, and say what they cannot search.
 
 mod short_cuts;
-mod worlds;
+pub(crate) mod worlds;
 
 use duramen::{
     Authorizer, Cursor, Entity, EntityUpdate, ErrorMode, Found, Limits, Pinned, Request, Search,

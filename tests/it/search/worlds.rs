@@ -6,11 +6,13 @@ use duramen::{RequestPart, Tuning};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
+use super::super::agree;
+use super::super::entity_updates::{State, add, model};
+use super::super::generate::{Tape, config, tape};
+use super::super::many::{Run, of_bytes};
+use super::super::oracle::{Answer, Ask, Oracle, World, reproduction, tunings, uid_ref};
+use super::super::value::record_json;
 use super::*;
-use crate::entity_updates::{State, add, model};
-use crate::generate::{Tape, config, tape};
-use crate::oracle::{Answer, Ask, Oracle, World, reproduction, tunings, uid_ref};
-use crate::value::record_json;
 
 const TYPES: [&str; 9] = [
     "User",
@@ -165,6 +167,28 @@ fn state(world: &World) -> State {
         .collect()
 }
 
+/// A world made from bytes, and changed: what is found in it, and what is decided.
+pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let (tuning, numbers, seed) = of_bytes(bytes);
+    let mut tape = Tape::new(&numbers);
+    let (world, asks) = tape.world();
+    let build = || world.builder().tuning(tuning).build();
+    let Some((oracle, authorizer)) = agree::load(&world, build)? else {
+        return Ok(());
+    };
+    let mut run = Run::of(world, oracle, authorizer, seed);
+    // A search asks Cedar about every entity, so there is one at a time.
+    for ask in asks.iter().take(3) {
+        let stored = state(&run.world);
+        compare(&run.authorizer, &run.world, Some(&run.oracle), &stored, ask)?;
+        run.change(&tape.changes())?;
+        for ask in &asks {
+            agree::compare(&run.authorizer, &run.world, ask, &run.oracle.decide(ask))?;
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(config(15))]
 
@@ -222,4 +246,18 @@ proptest! {
             }
         }
     }
+}
+
+/// What the fuzzer found once, and what it begins with.
+#[test]
+fn fuzzed_searches_agree() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions/search");
+    let mut count = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        worlds_agree(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0, "no cases in {directory}");
 }
