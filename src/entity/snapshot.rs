@@ -15,6 +15,9 @@ use super::members::Members;
 use super::paged::Paged;
 use super::reclaim::Origin;
 
+/// Up to so many lists of ancestors stay apart for one request's own entity.
+const FEW: usize = 4;
+
 /// One entity's data. Clones share it.
 ///
 /// What every decision asks for, its ancestors, stands in the row itself and not behind the pointer: most entities of a
@@ -153,6 +156,18 @@ impl Snapshot {
     #[inline]
     pub(crate) fn has_moved(&self, data: &EntityData) -> bool {
         data.ancestors.signature().meets(self.moved)
+    }
+
+    /// Groups with what is above them; `None` if one is nobody's parent, or if they are more than a few: every question would be
+    /// asked of each list.
+    pub(crate) fn closures_of_few<'a>(
+        &'a self,
+        arena: &'a Bump,
+        groups: &'a [Uid],
+    ) -> Option<Ancestors<'a>> {
+        let few = groups.len() <= FEW;
+        let known = few && groups.iter().all(|group| self.closure(*group).is_some());
+        known.then(|| self.closures(arena, groups))
     }
 
     #[inline(never)]
