@@ -1,8 +1,8 @@
 //! Policies kept by what they mean, so that the version a record names can be decided on years later.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cedar_policy as cedar;
@@ -154,18 +154,35 @@ impl PolicyArchive {
             what: error.to_string(),
         };
         let text = serde_json::to_string_pretty(&Document::of(epoch)?).map_err(unreadable)?;
-        // Under another name first: a crash leaves no half of a file under the digest.
-        let draft = path.with_extension(format!("{}.draft", std::process::id()));
-        fs::write(&draft, text)
-            .and_then(|()| fs::rename(&draft, &path))
+        self.write(&path, &text)
             .map_err(|source| ArchiveError::Io { path, source })?;
         Ok(digest)
+    }
+
+    /// Under another name first, and on the disk before it has its own: no crash leaves half of a file under the digest,
+    /// where it would be taken for what was kept.
+    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let (draft, mut file) = draft_of(path)?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&draft, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+            return written;
+        }
+        // Windows opens no directories as files, and needs none to be synced.
+        if cfg!(windows) {
+            return Ok(());
+        }
+        File::open(&self.directory)?.sync_all()
     }
 
     /// The policies with a digest, as [`OwnedRecord::version`](crate::evidence::OwnedRecord) has it.
     ///
     /// # Errors
-    /// [`ArchiveError::Missing`]; [`ArchiveError::Unreadable`] when the file does not hold policies with this digest.
+    /// [`ArchiveError::Missing`] when they were never kept; [`ArchiveError::Io`] when their file cannot be read;
+    /// [`ArchiveError::Unreadable`] when it does not hold policies with this digest.
     pub fn load(&self, digest: VersionDigest) -> Result<ArchivedPolicies, ArchiveError> {
         let path = self.path(digest);
         let text = match fs::read_to_string(&path) {
@@ -206,6 +223,19 @@ impl PolicyArchive {
 
     fn path(&self, digest: VersionDigest) -> PathBuf {
         self.directory.join(format!("{digest}.json"))
+    }
+}
+
+/// A file of this call's own beside `path`: other threads, and other processes on other machines, may be keeping the same
+/// policies in the same directory.
+fn draft_of(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0_u64;
+    loop {
+        let draft = path.with_extension(format!("{number}.draft"));
+        match File::create_new(&draft) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            file => return Ok((draft, file?)),
+        }
     }
 }
 

@@ -1,25 +1,22 @@
 //! Deciding again what a record says was decided.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use cedar_policy as cedar;
-use serde_json::Value as Json;
 
 use crate::authorizer::Authorizer;
 use crate::compile::Policies;
 use crate::compile::load::policy_id;
-use crate::decision::{Effect, Outcome};
 use crate::epoch::VersionDigest;
-use crate::eval::Response;
-use crate::evidence::{
-    OwnedDelegation, OwnedHop, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
-};
-use crate::id::{EntityUidRef, PolicyId};
+use crate::evidence::OwnedRecord;
+use crate::id::PolicyId;
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::value::ErrorKind;
 
+use super::answer::Answer;
 use super::archive::Written;
+use super::asked::{Asked, asked};
 use super::cedar_uid;
 
 /// Policies to decide records again with. [`PolicyArchive::load`](super::PolicyArchive::load) gives them.
@@ -29,20 +26,6 @@ pub struct ArchivedPolicies {
     authorizer: Authorizer,
     /// Where policies and templates were written, by id.
     pub(super) written: HashMap<PolicyId, Written>,
-}
-
-/// What a decision comes to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Answer {
-    /// Whether the policies allow. A strict [`ErrorMode`](crate::ErrorMode) may have denied all the same.
-    pub allowed: bool,
-    /// The policies that determine it.
-    pub determining: BTreeSet<PolicyId>,
-    /// The policies that could not be evaluated.
-    pub errors: BTreeMap<PolicyId, ErrorKind>,
-    /// What each hop of a delegation comes to, the principal first; empty for a request without one.
-    pub hops: Vec<Self>,
 }
 
 /// What one engine makes of a record.
@@ -115,10 +98,8 @@ impl ArchivedPolicies {
     }
 
     /// Decides again what a record says was decided, with Duramen and with `cedar-policy`, from what the record says was
-    /// read. Whether the record is as it was written is for [`verify`](crate::evidence::log::verify) to say.
-    ///
-    /// # Errors
-    /// None: what cannot be decided is [`Replayed::NotReplayable`], with the reason.
+    /// read. What cannot be decided again is [`Replayed::NotReplayable`], with the reason. Whether the record is as it was
+    /// written is for [`verify`](crate::evidence::log::verify) to say.
     pub fn replay(&self, record: &OwnedRecord) -> Replayed {
         match self.try_replay(record) {
             Ok(replayed) => replayed,
@@ -213,145 +194,6 @@ impl ArchivedPolicies {
             errors,
             hops: Vec::new(),
         })
-    }
-}
-
-/// One question that a record has the answer to.
-pub(super) struct Asked<'r> {
-    pub(super) principal: EntityUidRef<'r>,
-    pub(super) action: EntityUidRef<'r>,
-    pub(super) resource: EntityUidRef<'r>,
-    pub(super) context: &'r Json,
-    pub(super) inputs: &'r OwnedInputs,
-}
-
-impl Asked<'_> {
-    fn with_request<R>(&self, ask: impl FnOnce(&Request<'_>) -> R) -> R {
-        let context = self.context.to_string();
-        let entities = self.inputs.to_cedar_entities().to_string();
-        let request = Request::new(self.principal, self.action, self.resource)
-            .context_json(&context)
-            .entities_json(&entities);
-        ask(&request)
-    }
-}
-
-/// What was asked: the request, or the request for each hop of its delegation.
-pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
-    let hops = record
-        .delegation
-        .as_ref()
-        .map(|delegation| &delegation.hops);
-    if let Some(hops) = hops {
-        if hops.iter().any(|hop| hop.outcome.is_none()) {
-            return Err(format!("no policy was asked: {}", record.outcome));
-        }
-        if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
-            return Err("the first hop of the delegation is not the principal".into());
-        }
-    }
-    let first = (&record.principal, &record.context, &record.inputs);
-    let actors = hops.into_iter().flatten().skip(1);
-    let actors = actors.map(|hop| (&hop.principal, &hop.context, &hop.inputs));
-    let asked = std::iter::once(first).chain(actors);
-    let asked = asked.map(|(principal, context, inputs)| {
-        let (Some(context), Some(inputs)) = (context, inputs) else {
-            return Err("the record has no inputs: its sink wanted none".to_owned());
-        };
-        Ok(Asked {
-            principal: principal.as_ref(),
-            action: record.action.as_ref(),
-            resource: record.resource.as_ref(),
-            context,
-            inputs,
-        })
-    });
-    asked.collect()
-}
-
-impl Answer {
-    pub(super) fn of(response: &Response<'_>) -> Result<Self, String> {
-        if let Some(error) = response.request_error() {
-            return Err(error.to_string());
-        }
-        Ok(Self {
-            allowed: response.is_allowed(),
-            determining: response
-                .determining()
-                .map(|policy| policy.id().clone())
-                .collect(),
-            errors: response
-                .errors()
-                .map(|error| (error.policy().id().clone(), error.kind()))
-                .collect(),
-            hops: Vec::new(),
-        })
-    }
-
-    pub(super) fn recorded(record: &OwnedRecord) -> Self {
-        let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
-        let hops = hops.map(Self::of_recorded_hop);
-        Self::listed(
-            Some(record.outcome),
-            record.determining.iter(),
-            record.errors.iter(),
-            hops.collect(),
-        )
-    }
-
-    pub(super) fn of_recorded_hop(hop: &OwnedHop) -> Self {
-        let determining = hop.determining.iter().flatten();
-        let errors = hop.errors.iter().flatten();
-        Self::listed(hop.outcome, determining, errors, Vec::new())
-    }
-
-    fn listed<'r>(
-        outcome: Option<Outcome>,
-        determining: impl Iterator<Item = &'r OwnedPolicy> + Clone,
-        errors: impl Iterator<Item = &'r OwnedPolicyError>,
-        hops: Vec<Self>,
-    ) -> Self {
-        Self {
-            // Strict modes deny what the policies allow; where data was too old, what they said is to be told from who
-            // determines it. What a sink denies has no record.
-            allowed: match outcome {
-                Some(Outcome::Allowed | Outcome::EvaluationErrors) => true,
-                Some(Outcome::StalePolicies | Outcome::StaleEntities) => {
-                    let mut determining = determining.clone();
-                    determining.any(|policy| policy.effect == Effect::Permit)
-                }
-                _ => false,
-            },
-            determining: determining.map(|policy| policy.id.clone()).collect(),
-            errors: errors.map(|error| (error.id.clone(), error.kind)).collect(),
-            hops,
-        }
-    }
-
-    /// What a chain comes to: what the first hop that is denied does, and else all hops together. Which hops were denied
-    /// although the policies allow them, the record says.
-    fn of_chain(recorded: &OwnedDelegation, hops: Vec<Self>) -> Option<Self> {
-        let allowed = |at: usize, hop: &Self| {
-            let recorded = recorded.hops.get(at);
-            hop.allowed && recorded.is_some_and(|hop| hop.outcome == Some(Outcome::Allowed))
-        };
-        let mut numbered = hops.iter().enumerate();
-        let denied = numbered.find(|(at, hop)| !allowed(*at, hop));
-        let mut answer = match denied {
-            Some((_, hop)) => hop.clone(),
-            None => {
-                let mut all = hops.first()?.clone();
-                for hop in hops.iter().skip(1) {
-                    all.determining.extend(hop.determining.iter().cloned());
-                    for (id, kind) in &hop.errors {
-                        all.errors.entry(id.clone()).or_insert(*kind);
-                    }
-                }
-                all
-            }
-        };
-        answer.hops = hops;
-        Some(answer)
     }
 }
 

@@ -4,8 +4,9 @@ use crate::decision::Outcome;
 use crate::evidence::OwnedRecord;
 use crate::explain::{ExplainOptions, ExplainedPolicy, Explanation};
 
+use super::answer::Answer;
 use super::archive::Written;
-use super::decide::{Answer, ArchivedPolicies};
+use super::decide::ArchivedPolicies;
 
 /// Why a record cannot be explained or exported.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]

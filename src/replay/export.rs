@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use crate::evidence::OwnedRecord;
 
-use super::decide::{ArchivedPolicies, Asked, asked};
+use super::asked::{Asked, asked};
+use super::decide::ArchivedPolicies;
 use super::explain::ReplayError;
 
 /// A request, with what it was decided on, as JSON documents in the formats of Cedar's own command line: for whoever

@@ -86,7 +86,7 @@ impl Response<'_> {
             return Vec::new();
         };
         let resolved = machine.request();
-        let asked = Asked {
+        let again = Again {
             epoch,
             machine: &machine,
             names: machine.names(),
@@ -100,15 +100,15 @@ impl Response<'_> {
                     policy: policy.id().clone(),
                     kind: error.kind(),
                     file: error.source().and_then(|(file, _)| Some(file?.to_owned())),
-                    range: asked.label(policy),
+                    range: again.label(policy),
                 }
             })
             .collect()
     }
 }
 
-/// A request on an epoch, to be put to stock Cedar.
-struct Asked<'a, 'm> {
+/// A request on an epoch, to be put to stock Cedar again.
+struct Again<'a, 'm> {
     epoch: &'a Epoch,
     machine: &'m Machine<'a>,
     names: RequestNames<'a>,
@@ -116,7 +116,7 @@ struct Asked<'a, 'm> {
     context: Record<'a>,
 }
 
-impl Asked<'_, '_> {
+impl Again<'_, '_> {
     /// What Cedar's error labels when `policy` is evaluated, in the bytes of the policy's source.
     fn label(&self, policy: RecordedPolicy<'_>) -> Option<Range<usize>> {
         let (program, policy) = (policy.program(), policy.program_policy());

@@ -31,7 +31,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer;
 mod archive;
+mod asked;
 mod decide;
 mod explain;
 mod export;
@@ -47,8 +49,9 @@ use cedar_policy as cedar;
 
 use crate::id::EntityUidRef;
 
+pub use answer::Answer;
 pub use archive::{ArchiveError, PolicyArchive};
-pub use decide::{Answer, ArchivedPolicies, Replayed, Verdict};
+pub use decide::{ArchivedPolicies, Replayed, Verdict};
 pub use explain::ReplayError;
 pub use export::CedarFiles;
 pub use usage::{PolicyUse, Usage, UsageReport, UsageSink};

@@ -148,13 +148,9 @@ impl Usage {
             .time
             .as_ref()
             .and_then(|time| Datetime::parse(time).ok());
-        self.begin(time);
-        for policy in &record.determining {
-            self.count(&policy.id, usize::MAX, |known| known.decide(time));
-        }
-        for error in &record.errors {
-            self.count(&error.id, usize::MAX, |known| known.failed += 1);
-        }
+        let determining = record.determining.iter().map(|policy| &policy.id);
+        let errors = record.errors.iter().map(|error| &error.id);
+        self.count(time, determining, errors, usize::MAX);
     }
 
     /// The policies and links that `authorizer` has in force, with what they did. For a log, those of the last record:
@@ -199,14 +195,29 @@ impl Usage {
         }
     }
 
-    fn begin(&mut self, time: Option<Datetime>) {
+    /// Counts a decision. Past `capacity` policies, the rest is counted together.
+    fn count<'p>(
+        &mut self,
+        time: Option<Datetime>,
+        determining: impl Iterator<Item = &'p PolicyId>,
+        errors: impl Iterator<Item = &'p PolicyId>,
+        capacity: usize,
+    ) {
         self.decisions += 1;
         self.since = self.since.into_iter().chain(time).min();
         self.until = self.until.max(time);
+        for id in determining {
+            self.count_use(id, capacity, |known| {
+                known.decided += 1;
+                known.last = known.last.max(time);
+            });
+        }
+        for id in errors {
+            self.count_use(id, capacity, |known| known.failed += 1);
+        }
     }
 
-    /// Past `capacity` policies, the rest is counted together.
-    fn count(&mut self, id: &PolicyId, capacity: usize, count: impl FnOnce(&mut Use)) {
+    fn count_use(&mut self, id: &PolicyId, capacity: usize, count: impl FnOnce(&mut Use)) {
         if let Some(known) = self.uses.get_mut(id) {
             count(known);
         } else if self.uses.len() < capacity {
@@ -232,11 +243,6 @@ impl Usage {
 }
 
 impl Use {
-    fn decide(&mut self, time: Option<Datetime>) {
-        self.decided += 1;
-        self.last = self.last.max(time);
-    }
-
     /// What a policy in no version has done.
     fn of(self, id: PolicyId) -> PolicyUse {
         PolicyUse {
@@ -327,15 +333,9 @@ impl DecisionSink for UsageSink {
             return Ok(());
         }
         let time = Datetime::try_from(record.time()).ok();
-        usage.begin(time);
-        for policy in record.determining() {
-            usage.count(policy.id(), self.capacity, |known| known.decide(time));
-        }
-        for error in record.errors() {
-            usage.count(error.policy().id(), self.capacity, |known| {
-                known.failed += 1;
-            });
-        }
+        let determining = record.determining().map(|policy| policy.id());
+        let errors = record.errors().map(|error| error.policy().id());
+        usage.count(time, determining, errors, self.capacity);
         Ok(())
     }
 }

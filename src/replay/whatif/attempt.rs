@@ -13,7 +13,8 @@ use super::report::Side;
 
 /// What the candidate's policies come to on what is known.
 pub(super) struct Attempt {
-    pub(super) after: Result<Side, ()>,
+    /// `None` when what is not known leaves both decisions open.
+    pub(super) after: Option<Side>,
     /// Policies that ask for what is not known.
     pub(super) unsettled: Vec<PolicyId>,
     /// The first that each of them asks for.
@@ -26,12 +27,12 @@ impl Attempt {
         if hops.len() < 2 {
             return hops.pop();
         }
-        let known = hops.iter().filter_map(|hop| hop.after.as_ref().ok());
+        let known = hops.iter().filter_map(|hop| hop.after.as_ref());
         let denied = known.clone().find(|side| side.decision == Decision::Deny);
         let after = match denied {
-            Some(denied) => Ok(denied.clone()),
-            None if known.clone().count() == hops.len() => Ok(Side::of_all(known)),
-            None => Err(()),
+            Some(denied) => Some(denied.clone()),
+            None if known.clone().count() == hops.len() => Some(Side::of_all(known)),
+            None => None,
         };
         let mut unsettled = Vec::new();
         let mut unknown = BTreeSet::new();
@@ -49,7 +50,7 @@ impl Attempt {
     }
 }
 
-/// What the policies decide when those that are not settled may each hold, not hold or fail; an error when that leaves
+/// What the policies decide when those that are not settled may each hold, not hold or fail; `None` when that leaves
 /// both open.
 pub(super) fn settle(
     epoch: &Epoch,
@@ -57,7 +58,7 @@ pub(super) fn settle(
     outcome: Outcome,
     findings: &Findings,
     unsettled: &BTreeSet<u32>,
-) -> Result<Side, ()> {
+) -> Option<Side> {
     let settled = |policies: &[u32]| -> Vec<u32> {
         let settled = policies.iter().filter(|policy| !unsettled.contains(policy));
         settled.copied().collect()
@@ -92,7 +93,7 @@ pub(super) fn settle(
         || (mode == ErrorMode::DenyOnAnyError && !unsettled.is_empty());
     let outcome = match (may_allow, may_deny) {
         _ if unsettled.is_empty() => outcome,
-        (true, true) => return Err(()),
+        (true, true) => return None,
         (true, false) => Outcome::Allowed,
         // Where several would do, the one that the settled policies come to.
         _ if !forbids.is_empty() => Outcome::Forbidden,
@@ -101,7 +102,7 @@ pub(super) fn settle(
     };
     let determining = if forbids.is_empty() { permits } else { forbids };
     let policy = |policy: &u32| RecordedPolicy::new(epoch, *policy);
-    Ok(Side {
+    Some(Side {
         decision: outcome.decision(),
         outcome,
         determining: determining

@@ -12,7 +12,7 @@ use crate::id::{EntityUid, EntityUidRef};
 use crate::request::locals::{Locals, RequestNames};
 use crate::value::Record;
 
-use super::super::decide::Asked;
+use super::super::asked::Asked;
 
 /// Something about an entity that a candidate asks for and that is not known.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]

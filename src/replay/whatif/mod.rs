@@ -11,29 +11,29 @@
 
 mod attempt;
 mod before;
+mod candidate;
 mod facts;
 mod report;
+mod tally;
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::authorizer::Authorizer;
-use crate::compile::{CompileError, Entities, Problem};
-use crate::decision::{Decision, EnforcementMode, ErrorMode};
+use crate::compile::CompileError;
+use crate::decision::EnforcementMode;
 use crate::epoch::Epoch;
-use crate::eval::{self, Machine, Read, Reading, Scratch, What};
-use crate::evidence::{Hidden, OwnedPolicy, OwnedRecord, RecordedPolicy};
+use crate::evidence::{Hidden, OwnedPolicy, OwnedRecord};
 use crate::id::PolicyId;
-use crate::request::{Request, RequestError};
-use crate::value::arena::NameText;
 
-use super::decide::{Asked, asked, wide_limits};
+use super::asked::asked;
 
-use attempt::{Attempt, settle};
+use attempt::Attempt;
 use before::Before;
+use candidate::{Candidate, Question};
 use facts::Facts;
-use report::{Flips, Unknowns};
+use tally::Tally;
 
 pub use facts::{AskedFact, UnknownFact};
 pub use report::{
@@ -90,14 +90,10 @@ const ROUNDS: usize = 64;
 /// ```
 #[derive(Debug)]
 pub struct WhatIf {
-    /// The candidate's policies, without schema and entities.
-    epoch: Epoch,
-    mode: ErrorMode,
-    reading: Reading,
+    candidate: Candidate,
+    /// What is asked for what records do not know.
     live: Option<Arc<Epoch>>,
-    samples: usize,
-    scratch: Scratch,
-    seen: Seen,
+    tally: Tally,
 }
 
 /// What a record comes to with the candidate's policies.
@@ -119,32 +115,6 @@ pub enum Reconsidered {
     Shadow,
 }
 
-/// What was collected.
-#[derive(Debug, Default)]
-struct Seen {
-    records: u64,
-    same: u64,
-    other_reasons: u64,
-    newly_allowed: u64,
-    newly_denied: u64,
-    undetermined: u64,
-    not_replayable: u64,
-    shadow: u64,
-    stale: u64,
-    filled_in: u64,
-    reasons: BTreeMap<NotReplayable, u64>,
-    /// By direction.
-    flips: [Vec<Flip>; 2],
-    undetermined_records: Vec<UndeterminedRecord>,
-    not_replayable_records: Vec<(String, String)>,
-    by_policy_before: Flips,
-    by_policy_after: Flips,
-    by_principal: Flips,
-    by_action: Flips,
-    by_resource: Flips,
-    unknown: Unknowns,
-}
-
 impl WhatIf {
     /// Takes the policies and the error mode of an authorizer as the candidate: build it as the one that is to be
     /// enforced, schema included, so that policies are validated as they will be. Its entities are not looked at, and its
@@ -153,22 +123,10 @@ impl WhatIf {
     /// # Errors
     /// [`CompileError`] when the policies have more names than fit; none that was built has.
     pub fn new(candidate: &Authorizer) -> Result<Self, CompileError> {
-        let limits = wide_limits();
-        let nothing = Entities::new().load(None, &limits).map_err(Problem::new)?;
-        let epoch = candidate.epoch().alone_on(nothing).map_err(Problem::new)?;
         Ok(Self {
-            epoch,
-            mode: candidate.error_mode(),
-            reading: Reading {
-                limits,
-                validate: false,
-                keep_inputs: false,
-                context_time: None,
-            },
+            candidate: Candidate::new(candidate)?,
             live: None,
-            samples: SAMPLES,
-            scratch: Scratch::new(),
-            seen: Seen::default(),
+            tally: Tally::new(SAMPLES),
         })
     }
 
@@ -185,7 +143,7 @@ impl WhatIf {
     /// one. 20 unless said otherwise; all are counted.
     #[must_use]
     pub fn samples(mut self, samples: usize) -> Self {
-        self.samples = samples;
+        self.tally.samples = samples;
         self
     }
 
@@ -203,39 +161,15 @@ impl WhatIf {
     /// Decides a record with the candidate's policies, and counts what it comes to.
     pub fn add(&mut self, record: &OwnedRecord) -> Reconsidered {
         let reconsidered = self.reconsider(record);
-        self.count(record, &reconsidered);
+        self.tally.count(record, &reconsidered);
         reconsidered
     }
 
     /// What the records that were added come to.
     pub fn report(&self) -> WhatIfReport {
-        let seen = &self.seen;
-        WhatIfReport {
-            policies: self.epoch.version.policies(),
-            records: seen.records,
-            same: seen.same,
-            other_reasons: seen.other_reasons,
-            newly_allowed: seen.newly_allowed,
-            newly_denied: seen.newly_denied,
-            undetermined: seen.undetermined,
-            not_replayable: seen.not_replayable,
-            shadow: seen.shadow,
-            stale: seen.stale,
-            filled_in: self.live.as_ref().map(|live| FilledIn {
-                version: live.version,
-                records: seen.filled_in,
-            }),
-            reasons: seen.reasons.clone(),
-            flips: seen.flips.concat(),
-            undetermined_records: seen.undetermined_records.clone(),
-            not_replayable_records: seen.not_replayable_records.clone(),
-            by_policy_before: seen.by_policy_before.to_list(),
-            by_policy_after: seen.by_policy_after.to_list(),
-            by_principal: seen.by_principal.to_list(),
-            by_action: seen.by_action.to_list(),
-            by_resource: seen.by_resource.to_list(),
-            unknown: seen.unknown.to_list(),
-        }
+        let live = self.live.as_ref().map(|live| live.version);
+        let policies = self.candidate.epoch.version.policies();
+        self.tally.report(policies, live)
     }
 
     fn reconsider(&mut self, record: &OwnedRecord) -> Reconsidered {
@@ -252,7 +186,7 @@ impl WhatIf {
         &mut self,
         record: &OwnedRecord,
     ) -> Result<Reconsidered, (NotReplayable, String)> {
-        let before = Before::of(record, self.mode)?;
+        let before = Before::of(record, self.candidate.mode)?;
         let hidden = hidden(record)?;
         let unreadable = |what| (NotReplayable::Unreadable, what);
         let asked = asked(record).map_err(unreadable)?;
@@ -266,34 +200,14 @@ impl WhatIf {
         self.decide(&asked, facts).map_err(unreadable)
     }
 
-    /// Decides on what is known, and on what the live store adds to it as long as it can add something.
     fn decide(&mut self, asked: &Question<'_>, mut facts: Facts) -> Result<Reconsidered, String> {
         let Question { record, before, .. } = asked;
-        let mut filled_in = Vec::new();
-        let mut attempt = self.attempt(asked, &facts)?;
-        if let Some(live) = self.live.clone() {
-            for _ in 0..ROUNDS {
-                let before = filled_in.len();
-                let unknown = std::mem::take(&mut attempt.unknown);
-                filled_in.extend(
-                    unknown
-                        .iter()
-                        .filter(|fact| facts.fill_in(fact, &live))
-                        .cloned(),
-                );
-                if filled_in.len() == before {
-                    attempt.unknown = unknown;
-                    break;
-                }
-                attempt = self.attempt(asked, &facts)?;
-            }
-        }
-        self.seen.filled_in += u64::from(!filled_in.is_empty());
-        self.seen.stale += u64::from(before.stale.is_some());
-        let Ok(after) = attempt.after else {
-            return Ok(Reconsidered::Undetermined(
-                attempt.unknown.into_iter().collect(),
-            ));
+        let (attempt, filled_in) = self.attempt(asked, &mut facts)?;
+        self.tally.filled_in += u64::from(!filled_in.is_empty());
+        self.tally.stale += u64::from(before.stale.is_some());
+        let Some(after) = attempt.after else {
+            let unknown = attempt.unknown.into_iter().collect();
+            return Ok(Reconsidered::Undetermined(unknown));
         };
         if after.decision == before.side.decision {
             let ids = |policies: &[OwnedPolicy]| -> BTreeSet<PolicyId> {
@@ -322,168 +236,30 @@ impl WhatIf {
         })))
     }
 
-    /// Each hop for itself, and what they come to together.
-    fn attempt(&mut self, asked: &Question<'_>, facts: &Facts) -> Result<Attempt, String> {
-        let entities = facts.to_json();
-        let mut hops = Vec::with_capacity(asked.hops.len());
-        for hop in &asked.hops {
-            let context = hop.context.to_string();
-            let request = Request::new(hop.principal, hop.action, hop.resource)
-                .context_json(&context)
-                .entities_json(&entities);
-            let attempt = self.try_attempt(&request, facts, &asked.hidden_context);
-            hops.push(attempt.map_err(|error| error.to_string())?);
-        }
-        Attempt::of_chain(hops).ok_or_else(|| "the record has a delegation without hops".into())
-    }
-
-    fn try_attempt(
+    /// What the candidate comes to on what is known, and on what the live store adds to it as long as it can add something.
+    /// Also gives what it has added.
+    fn attempt(
         &mut self,
-        request: &Request<'_>,
-        facts: &Facts,
-        hidden_context: &[&str],
-    ) -> Result<Attempt, RequestError> {
-        let (epoch, mode) = (&self.epoch, self.mode);
-        self.scratch.reset();
-        let Scratch {
-            arena,
-            locals,
-            findings,
-            ..
-        } = &mut self.scratch;
-        let machine = eval::prepare(epoch, request, &self.reading, arena.bump(), locals)?;
-        let outcome = eval::evaluate(epoch, &machine, mode, findings);
-        let mut unsettled = BTreeSet::new();
-        let mut unknown = BTreeSet::new();
-        eval::reads_by_policy(
-            epoch,
-            &machine,
-            &mut findings.candidates,
-            &mut |policy, reads| {
-                for read in reads {
-                    let Some((fact, is_within)) = asked_fact(&machine, read) else {
-                        continue;
-                    };
-                    if !facts.knows(&fact, is_within) {
-                        unsettled.insert(policy);
-                        unknown.insert(fact);
-                        // What the policy reads after that rests on a guess.
-                        break;
-                    }
-                }
-            },
-        );
-        let asker = request.principal().to_owned();
-        eval::sees_by_policy(
-            epoch,
-            &machine,
-            &mut findings.candidates,
-            hidden_context,
-            &mut |policy, field| {
-                unsettled.insert(policy);
-                unknown.insert(UnknownFact {
-                    entity: asker.clone(),
-                    asked: AskedFact::Context(field.to_owned()),
-                });
-            },
-        );
-        let ids = unsettled.iter();
-        let ids = ids.map(|policy| RecordedPolicy::new(epoch, *policy).id().clone());
-        Ok(Attempt {
-            unsettled: ids.collect(),
-            after: settle(epoch, mode, outcome, findings, &unsettled),
-            unknown,
-        })
-    }
-
-    fn count(&mut self, record: &OwnedRecord, reconsidered: &Reconsidered) {
-        let seen = &mut self.seen;
-        seen.records += 1;
-        match reconsidered {
-            Reconsidered::Same { same_reasons } => {
-                seen.same += 1;
-                seen.other_reasons += u64::from(*same_reasons == Some(false));
+        asked: &Question<'_>,
+        facts: &mut Facts,
+    ) -> Result<(Attempt, Vec<UnknownFact>), String> {
+        let mut filled_in = Vec::new();
+        let mut attempt = self.candidate.attempt(asked, facts)?;
+        let Some(live) = &self.live else {
+            return Ok((attempt, filled_in));
+        };
+        for _ in 0..ROUNDS {
+            let answered = attempt.unknown.iter();
+            let answered = answered.filter(|fact| facts.fill_in(fact, live));
+            let answered: Vec<_> = answered.cloned().collect();
+            if answered.is_empty() {
+                break;
             }
-            Reconsidered::Flipped(flip) => {
-                let is_newly_allowed = flip.after.decision == Decision::Allow;
-                match is_newly_allowed {
-                    true => seen.newly_allowed += 1,
-                    false => seen.newly_denied += 1,
-                }
-                for (by, side) in [
-                    (&mut seen.by_policy_before, &flip.before),
-                    (&mut seen.by_policy_after, &flip.after),
-                ] {
-                    for policy in &side.determining {
-                        by.count(policy.id.as_str(), is_newly_allowed);
-                    }
-                }
-                for (by, uid) in [
-                    (&mut seen.by_principal, &flip.principal),
-                    (&mut seen.by_action, &flip.action),
-                    (&mut seen.by_resource, &flip.resource),
-                ] {
-                    by.count(&uid.to_string(), is_newly_allowed);
-                }
-                let [allowed, denied] = &mut seen.flips;
-                let samples = if is_newly_allowed { allowed } else { denied };
-                if samples.len() < self.samples {
-                    samples.push(Flip::clone(flip));
-                }
-            }
-            Reconsidered::Undetermined(unknown) => {
-                seen.undetermined += 1;
-                seen.unknown.count(unknown);
-                if seen.undetermined_records.len() < self.samples {
-                    seen.undetermined_records.push(UndeterminedRecord {
-                        id: record.id.clone(),
-                        unknown: unknown.clone(),
-                    });
-                }
-            }
-            Reconsidered::NotReplayable(why, what) => {
-                seen.not_replayable += 1;
-                *seen.reasons.entry(*why).or_default() += 1;
-                if seen.not_replayable_records.len() < self.samples {
-                    seen.not_replayable_records
-                        .push((record.id.clone(), what.clone()));
-                }
-            }
-            Reconsidered::Shadow => seen.shadow += 1,
+            filled_in.extend(answered);
+            attempt = self.candidate.attempt(asked, facts)?;
         }
+        Ok((attempt, filled_in))
     }
-}
-
-/// What a read asks, and whether the answer is that the entity is within another. `None` for scopes' alone, which are not
-/// told here; all of them are in the record.
-fn asked_fact(machine: &Machine<'_>, read: &Read<'_>) -> Option<(UnknownFact, bool)> {
-    let names = machine.names();
-    let mut is_within = false;
-    let asked = match read.what {
-        What::Ancestors => return None,
-        What::Attribute(name) => AskedFact::Attribute(names.sym_text(name).to_owned()),
-        What::Tag(name) => AskedFact::Tag(names.sym_text(name).to_owned()),
-        What::UnknownTag(name) => AskedFact::Tag(name.to_owned()),
-        What::Below(above) => {
-            is_within = machine.ancestors(read.entity).binary_search(&above).is_ok();
-            AskedFact::Within(names.owned_uid(above))
-        }
-    };
-    let fact = UnknownFact {
-        entity: names.owned_uid(read.entity),
-        asked,
-    };
-    Some((fact, is_within))
-}
-
-/// What is decided again: a record, and what was asked for it.
-struct Question<'r> {
-    record: &'r OwnedRecord,
-    before: Before,
-    /// The request, or the request for each hop of its delegation.
-    hops: Vec<Asked<'r>>,
-    /// Fields of the context that are masked.
-    hidden_context: Vec<&'r str>,
 }
 
 /// What the record says was masked. Attributes, tags and fields of the context are not known then, also where nothing is

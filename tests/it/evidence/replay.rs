@@ -412,6 +412,24 @@ fn an_archive_gives_what_was_kept_or_nothing() {
     );
 }
 
+/// Whoever keeps the same at the same time, all of them have kept it, and nothing else is left of that.
+#[test]
+fn policies_are_kept_by_many_at_once() {
+    let many = "permit(principal, action, resource) when { context.n == 1 };".repeat(30);
+    let authorizer = Authorizer::builder().policies(&*many).build().unwrap();
+    for _ in 0..20 {
+        let directory = Scratch::new();
+        let archive = PolicyArchive::open(directory.path()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| archive.keep(&authorizer).unwrap());
+            }
+        });
+        archive.load(authorizer.version().policies()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
+
 /// Cedar's JSON is kept as the text that Cedar writes it as.
 #[test]
 fn policies_from_json_are_kept_too() {

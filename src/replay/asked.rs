@@ -1,0 +1,60 @@
+//! What a record says was asked: the request, or each hop of its delegation.
+
+use serde_json::Value as Json;
+
+use crate::evidence::{OwnedInputs, OwnedRecord};
+use crate::id::EntityUidRef;
+use crate::request::Request;
+
+/// One question that a record has the answer to.
+pub(super) struct Asked<'r> {
+    pub(super) principal: EntityUidRef<'r>,
+    pub(super) action: EntityUidRef<'r>,
+    pub(super) resource: EntityUidRef<'r>,
+    pub(super) context: &'r Json,
+    pub(super) inputs: &'r OwnedInputs,
+}
+
+impl Asked<'_> {
+    pub(super) fn with_request<R>(&self, ask: impl FnOnce(&Request<'_>) -> R) -> R {
+        let context = self.context.to_string();
+        let entities = self.inputs.to_cedar_entities().to_string();
+        let request = Request::new(self.principal, self.action, self.resource)
+            .context_json(&context)
+            .entities_json(&entities);
+        ask(&request)
+    }
+}
+
+/// What was asked: the request, or the request for each hop of its delegation.
+pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
+    let hops = record
+        .delegation
+        .as_ref()
+        .map(|delegation| &delegation.hops);
+    if let Some(hops) = hops {
+        if hops.iter().any(|hop| hop.outcome.is_none()) {
+            return Err(format!("no policy was asked: {}", record.outcome));
+        }
+        if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
+            return Err("the first hop of the delegation is not the principal".into());
+        }
+    }
+    let first = (&record.principal, &record.context, &record.inputs);
+    let actors = hops.into_iter().flatten().skip(1);
+    let actors = actors.map(|hop| (&hop.principal, &hop.context, &hop.inputs));
+    let asked = std::iter::once(first).chain(actors);
+    let asked = asked.map(|(principal, context, inputs)| {
+        let (Some(context), Some(inputs)) = (context, inputs) else {
+            return Err("the record has no inputs: its sink wanted none".to_owned());
+        };
+        Ok(Asked {
+            principal: principal.as_ref(),
+            action: record.action.as_ref(),
+            resource: record.resource.as_ref(),
+            context,
+            inputs,
+        })
+    });
+    asked.collect()
+}
