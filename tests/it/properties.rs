@@ -195,3 +195,24 @@ fn fuzzed_worlds_agree() {
     }
     assert!(count > 0, "no cases in {directory}");
 }
+
+/// `fuzz/narrow` lowers thresholds by their names.
+#[test]
+fn thresholds_that_are_lowered_are_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(root.join("fuzz/narrow")).unwrap();
+    let (_, lines) = script.split_once("<<'LOWERED'\n").unwrap();
+    let lines: Vec<&str> = lines
+        .lines()
+        .take_while(|line| *line != "LOWERED")
+        .collect();
+    assert!(lines.len() > 20);
+    for line in lines {
+        let parts: Vec<&str> = line.split(' ').collect();
+        let [file, name, _] = parts[..] else {
+            panic!("{line}")
+        };
+        let text = std::fs::read_to_string(root.join("src").join(file)).unwrap();
+        assert!(text.contains(&format!("const {name}: usize = ")), "{line}");
+    }
+}
