@@ -234,14 +234,24 @@ pub struct EntityUidError {
 }
 
 impl EntityUidError {
-    /// Neither repeats a text that is long.
     pub(crate) fn new(text: &str, message: &str) -> Self {
-        const SHOWN: usize = 100;
-        let beginning = |text: &str| text.chars().take(SHOWN).collect();
+        let quoted = |text| {
+            let (shown, more) = beginning(text);
+            format!("{shown}{more}")
+        };
         Self {
-            text: beginning(text),
-            message: beginning(message),
+            text: quoted(text),
+            message: quoted(message),
         }
+    }
+}
+
+/// What an error quotes of a text, and a sign that there is more: a text may be as long as a request.
+pub(crate) fn beginning(text: &str) -> (&str, &str) {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => (text.get(..end).unwrap_or_default(), "…"),
+        None => (text, ""),
     }
 }
 

@@ -179,23 +179,7 @@ pub(super) fn link(
         }
         false => (None, Vec::new()),
     };
-    let mut rows = Vec::with_capacity(program.policies.len());
-    for policy in &program.policies {
-        let body = program.body(policy).ok_or(TableFull)?;
-        let steps = of_bodies.get(policy.body as usize).copied();
-        rows.push(Row {
-            conjuncts: body.conjuncts,
-            steps: steps.unwrap_or_default(),
-            effect: body.effect,
-            principal: translation.scope(policy.principal)?,
-            resource: translation.scope(policy.resource)?,
-            action: match policy.action {
-                ActionScope::Any => ActionTest::Any,
-                ActionScope::Eq(uid) => ActionTest::Eq(translation.to_uid(uid)?),
-                ActionScope::In(list) => ActionTest::In(list),
-            },
-        });
-    }
+    let rows = rows(program, &translation, &of_bodies)?;
     let members = match before {
         Some(before) => Arc::clone(&before.members),
         None => Arc::new(ActionMembers::new(snapshot)),
@@ -224,4 +208,30 @@ pub(super) fn link(
         members,
         sides: Sides::default(),
     })
+}
+
+/// A row for each policy; `steps` are those of each body, where there are any.
+fn rows(
+    program: &Program,
+    translation: &Translation,
+    steps: &[Span],
+) -> Result<Vec<Row>, TableFull> {
+    let mut rows = Vec::with_capacity(program.policies.len());
+    for policy in &program.policies {
+        let body = program.body(policy).ok_or(TableFull)?;
+        let steps = steps.get(policy.body as usize).copied();
+        rows.push(Row {
+            conjuncts: body.conjuncts,
+            steps: steps.unwrap_or_default(),
+            effect: body.effect,
+            principal: translation.scope(policy.principal)?,
+            resource: translation.scope(policy.resource)?,
+            action: match policy.action {
+                ActionScope::Any => ActionTest::Any,
+                ActionScope::Eq(uid) => ActionTest::Eq(translation.to_uid(uid)?),
+                ActionScope::In(list) => ActionTest::In(list),
+            },
+        });
+    }
+    Ok(rows)
 }

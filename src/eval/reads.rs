@@ -216,19 +216,14 @@ impl<'a> Machine<'a> {
                 What::UnknownTag(name) => unknown_tags.push(name),
             }
         }
-        let mut not_above = Vec::new_in(self.arena);
-        if !is_whole && !asked.is_empty() {
-            let known = self.ancestors(uid);
-            asked.retain(|above| {
-                let is_above = known.binary_search(above).is_ok();
-                // An entity is in itself, whatever is above it.
-                if !is_above && *above != uid {
-                    not_above.push(*above);
-                }
-                is_above
-            });
-            ancestors = asked.into_bump_slice();
-        }
+        let not_above = match is_whole || asked.is_empty() {
+            true => &[][..],
+            false => {
+                let (above, not_above) = self.told_apart(uid, asked);
+                ancestors = above;
+                not_above
+            }
+        };
         Some(EntityInputs {
             uid,
             exists: facts.is_some(),
@@ -239,8 +234,23 @@ impl<'a> Machine<'a> {
             absent: absent.into_bump_slice(),
             absent_tags: absent_tags.into_bump_slice(),
             unknown_tags: unknown_tags.into_bump_slice(),
-            not_above: not_above.into_bump_slice(),
+            not_above,
         })
+    }
+
+    /// Of what an entity was asked to be in, what it is in and what it is not. An entity is in itself, whatever is above
+    /// it, and that is told of neither.
+    fn told_apart(&self, uid: Uid, mut asked: Vec<'a, Uid>) -> (&'a [Uid], &'a [Uid]) {
+        let known = self.ancestors(uid);
+        let mut not_above = Vec::new_in(self.arena);
+        asked.retain(|above| {
+            let is_above = known.binary_search(above).is_ok();
+            if !is_above && *above != uid {
+                not_above.push(*above);
+            }
+            is_above
+        });
+        (asked.into_bump_slice(), not_above.into_bump_slice())
     }
 
     fn read_by_policies(&self, candidates: &mut std::vec::Vec<Candidate>, reads: &mut Reads<'a>) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bumpalo::Bump;
 
+use crate::id::beginning;
 use crate::value::ErrorKind;
 use crate::value::arena::TableFull;
 use crate::value::ops::Extension;
@@ -88,15 +89,6 @@ impl fmt::Display for ReadError<'_> {
 }
 
 impl std::error::Error for ReadError<'_> {}
-
-/// What an error quotes of a text, and a sign that there is more: a text may be as long as a request.
-fn beginning(text: &str) -> (&str, &str) {
-    const SHOWN: usize = 100;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => (text.get(..end).unwrap_or_default(), "…"),
-        None => (text, ""),
-    }
-}
 
 impl fmt::Display for ReadErrorKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

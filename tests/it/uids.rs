@@ -45,5 +45,8 @@ fn what_is_no_uid_is_told() {
         assert_eq!(cedars(text), None, "{text}");
     }
     let long = "x".repeat(10_000_000);
-    assert!(long.parse::<EntityUid>().unwrap_err().to_string().len() < 1000);
+    let error = long.parse::<EntityUid>().unwrap_err().to_string();
+    assert!(error.len() < 1000);
+    let beginning = format!("`{}…` is no entity uid", "x".repeat(100));
+    assert!(error.starts_with(&beginning), "{error}");
 }

@@ -149,76 +149,89 @@ impl<'a> CedarScan<'a> {
         while let Some(&byte) = self.bytes.get(self.at) {
             let start = self.at;
             self.at += 1;
-            match byte {
-                b'"' => {
-                    if !self.skip_string() {
-                        break;
-                    }
-                    self.previous = Previous::Operand;
-                }
-                b'/' if self.eat(b'/') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
-                b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
-                    self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-                    self.word(start)?;
-                }
-                b'0'..=b'9' => {
-                    self.skip_while(|byte| byte.is_ascii_digit());
-                    self.previous = Previous::Operand;
-                }
-                b'(' | b'[' | b'{' => self.open(byte, start)?,
-                b')' | b']' | b'}' => self.close(byte, start)?,
-                b',' => self.end_of_element(start)?,
-                b';' => self.end_of_statement(start)?,
-                // An annotation starts a new policy or declaration; a hundred of them are no chain.
-                b'@' => {
-                    self.level.end_expression();
-                    self.previous = Previous::Operator;
-                }
-                b':' => {
-                    self.previous = if self.eat(b':') {
-                        Previous::Operator
-                    } else {
-                        Previous::Start
-                    };
-                }
-                b'?' => self.previous = Previous::Operator,
-                b'&' if self.eat(b'&') => {
-                    self.level.end_relation();
-                    self.level.ands += 1;
-                    self.operator(0, start)?;
-                }
-                b'|' if self.eat(b'|') => {
-                    self.level.end_and_chain();
-                    self.level.ors += 1;
-                    self.operator(0, start)?;
-                }
-                b'<' if self.dialect == Dialect::Schema => self.operator(1, start)?,
-                b'>' | b'=' if self.dialect == Dialect::Schema => {
-                    self.previous = Previous::Operator
-                }
-                b'<' | b'=' => {
-                    self.eat(b'=');
-                    self.operator(1, start)?;
-                }
-                // `a > b` is `!(a <= b)`, `a >= b` is `!(a < b)`, `a != b` is `!(a == b)`: two nodes.
-                b'>' => {
-                    self.eat(b'=');
-                    self.operator(2, start)?;
-                }
-                b'!' => {
-                    let nodes = if self.eat(b'=') { 2 } else { 1 };
-                    self.operator(nodes, start)?;
-                }
-                b'.' | b'+' | b'-' | b'*' | b'/' | b'%' => self.operator(1, start)?,
-                // White space, and what Cedar's lexer stops at.
-                _ => {}
-            }
+            self.token(byte, start)?;
         }
         // Brackets that were never closed: Cedar reports them, but may have built what is in them.
         while !self.around.is_empty() {
             self.pop(self.bytes.len())?;
         }
         Ok(self.ends)
+    }
+
+    /// Goes behind the token that begins with `byte`, which is at `start`.
+    fn token(&mut self, byte: u8, start: usize) -> Result<(), ScanError> {
+        match byte {
+            b'"' => {
+                // One that is not closed takes all that is left.
+                self.skip_string();
+                self.previous = Previous::Operand;
+            }
+            b'/' if self.eat(b'/') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
+            b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
+                self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+                self.word(start)?;
+            }
+            b'0'..=b'9' => {
+                self.skip_while(|byte| byte.is_ascii_digit());
+                self.previous = Previous::Operand;
+            }
+            b'(' | b'[' | b'{' => self.open(byte, start)?,
+            b')' | b']' | b'}' => self.close(byte, start)?,
+            b',' => self.end_of_element(start)?,
+            b';' => self.end_of_statement(start)?,
+            // An annotation starts a new policy or declaration; a hundred of them are no chain.
+            b'@' => {
+                self.level.end_expression();
+                self.previous = Previous::Operator;
+            }
+            b':' => {
+                self.previous = if self.eat(b':') {
+                    Previous::Operator
+                } else {
+                    Previous::Start
+                };
+            }
+            b'?' => self.previous = Previous::Operator,
+            _ => self.symbol(byte, start)?,
+        }
+        Ok(())
+    }
+
+    /// An operator, and what it costs.
+    fn symbol(&mut self, byte: u8, start: usize) -> Result<(), ScanError> {
+        match byte {
+            b'&' if self.eat(b'&') => {
+                self.level.end_relation();
+                self.level.ands += 1;
+                self.operator(0, start)
+            }
+            b'|' if self.eat(b'|') => {
+                self.level.end_and_chain();
+                self.level.ors += 1;
+                self.operator(0, start)
+            }
+            b'<' if self.dialect == Dialect::Schema => self.operator(1, start),
+            b'>' | b'=' if self.dialect == Dialect::Schema => {
+                self.previous = Previous::Operator;
+                Ok(())
+            }
+            b'<' | b'=' => {
+                self.eat(b'=');
+                self.operator(1, start)
+            }
+            // `a > b` is `!(a <= b)`, `a >= b` is `!(a < b)`, `a != b` is `!(a == b)`: two nodes.
+            b'>' => {
+                self.eat(b'=');
+                self.operator(2, start)
+            }
+            b'!' => {
+                let nodes = if self.eat(b'=') { 2 } else { 1 };
+                self.operator(nodes, start)
+            }
+            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' => self.operator(1, start),
+            // White space, and what Cedar's lexer stops at.
+            _ => Ok(()),
+        }
     }
 
     fn word(&mut self, start: usize) -> Result<(), ScanError> {
@@ -332,9 +345,9 @@ impl<'a> CedarScan<'a> {
             .map_err(|exceeded| ScanError::new(self.text, start, exceeded))
     }
 
-    /// Moves behind the closing quote; false if there is none.
-    fn skip_string(&mut self) -> bool {
-        skip_string(self.bytes, &mut self.at)
+    /// Moves behind the closing quote, or to the end if there is none.
+    fn skip_string(&mut self) {
+        skip_string(self.bytes, &mut self.at);
     }
 
     fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {

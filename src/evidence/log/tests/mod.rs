@@ -1,6 +1,8 @@
 //! What the log does when the disk does not: full, unwilling, short, gone.
 
+mod beside;
 mod faults;
+mod segments;
 mod storage;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use crate::{Authorizer, Outcome, Request};
 
-use super::{DurableLog, LogOptions, SyncPolicy};
+use super::{DurableLog, LogOptions, SyncPolicy, Verification, verify};
 use storage::{Faults, Faulty};
 
 /// A directory of its own for a test, removed at its end.
@@ -42,6 +44,8 @@ const LONG_BATCH: SyncPolicy = SyncPolicy::Batch {
     records: 1000,
     within: Duration::from_secs(1000),
 };
+
+const POLICIES: [SyncPolicy; 3] = [SyncPolicy::EachRecord, LONG_BATCH, SyncPolicy::Never];
 
 fn open(options: LogOptions, faults: &Faults) -> Result<DurableLog, super::LogError> {
     let storage = Faulty::new(&options, faults)?;
@@ -85,4 +89,14 @@ fn recorded(path: &Path) -> Vec<usize> {
         }
     }
     users
+}
+
+/// The log holds exactly the acknowledged records, in order, and its chain holds.
+#[track_caller]
+fn check(path: &Path, acknowledged: &[usize], what: &str) -> Verification {
+    assert_eq!(recorded(path), acknowledged, "{what}");
+    let seen = verify(path, None).unwrap();
+    assert_eq!(seen.finding(), None, "{what}");
+    assert_eq!(seen.decisions(), acknowledged.len() as u64, "{what}");
+    seen
 }

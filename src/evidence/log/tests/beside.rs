@@ -1,0 +1,140 @@
+//! What is synced beside writing: nothing that was acknowledged is lost, and no more is unsynced than was said.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::super::MAX_LINE_BYTES;
+use super::super::writer::{UNSYNCED_BYTES, Work};
+use super::storage::{Call, Fault};
+use super::*;
+use crate::evidence::json::Buffer;
+
+/// Half of a large batch is synced while the other half is written: whatever fails then, what was acknowledged is there.
+#[test]
+fn syncs_beside_writing_lose_nothing_that_was_acknowledged() {
+    const RECORDS: u64 = 128;
+    for fault in [Fault::Forgets, Fault::Fails(ErrorKind::Other)] {
+        let scratch = Scratch::new(&format!("beside-{fault:?}").replace(['(', ')'], ""));
+        let faults = Faults::none();
+        let sync = SyncPolicy::Batch {
+            records: RECORDS,
+            within: Duration::from_secs(1000),
+        };
+        let options = options(scratch.path(), sync).segment_bytes(300_000);
+        let log = Arc::new(open(options, &faults).unwrap());
+        let authorizer = authorizer(Arc::clone(&log));
+        let (mut syncs, mut writes) = (0, 0);
+        faults.set(move |call| {
+            let fails = match call {
+                Call::Sync => {
+                    syncs += 1;
+                    syncs % 5 == 4
+                }
+                Call::Write => {
+                    writes += 1;
+                    writes % 300 == 0
+                }
+                _ => false,
+            };
+            match call {
+                Call::Sync if fails => fault,
+                Call::Write if fails => Fault::Torn(100),
+                _ => Fault::None,
+            }
+        });
+        let mut acknowledged = Vec::new();
+        for user in 0..1500 {
+            if decide(&authorizer, user) {
+                acknowledged.push(user);
+            }
+            let writer = &log.shared.lock().writer;
+            assert!(writer.head.next - writer.first_unsynced() <= RECORDS);
+        }
+        faults.set(|_| Fault::None);
+        assert!(acknowledged.len() > 1200);
+        let checkpoint = log.checkpoint().unwrap();
+        drop((authorizer, log));
+        let seen = check(scratch.path(), &acknowledged, "after syncs beside failed");
+        assert!(seen.cuts() > 4, "{}", seen.cuts());
+        assert!(verify(scratch.path(), Some(&checkpoint)).unwrap().is_fine());
+    }
+}
+
+/// Deciding threads go on while a batch is synced, and wait before more is unsynced than the policy says.
+#[test]
+fn syncs_beside_writing_leave_no_more_unsynced_than_was_said() {
+    const RECORDS: usize = 128;
+    let scratch = Scratch::new("bound");
+    let faults = Faults::none();
+    let sync = SyncPolicy::Batch {
+        records: RECORDS as u64,
+        within: Duration::from_secs(1000),
+    };
+    let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
+    let authorizer = authorizer(Arc::clone(&log));
+    // A record may take two lines.
+    let most = RECORDS - 1;
+    assert_eq!(
+        until_held((&log, &faults), 400, most, |user| assert!(decide(
+            &authorizer,
+            user
+        ))),
+        most
+    );
+}
+
+/// Nor more than fits in memory.
+#[test]
+fn syncs_beside_writing_leave_no_more_in_memory_than_was_said() {
+    const LONG: usize = MAX_LINE_BYTES / 8;
+    let scratch = Scratch::new("memory");
+    let faults = Faults::none();
+    let log = open(options(scratch.path(), LONG_BATCH), &faults).unwrap();
+    let text = format!("{{\"long\":\"{}\"}}", "x".repeat(LONG));
+    let most = UNSYNCED_BYTES / LONG;
+    let appended = until_held((&log, &faults), 3 * most, most, |_| {
+        let line = |out: &mut Buffer| {
+            out.extend(text.as_bytes());
+            Ok(())
+        };
+        log.append(1, |lines| lines.decision(line)).unwrap();
+    });
+    assert_eq!(appended, most);
+}
+
+/// Appends so many while syncs are held up: how many it were when it came to a stop, at `most` or later.
+fn until_held(
+    (log, faults): (&DurableLog, &Faults),
+    all: usize,
+    most: usize,
+    append: impl Fn(usize) + Sync,
+) -> usize {
+    // Not before the sync beside it has begun: the writer would sync by itself.
+    let is_late = || {
+        let writer = &log.shared.lock().writer;
+        writer.syncing_work() == Work::Now && !writer.is_syncing()
+    };
+    faults.hold_syncs(true);
+    let appended = AtomicUsize::new(0);
+    let count = || appended.load(Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..all {
+                append(number);
+                while is_late() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                appended.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let began = Instant::now();
+        while count() < most && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let held_at = count();
+        faults.hold_syncs(false);
+        held_at
+    })
+}

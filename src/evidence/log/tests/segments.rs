@@ -1,0 +1,211 @@
+//! Segments that cannot be begun, removed or named, and what is left of an attempt to.
+
+use std::io::ErrorKind;
+
+use super::super::chain::{Head, LineHash, Sealed};
+use super::super::event::{Cut, Event, Gap};
+use super::super::segment;
+use super::super::verify::verify_storage;
+use super::super::{Checkpoint, LogErrorKind};
+use super::storage::{Call, Fault};
+use super::*;
+use crate::evidence::json::Buffer;
+
+#[test]
+fn a_segment_that_cannot_be_begun_is_tried_again() {
+    let scratch = Scratch::new("rotation");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).segment_bytes(1000);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    for fails in [Call::Create, Call::SyncNames, Call::Sync] {
+        faults.set(|_| Fault::None);
+        assert!(decide(&authorizer, 0) && decide(&authorizer, 1));
+        faults.set(move |call| match call {
+            call if call == fails => Fault::Fails(ErrorKind::Other),
+            _ => Fault::None,
+        });
+        assert!((2..9).any(|user| !decide(&authorizer, user)), "{fails:?}");
+    }
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 9));
+    drop(authorizer);
+    assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
+}
+
+#[test]
+fn segments_that_cannot_be_removed_do_not_stop_the_log() {
+    let scratch = Scratch::new("retention");
+    let faults = Faults::new(|call| match call {
+        Call::Remove => Fault::Fails(ErrorKind::PermissionDenied),
+        _ => Fault::None,
+    });
+    let options = || {
+        options(scratch.path(), LONG_BATCH)
+            .segment_bytes(2000)
+            .keep_bytes(5000)
+    };
+    let first = authorizer(open(options(), &faults).unwrap());
+    assert!((0..30).all(|user| decide(&first, user)));
+    drop(first);
+    assert_eq!(verify(scratch.path(), None).unwrap().first_index(), 0);
+    // The next writer catches up.
+    let second = authorizer(open(options(), &Faults::none()).unwrap());
+    assert!((0..10).all(|user| decide(&second, user)));
+    drop(second);
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(seen.finding(), None);
+    assert!(seen.first_index() > 20, "{seen:?}");
+    assert!(Checkpoint::of(scratch.path()).is_ok());
+}
+
+/// The oldest go first, and none before one that stays.
+#[test]
+fn what_remains_after_a_removal_that_failed_has_no_hole() {
+    let scratch = Scratch::new("hole");
+    let mut removals = 0;
+    let faults = Faults::new(move |call| {
+        removals += u32::from(call == Call::Remove);
+        match call {
+            Call::Remove if removals % 2 == 1 => Fault::Fails(ErrorKind::PermissionDenied),
+            _ => Fault::None,
+        }
+    });
+    let options = options(scratch.path(), LONG_BATCH)
+        .segment_bytes(2000)
+        .keep_bytes(5000);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    for user in 0..60 {
+        assert!(decide(&authorizer, user));
+        assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
+    }
+    drop(authorizer);
+    assert!(verify(scratch.path(), None).unwrap().first_index() > 10);
+}
+
+/// Retention goes on while somebody reads.
+#[test]
+fn segments_that_go_while_a_log_is_verified_are_no_error() {
+    let scratch = Scratch::new("beside");
+    let options = options(scratch.path(), SyncPolicy::Never)
+        .segment_bytes(1)
+        .keep_bytes(5000);
+    let writing = authorizer(options.open().unwrap());
+    assert!((0..20).all(|user| decide(&writing, user)));
+    // As soon as the segments are listed, they are gone.
+    let mut times = 0;
+    let faults = Faults::new(move |call| {
+        if call == Call::Read && times < 3 {
+            times += 1;
+            assert!((0..20).all(|user| decide(&writing, user)));
+        }
+        Fault::None
+    });
+    let storage = Faulty::beside(scratch.path(), &faults);
+    let seen = verify_storage(&storage, None).unwrap();
+    assert_eq!(seen.finding(), None);
+    assert!(seen.first_index() > 60, "{seen:?}");
+
+    // One that is listed and never there is an error, and so is a directory.
+    let faults = Faults::new(|call| match call {
+        Call::Read => Fault::Fails(ErrorKind::NotFound),
+        _ => Fault::None,
+    });
+    let storage = Faulty::beside(scratch.path(), &faults);
+    let error = verify_storage(&storage, None).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Unreadable);
+    let error = verify(scratch.path().join("nothing"), None).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Unreadable);
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+/// A segment has its name on the disk before anything is acknowledged in it.
+#[test]
+fn a_log_does_not_begin_in_a_directory_that_cannot_be_synced() {
+    let scratch = Scratch::new("begin");
+    let faults = Faults::new(|call| match call {
+        Call::SyncNames => Fault::Fails(ErrorKind::Other),
+        _ => Fault::None,
+    });
+    assert!(open(options(scratch.path(), LONG_BATCH), &faults).is_err());
+    assert!(open(options(scratch.path(), LONG_BATCH), &Faults::none()).is_ok());
+}
+
+/// Where the last segment has no line yet, the one before it says where the chain stands, if it is whole.
+#[test]
+fn a_last_segment_without_lines_follows_a_whole_one() {
+    let scratch = Scratch::new("follows");
+    let log = || open(options(scratch.path(), LONG_BATCH), &Faults::none());
+    let first = authorizer(log().unwrap());
+    assert!((0..3).all(|user| decide(&first, user)));
+    drop(first);
+    let segment = |index: u64| scratch.path().join(segment::name(index));
+    let whole = std::fs::read(segment(0)).unwrap();
+    for (index, end, is_continued) in [
+        (3, &b""[..], true),
+        (3, b"{\"format\":1", false),
+        (2, b"", false),
+        (4, b"", false),
+    ] {
+        std::fs::write(segment(0), [&whole, end].concat()).unwrap();
+        std::fs::write(segment(index), b"").unwrap();
+        // Who verifies says so, too.
+        let seen = verify(scratch.path(), None).unwrap();
+        assert_eq!(seen.is_fine(), is_continued, "{index}, {end:?}: {seen:?}");
+        assert_eq!(log().is_ok(), is_continued, "{index}, {end:?}");
+        std::fs::remove_file(segment(index)).unwrap();
+    }
+}
+
+/// What an attempt to cut a segment has left is carried out if it is whole, and touches nothing but segments.
+#[test]
+fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
+    let scratch = Scratch::new("drafts");
+    let log = || open(options(scratch.path(), LONG_BATCH), &Faults::none());
+    let first = authorizer(log().unwrap());
+    assert!((0..3).all(|user| decide(&first, user)));
+    drop(first);
+    let whole = std::fs::read(scratch.path().join(segment::name(0))).unwrap();
+    let last = whole.split(|byte| *byte == b'\n').nth(2).unwrap();
+    let outside = scratch.path().join("outside");
+    std::fs::write(&outside, "not of the log").unwrap();
+    let draft = scratch.path().join(segment::draft_name(3));
+    let put = |segment: &str, offset, end: &[u8]| {
+        let mut head = Head::after(&Sealed::read(last).unwrap());
+        let mut line = Buffer::default();
+        let cut = Cut {
+            segment: segment.into(),
+            offset,
+            bytes: 1,
+            sha256: LineHash::START,
+        };
+        Event::Cut(cut).write(&mut head, &mut line).unwrap();
+        std::fs::write(&draft, [line.as_slice(), end].concat()).unwrap();
+    };
+    for name in ["outside", "../drafts-outside", "", "lock"] {
+        put(name, 1, b"");
+        assert!(log().is_err(), "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "not of the log");
+    // Whoever wrote it had not come to cutting.
+    put(&segment::name(0), 1, b"{\"format\":1");
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
+    assert!(!draft.exists());
+    // Nor had whoever wrote something behind the entry: it is the last.
+    put(&segment::name(0), 1, b"");
+    let entry = std::fs::read(&draft).unwrap();
+    let mut head = Head::after(&Sealed::read(entry.trim_ascii_end()).unwrap());
+    let mut more = Buffer::default();
+    let gap = Event::Gap(Gap { lost: 1 });
+    gap.write(&mut head, &mut more).unwrap();
+    std::fs::write(&draft, [&entry, more.as_slice()].concat()).unwrap();
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 3, 0));
+    // A segment is cut, and never made longer.
+    put(&segment::name(0), 1_000_000, b"");
+    assert!(log().is_ok());
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 4, 1));
+}
