@@ -1,7 +1,6 @@
 //! From what was decided to its explanation.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -333,16 +332,7 @@ impl<'a> Asked<'a, '_> {
             id: policy.id.clone(),
             template: program.template(policy).map(|template| template.id.clone()),
             effect: body.effect,
-            annotations: body
-                .annotations
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        name.to_string(),
-                        at.short(|f| fmt::Write::write_str(f, value)),
-                    )
-                })
-                .collect(),
+            annotations: at.annotations(),
             part,
             error: None,
             held: 0,

@@ -1,6 +1,7 @@
 //! A policy as it is written: its conditions and their places in the text that it was loaded from.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use crate::compile::outline::Outline;
@@ -60,6 +61,14 @@ impl<'p> Written<'p> {
 
     pub(super) fn short(&self, write: impl FnOnce(&mut Short) -> fmt::Result) -> String {
         Short::of(self.options.text_bytes, write)
+    }
+
+    /// Its annotations, their values as short as values are told.
+    pub(super) fn annotations(&self) -> BTreeMap<String, String> {
+        let annotations = self.body.annotations.iter();
+        annotations
+            .map(|(name, value)| (name.to_string(), self.short(|f| f.write_str(value))))
+            .collect()
     }
 
     pub(super) fn count(&self, len: usize) -> u32 {

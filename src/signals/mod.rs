@@ -28,7 +28,7 @@
 //! itself, and of two at one moment the stricter.
 //!
 //! To learn which grants a signal took back, apply it within
-//! `GrantTable::revoked_by`, or give the table a callback.
+//! [`GrantTable::revoked_by`](crate::grant::GrantTable::revoked_by), or give the table a callback.
 
 mod event;
 mod order;
