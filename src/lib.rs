@@ -85,6 +85,7 @@
 //! | see why, with the policies' lines and the values they met | [`explain`], [`Response::explain`], [`Authorizer::explain`] |
 //! | find what somebody may do, or who may do something | [`Search`], [`Pinned::search`] |
 //! | change some of the policies or entities while deciding | [`Authorizer::update_policies`], [`PolicyUpdate`], [`Authorizer::update_entities`], [`EntityUpdate`] |
+//! | read what the store holds, or write it down | [`Pinned::entity`], [`Pinned::entities`] |
 //! | replace policies or entities while deciding | [`Authorizer::replace_policies`], [`Authorizer::replace_entities`], [`Authorizer::replace_all`] |
 //! | serve a stream, a lease or a session as long as it is allowed, and no longer | [`grant`], [`Authorizer::grant`], [`grant::GrantTable`] |
 //! | keep evidence of decisions | [`evidence`] |
@@ -167,8 +168,8 @@ pub mod tower;
 mod value;
 
 pub use authorizer::{
-    Authorizer, BuildError, Builder, Found, Pinned, PolicyChanges, PreparedRequest, Session,
-    ShadowCounts, Tuning,
+    AttributeError, AttributeValue, Attributes, Authorizer, BuildError, Builder, Found, Pinned,
+    PolicyChanges, PreparedRequest, Session, ShadowCounts, StoredEntities, StoredEntity, Tuning,
 };
 pub use compile::{
     CompileError, Entities, EntitiesUpdated, EntityProgress, EntityUpdate, Policies,

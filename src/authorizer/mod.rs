@@ -9,6 +9,7 @@ mod prepared;
 mod search;
 mod session;
 mod shadow;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -39,6 +40,7 @@ pub use prepared::PreparedRequest;
 pub use search::Found;
 pub use session::Session;
 pub use shadow::ShadowCounts;
+pub use stored::{AttributeError, AttributeValue, Attributes, StoredEntities, StoredEntity};
 pub(crate) use timing::DeniedByTime;
 use timing::Started;
 pub use update::PolicyChanges;

@@ -107,7 +107,7 @@ impl Serialize for ValueView<'_> {
 }
 
 /// `{ "__entity": uid }`.
-pub(super) struct EscapedEntity<'a>(pub(super) EntityUidRef<'a>);
+pub(crate) struct EscapedEntity<'a>(pub(crate) EntityUidRef<'a>);
 
 impl Serialize for EscapedEntity<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -118,7 +118,7 @@ impl Serialize for EscapedEntity<'_> {
 }
 
 /// `{ "__extn": call }`.
-pub(super) struct EscapedCall<T>(Call<T>);
+pub(crate) struct EscapedCall<T>(Call<T>);
 
 impl<T: Serialize> Serialize for EscapedCall<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -128,7 +128,7 @@ impl<T: Serialize> Serialize for EscapedCall<T> {
     }
 }
 
-pub(super) fn call<'a, T: fmt::Display>(
+pub(crate) fn call<'a, T: fmt::Display>(
     function: &'static str,
     arg: &'a T,
 ) -> EscapedCall<Text<'a, T>> {
@@ -147,7 +147,7 @@ impl<T: Serialize> Serialize for Call<T> {
 }
 
 /// A datetime. One that no constructor text can say is the epoch plus a duration, as Cedar writes it.
-pub(super) struct EscapedDatetime(pub(super) Datetime);
+pub(crate) struct EscapedDatetime(pub(crate) Datetime);
 
 impl Serialize for EscapedDatetime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

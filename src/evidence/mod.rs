@@ -47,6 +47,7 @@ use std::sync::Arc;
 pub(crate) use ages::Ages;
 pub use ages::AgesView;
 pub use context::ContextView;
+pub(crate) use context::{EscapedDatetime, EscapedEntity, call};
 pub(crate) use delegation::{HopInputs, Hops};
 pub use delegation::{RecordedDelegation, RecordedHop};
 pub use fan_out::FanOut;

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::ext::Datetime;
 
 /// Anything's `Display` text, without a `String` in between.
-pub(super) struct Text<'a, T>(pub(super) &'a T);
+pub(crate) struct Text<'a, T>(pub(super) &'a T);
 
 impl<T: fmt::Display> Serialize for Text<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

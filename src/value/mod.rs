@@ -449,11 +449,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    pub(crate) fn iter(self) -> impl Iterator<Item = (Sym, Value<'a>)> {
-        (0..self.len()).map_while(move |index| match self {
+    pub(crate) fn entry(self, index: usize) -> Option<(Sym, Value<'a>)> {
+        match self {
             Record::Stored(record) => record.entry(index).map(|(k, v)| (k, v.value())),
             Record::Built(fields) => fields.get(index).copied(),
-        })
+        }
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Sym, Value<'a>)> {
+        (0..self.len()).map_while(move |index| self.entry(index))
     }
 }
 

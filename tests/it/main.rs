@@ -47,6 +47,7 @@ mod signals;
 mod sinks;
 mod spiffe;
 mod steps;
+mod stored;
 mod swap;
 mod threads;
 mod uids;

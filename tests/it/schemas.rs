@@ -19,6 +19,7 @@ use super::generate::typed_policies::Written;
 use super::generate::{Numbers, Tape, config, tape};
 use super::many::{Counts, WAYS, is_right, numbers_after, of_bytes, tuning_of};
 use super::oracle::{Ask, Link, World, cedar_uid, ours, reproduction, tunings, uid_ref};
+use super::stored::is_exported;
 use super::value::{EntityData, entities_json};
 
 /// Changes of a world; requests are asked before the first and after each.
@@ -71,6 +72,8 @@ fn worlds_agree(
                 _ => run.update_entities(tape)?,
             });
         }
+        is_exported(&authorizer, &run.entities, Some(&run.cedars))
+            .map_err(|what| run.fail(None, &Json::Null, &what))?;
         let mut session = authorizer.session();
         for (ask, json, prepared) in &mut prepared {
             let expected = run.expected(ask, json);
