@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use duramen::tower::{Asked, AuthorizationLayer, Authorized, Denied, Rejection};
+use duramen::tower::{Asked, AuthorizationLayer, Authorized, ChallengeError, Denied, Rejection};
 use duramen::{Authorizer, Delegation, EntityUid, EntityUidRef, Freshness, Outcome, Policies};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -314,19 +314,45 @@ fn what_goes_wrong_allows_nothing() {
         }
     }
     let layer = AuthorizationLayer::new(permits(), |_: &Parts| panic!("on purpose"));
-    let (answer, called) = ask(&layer, get("GET"));
+    // The layers outside are told, the client is not.
+    let panicked = |(answer, called): (Response<String>, usize)| {
+        assert_eq!(
+            (answer.status(), called),
+            (StatusCode::INTERNAL_SERVER_ERROR, 0)
+        );
+        assert!(!answer.body().contains("purpose"));
+        let why = answer.extensions().get::<Arc<Rejection>>().unwrap();
+        std::error::Error::source(&**why).unwrap().to_string()
+    };
+    assert_eq!(panicked(ask(&layer, get("GET"))), "panicked: on purpose");
+    let layer = AuthorizationLayer::new(permits(), |head: &Parts| {
+        let method = head.method.to_string();
+        panic!("at {method}, on purpose")
+    });
     assert_eq!(
-        (answer.status(), called),
-        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+        panicked(ask(&layer, get("HEAD"))),
+        "panicked: at GET, on purpose"
     );
     let layer = AuthorizationLayer::new(permits(), |head: &Parts| {
         Ok(by_method(head)?.context(Panics))
     });
-    let (answer, called) = ask(&layer, get("HEAD"));
+    assert_eq!(panicked(ask(&layer, get("HEAD"))), "panicked: on purpose");
+    let layer = AuthorizationLayer::new(permits(), |_: &Parts| std::panic::panic_any(7));
     assert_eq!(
-        (answer.status(), called),
-        (StatusCode::INTERNAL_SERVER_ERROR, 0)
+        panicked(ask(&layer, get("GET"))),
+        "panicked: without a message"
     );
+    // A panic leaves nothing behind: the next request is decided.
+    let twice = std::sync::atomic::AtomicBool::new(false);
+    let layer = AuthorizationLayer::new(permits(), move |head: &Parts| {
+        assert!(
+            twice.swap(true, std::sync::atomic::Ordering::Relaxed),
+            "once"
+        );
+        by_method(head)
+    });
+    assert_eq!(panicked(ask(&layer, get("GET"))), "panicked: once");
+    assert_eq!(ask(&layer, get("GET")).0.status(), StatusCode::OK);
     // What cannot be understood.
     let layer = AuthorizationLayer::new(permits(), |head: &Parts| {
         Ok(by_method(head)?.context_json("{"))
@@ -452,45 +478,83 @@ fn those_who_act_for_others_are_asked_too() {
 
 #[test]
 fn a_step_up_is_asked_for_where_it_helps() {
-    let policies = r#"permit(principal, action, resource);
+    let good = r#"permit(principal, action, resource);
+        @step_up("two words") permit(principal, action == Action::"GET", resource);
         @step_up("mfa") forbid(principal, action in [Action::"PUT", Action::"POST", Action::"PATCH"], resource);
         @step_up("phr") forbid(principal, action == Action::"POST", resource);
-        forbid(principal, action == Action::"PATCH", resource);
-        @step_up("no \"text\"") forbid(principal, action == Action::"DELETE", resource);
-        @step_up("a b") forbid(principal, action == Action::"COPY", resource);
+        forbid(principal, action == Action::"PATCH", resource);"#;
+    let bad = r#"@step_up("no \"text\"") forbid(principal, action == Action::"DELETE", resource);
+        @step_up("a b") forbid(principal, action in [Action::"COPY", Action::"LOCK"], resource);
+        forbid(principal, action == Action::"LOCK", resource);
         @step_up("") forbid(principal, action == Action::"MOVE", resource);"#;
-    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+    let authorizer = Authorizer::builder().policies(good).build().unwrap();
     let answer = |layer: &AuthorizationLayer<_>, method| {
         let (answer, called) = ask(layer, get(method));
         assert_eq!(called == 1, answer.status() == StatusCode::OK);
         let challenge = answer.headers().get("www-authenticate");
         let challenge = challenge.map(|text| text.to_str().unwrap().to_owned());
-        (answer.status().as_u16(), challenge)
+        let unsent = answer.extensions().get::<Denied>();
+        let unsent = unsent.and_then(|denied| denied.unsent_step_up().cloned());
+        (answer.status().as_u16(), challenge, unsent)
     };
-    let silent = AuthorizationLayer::new(authorizer, by_method);
-    assert_eq!(answer(&silent, "PUT"), (403, None));
-    let layer = silent.challenge_step_up("DPoP");
+    let layer = || AuthorizationLayer::new(authorizer.clone(), by_method);
+    assert_eq!(answer(&layer(), "PUT"), (403, None, None));
+    for scheme in [
+        "",
+        "Be arer",
+        "DPoP\r\nx: y",
+        "Bearer realm=\"x\"",
+        "M\u{fc}",
+    ] {
+        let refused = layer().challenge_step_up(scheme).unwrap_err();
+        assert_eq!(refused, ChallengeError::Scheme(scheme.to_owned()));
+    }
+    assert_eq!(
+        layer().challenge_step_up("a\tb").unwrap_err().to_string(),
+        r"`a\tb` is no authentication scheme; write one word, such as `Bearer` or `DPoP`"
+    );
+    let challenging = layer().challenge_step_up("DPoP").unwrap();
     let asks = |levels| {
         let text =
             format!(r#"DPoP error="insufficient_user_authentication", acr_values="{levels}""#);
-        (401, Some(text))
+        (401, Some(text), None)
     };
-    assert_eq!(answer(&layer, "PUT"), asks("mfa"));
-    assert_eq!(answer(&layer, "POST"), asks("mfa phr"));
-    assert_eq!(answer(&layer, "PATCH"), (403, None), "one forbid stays");
-    for method in ["DELETE", "COPY", "MOVE"] {
-        assert_eq!(
-            answer(&layer, method),
-            (403, None),
-            "no challenge can say that"
-        );
-    }
-    assert_eq!(answer(&layer, "GET"), (200, None));
-    let nobody = AuthorizationLayer::new(Authorizer::builder().build().unwrap(), by_method);
+    assert_eq!(answer(&challenging, "PUT"), asks("mfa"));
+    assert_eq!(answer(&challenging, "POST"), asks("mfa phr"));
     assert_eq!(
-        answer(&nobody.challenge_step_up("DPoP"), "GET"),
-        (403, None)
+        answer(&challenging, "PATCH"),
+        (403, None, None),
+        "one forbid stays"
     );
+    assert_eq!(answer(&challenging, "GET"), (200, None, None));
+    let nobody = AuthorizationLayer::new(Authorizer::builder().build().unwrap(), by_method);
+    let nobody = nobody.challenge_step_up("DPoP").unwrap();
+    assert_eq!(answer(&nobody, "GET"), (403, None, None));
+
+    // What no challenge can say is refused where it can be, and told where it is met.
+    authorizer.replace_policies(format!("{good}{bad}")).unwrap();
+    let refused = layer().challenge_step_up("DPoP").unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        r#"no challenge can say the annotation `@step_up` of policy5, policy6, policy8; write one word of printable ASCII, without `"` and `\`"#
+    );
+    for (method, policy) in [
+        ("DELETE", "policy5"),
+        ("COPY", "policy6"),
+        ("MOVE", "policy8"),
+    ] {
+        let (status, challenge, unsent) = answer(&challenging, method);
+        assert_eq!((status, challenge), (403, None));
+        assert_eq!(unsent.unwrap().as_str(), policy);
+    }
+    assert_eq!(
+        answer(&challenging, "LOCK"),
+        (403, None, None),
+        "no step-up lifts it"
+    );
+    assert_eq!(answer(&challenging, "PUT"), asks("mfa"));
+    // Whoever sends no challenge need not be told.
+    assert_eq!(answer(&layer(), "DELETE"), (403, None, None));
 }
 
 #[test]

@@ -45,6 +45,10 @@ impl EntityError {
         (!problems.is_empty()).then_some(Self { problems })
     }
 
+    pub(crate) fn problems_mut(&mut self) -> &mut [EntityProblem] {
+        &mut self.problems
+    }
+
     /// The problems, in the order of the data; at least one.
     pub fn problems(&self) -> &[EntityProblem] {
         &self.problems
@@ -83,7 +87,7 @@ impl EntityProblem {
         self
     }
 
-    /// The file that the problem is in, where the entities came from one and it was found when that was read.
+    /// The file that the problem is in, where the entity came from one.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }

@@ -10,7 +10,7 @@ use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
-use crate::request::context::{Fields, WriteError};
+use crate::request::context::Fields;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{
@@ -187,9 +187,14 @@ impl<'a> Resolver<'a, '_> {
     ) -> Result<Record<'a>, RequestError> {
         record
             .write(self.arena, &mut self.names, fields, bounds)
-            .map_err(|WriteError { limit, message }| match limit {
+            .map_err(|error| match error.limit {
                 Some(limit) => RequestError::limit_of(part, limit),
-                None => RequestError::new(part, message),
+                None if error.is_placed && part == RequestPart::Context => {
+                    let message = &error.message;
+                    let dot = if message.starts_with('[') { "" } else { "." };
+                    RequestError::in_context(format_args!("context{dot}{message}"))
+                }
+                None => RequestError::new(part, error.message),
             })
     }
 
@@ -216,7 +221,7 @@ impl<'a> Resolver<'a, '_> {
             .map(|action| &action.context);
         let later = self.reading.context_time.as_deref();
         let context = json::read_context(self.arena, json, expected, later, &mut self.names)
-            .map_err(|error| RequestError::new(RequestPart::Context, error))?;
+            .map_err(RequestError::in_context)?;
         Bounds::context(limits)
             .check(context)
             .map_err(|exceeded| RequestError::limit_of(RequestPart::Context, exceeded))?;
@@ -247,8 +252,8 @@ impl<'a> Resolver<'a, '_> {
         let bounds = Bounds::attributes(&self.reading.limits);
         let mut overlay = Vec::with_capacity_in(entities.len(), self.arena);
         for entity in entities {
-            let uid = self.uid(entity.uid, part)?;
             let of = |error: RequestError| error.within(entity.uid);
+            let uid = self.uid(entity.uid, part).map_err(of)?;
             let mut parents = Vec::with_capacity_in(entity.parents.len(), self.arena);
             for parent in entity.parents {
                 // The rule of Cedar's JSON, wherever entities come from.
@@ -290,12 +295,24 @@ impl<'a> Resolver<'a, '_> {
         {
             check_limit(limits, Limit::OverlayEntities, overlay.len() + 1, part)?;
             let json = self.arena.alloc(json);
-            let entity = json::read_entity(self.arena, json, schema, &mut self.names)
-                .map_err(|error| RequestError::new(part, error))?;
+            let of = |error: RequestError| match json::uid_of_entity(json) {
+                Some(uid) => error.within(uid.into()),
+                None => error,
+            };
+            let number = overlay.len() + 1;
+            let entity =
+                json::read_entity(self.arena, json, schema, &mut self.names).map_err(|error| {
+                    match json::uid_of_entity(json) {
+                        Some(_) => of(RequestError::new(part, error)),
+                        None => {
+                            RequestError::new(part, format_args!("entity number {number}: {error}"))
+                        }
+                    }
+                })?;
             for record in [entity.attrs, entity.tags] {
                 Bounds::attributes(limits)
                     .check(record)
-                    .map_err(|exceeded| RequestError::limit_of(part, exceeded))?;
+                    .map_err(|exceeded| of(RequestError::limit_of(part, exceeded)))?;
             }
             overlay.push(OverlayEntity {
                 uid: entity.uid,
@@ -422,7 +439,10 @@ fn json_error(
     let at = error.position(text);
     RequestError::new(
         part,
-        format_args!("{error} at line {}, column {}", at.line, at.column),
+        format_args!(
+            "line {}, column {}: invalid JSON: {}",
+            at.line, at.column, error.kind
+        ),
     )
 }
 

@@ -386,10 +386,12 @@ impl WriteRecord for Packed<'_> {
             Ok(None) => Err(WriteError {
                 limit: None,
                 message: "what was kept of the request cannot be read".into(),
+                is_placed: false,
             }),
             Err(full) => Err(WriteError {
                 limit: None,
                 message: full.to_string(),
+                is_placed: false,
             }),
         }
     }

@@ -32,9 +32,7 @@ pub(crate) fn read_entity<'a>(
 ) -> Result<EntityFields<'a>, ReadError<'a>> {
     let parts = Parts::of(json)?;
     let (type_name, id) = read_uid(parts.uid).map_err(at(arena, "uid"))?;
-    parts
-        .read(&mut Reader { arena, names }, (type_name, id), schema)
-        .map_err(|error| error.within(arena, Step::Entity { type_name, id }))
+    parts.read(&mut Reader { arena, names }, (type_name, id), schema)
 }
 
 /// Type name and id of an entity, where its text has them.

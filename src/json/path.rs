@@ -11,8 +11,6 @@ use crate::value::text::is_identifier;
 pub(crate) enum Step<'a> {
     /// What the path begins at, such as `context`.
     Root(&'a str),
-    /// What the path begins at: an entity.
-    Entity { type_name: &'a str, id: &'a str },
     /// A field of a record, a member of an object, a variant of an enum.
     Field(&'a str),
     /// An element of an array or a sequence.
@@ -57,9 +55,6 @@ impl fmt::Display for Path<'_> {
         for (position, step) in self.steps().enumerate() {
             match step {
                 Step::Root(name) => f.write_str(name)?,
-                Step::Entity { type_name, id } => {
-                    write!(f, "{type_name}::\"{}\"", id.escape_debug())?;
-                }
                 Step::Field(name) if is_identifier(name) => {
                     let dot = if position == 0 { "" } else { "." };
                     write!(f, "{dot}{name}")?;

@@ -35,6 +35,8 @@ pub(crate) struct WriteError {
     pub(crate) limit: Option<LimitExceeded>,
     /// With the path of what is wrong.
     pub(crate) message: String,
+    /// Whether there is a path.
+    pub(crate) is_placed: bool,
 }
 
 impl From<LimitExceeded> for WriteError {
@@ -42,6 +44,7 @@ impl From<LimitExceeded> for WriteError {
         Self {
             limit: Some(limit),
             message: limit.to_string(),
+            is_placed: false,
         }
     }
 }
@@ -69,6 +72,7 @@ impl<T: Serialize> WriteRecord for T {
                 WriteError {
                     limit: None,
                     message: error.to_string(),
+                    is_placed: !error.path.is_empty(),
                 }
             }
         })?;

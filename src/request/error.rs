@@ -19,6 +19,8 @@ struct Parts {
     entity: Option<EntityUid>,
     limit: Option<LimitExceeded>,
     message: String,
+    /// Whether the message begins with a path that names the part.
+    is_placed: bool,
 }
 
 /// The part of a request that an error is about.
@@ -49,7 +51,16 @@ impl RequestError {
             entity: None,
             limit: None,
             message: message.to_string(),
+            is_placed: false,
         }))
+    }
+
+    /// An error in the context, whose message begins with a path of it, such as `context.device.os`.
+    #[cold]
+    pub(crate) fn in_context(message: impl fmt::Display) -> Self {
+        let mut error = Self::new(RequestPart::Context, message);
+        error.0.is_placed = true;
+        error
     }
 
     #[cold]
@@ -97,6 +108,7 @@ impl fmt::Display for RequestError {
             RequestPart::Request => "request",
         };
         match &self.0.entity {
+            None if self.0.is_placed => f.write_str(&self.0.message),
             Some(entity) => write!(f, "{part}: entity {entity}: {}", self.0.message),
             None => write!(f, "{part}: {}", self.0.message),
         }

@@ -1,5 +1,6 @@
 //! From the head of an HTTP request to what is asked of the authorizer.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -192,7 +193,8 @@ pub(super) enum Why {
 }
 
 impl Rejection {
-    /// Nobody is known to ask: 401, with this `WWW-Authenticate` (`Bearer`, say), as RFC 9110, section 15.5.2 demands one.
+    /// Nobody is known to ask: 401, with this `WWW-Authenticate` (`Bearer`, say), as RFC 9110, section 15.5.2 demands one. In the
+    /// place of a text that cannot stand in a header, `Bearer` is sent.
     pub fn unauthenticated(challenge: impl Into<Cow<'static, str>>) -> Self {
         Self(Why::Unauthenticated(challenge.into()))
     }
@@ -206,6 +208,14 @@ impl Rejection {
     /// rejection, with this error as its source, among the answer's extensions.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Why::Failed(error.into()))
+    }
+
+    /// Foreign code panicked: a failure, with the message of the panic.
+    pub(super) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let message = text.unwrap_or("without a message");
+        Self::failed(format!("panicked: {message}"))
     }
 }
 

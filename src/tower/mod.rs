@@ -15,7 +15,9 @@
 //! | the extractor fails ([`Rejection::failed`]) or panics | 500 |
 //!
 //! In no case but the first is the service called. An answer to what was decided and denied has a [`Denied`] among its extensions,
-//! for the layers outside; an answer to what was not decided has the extractor's [`Rejection`], in an `Arc`.
+//! for the layers outside; an answer to what was not decided has the extractor's [`Rejection`], in an `Arc`. After a panic, of the
+//! extractor or while the context is written, it has one too, whose source is the panic's message; nothing was decided then, and
+//! there is no record.
 //!
 //! Everything is decided, `OPTIONS` as well, unless [`AuthorizationLayer::pass_preflights`] says otherwise. A `HEAD` request is
 //! shown to the extractor as the `GET` that it stands for.
@@ -24,10 +26,12 @@
 //! before this one, which puts what it finds into the request's extensions.
 
 mod asked;
+mod challenge;
 mod problem;
 mod service;
 
 pub use asked::{Asked, Extract, Rejection};
+pub use challenge::ChallengeError;
 pub use service::{Authorization, AuthorizationFuture, AuthorizationLayer, Authorized, Denied};
 
 #[cfg(doc)]

@@ -19,7 +19,8 @@ use crate::decision::Outcome;
 use crate::epoch::Version;
 use crate::id::{EntityUid, EntityUidRef, PolicyId};
 
-use super::asked::{Asked, Extract};
+use super::asked::{Asked, Extract, Rejection};
+use super::challenge::{self, ChallengeError};
 use super::problem::Problem;
 
 /// Authorizes requests before a service gets them.
@@ -103,10 +104,17 @@ impl<E: Extract> AuthorizationLayer<E> {
     /// Answers a deny that a step-up may lift with 401 and a challenge of this scheme (`Bearer`, `DPoP`), as RFC 9470 has it,
     /// with what the policies ask for as `acr_values`: where forbids deny all of which have an annotation `@step_up`
     /// ([`Response::step_up`](crate::Response::step_up)). The default is 403 like any other deny.
-    #[must_use]
-    pub fn challenge_step_up(self, scheme: impl Into<String>) -> Self {
+    ///
+    /// Policies that come later are not looked at here. Where one of them asks for what no challenge can say, the answer is 403
+    /// and its [`Denied::unsent_step_up`] names the policy.
+    ///
+    /// # Errors
+    /// [`ChallengeError`] when the scheme is none, or when a forbid in force has an annotation `@step_up` that no challenge can
+    /// say: `acr_values` are words of printable ASCII without `"` and `\`, parted by spaces.
+    pub fn challenge_step_up(self, scheme: impl Into<String>) -> Result<Self, ChallengeError> {
         let scheme = scheme.into();
-        self.with(|options| options.step_up_scheme = Some(scheme))
+        challenge::check(&scheme, &self.authorizer)?;
+        Ok(self.with(|options| options.step_up_scheme = Some(scheme)))
     }
 
     /// Puts the number of the epoch that was decided on into each answer, allowed or denied, under this header: for tests,
@@ -171,6 +179,7 @@ impl Authorized {
 pub struct Denied {
     outcome: Outcome,
     decided: Decided,
+    unsent_step_up: Option<PolicyId>,
 }
 
 impl Denied {
@@ -193,6 +202,12 @@ impl Denied {
     pub fn sequence(&self) -> Option<u64> {
         self.decided.sequence
     }
+
+    /// A forbid whose `@step_up` no challenge can say, where one was to be sent
+    /// ([`AuthorizationLayer::challenge_step_up`]): the client was told 403 and not how to lift it. Correct the annotation.
+    pub fn unsent_step_up(&self) -> Option<&PolicyId> {
+        self.unsent_step_up.as_ref()
+    }
 }
 
 /// What there is of every decision.
@@ -205,7 +220,8 @@ struct Decided {
 
 impl<E: Extract> Shared<E> {
     /// What was decided, or what to answer. Extracting is foreign code, and so is writing the context: a panic there is a
-    /// failure, and allows nothing.
+    /// failure, which allows nothing and is told the layers outside. As after any failure, nothing was decided and there is no
+    /// record.
     fn decide(&self, head: &mut Parts) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
         if self.options.pass_preflights && is_preflight(head) {
             return (None, Ok(None));
@@ -221,7 +237,7 @@ impl<E: Extract> Shared<E> {
         if is_head {
             head.method = Method::HEAD;
         }
-        decided.unwrap_or_else(|_| (None, Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR))))
+        decided.unwrap_or_else(|panic| (None, Err(Problem::of(Rejection::panicked(&*panic)))))
     }
 
     fn ask(&self, asked: Asked) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
@@ -250,8 +266,12 @@ impl<E: Extract> Shared<E> {
                     step_up,
                 }),
             })),
-            Err((outcome, mut problem)) => {
-                problem.denied = Some(Denied { outcome, decided });
+            Err((outcome, unsent_step_up, mut problem)) => {
+                problem.denied = Some(Denied {
+                    outcome,
+                    decided,
+                    unsent_step_up,
+                });
                 Err(problem)
             }
         };
@@ -259,13 +279,17 @@ impl<E: Extract> Shared<E> {
     }
 
     /// What a client is told of a deny.
-    fn problem(&self, response: &crate::eval::Response<'_>) -> (Outcome, Problem) {
+    fn problem(
+        &self,
+        response: &crate::eval::Response<'_>,
+    ) -> (Outcome, Option<PolicyId>, Problem) {
         let outcome = response.outcome();
         let scheme = self.options.step_up_scheme.as_deref();
-        let challenge = scheme.and_then(|scheme| step_up_challenge(scheme, response));
-        let mut problem = match challenge {
-            Some(challenge) => Problem::challenge(challenge),
-            None => Problem::new(status(outcome)),
+        let challenge = scheme.map(|scheme| challenge::of(scheme, response));
+        let (mut problem, unsent) = match challenge {
+            Some(Ok(Some(challenge))) => (Problem::challenge(challenge), None),
+            Some(Err(policy)) => (Problem::new(status(outcome)), Some(policy)),
+            Some(Ok(None)) | None => (Problem::new(status(outcome)), None),
         };
         if self.options.tell_outcome {
             problem.outcome = Some(outcome.as_str());
@@ -278,31 +302,8 @@ impl<E: Extract> Shared<E> {
                 .filter_map(|policy| policy.annotation(name));
             problem.reasons = reasons.map(str::to_owned).collect();
         }
-        (outcome, problem)
+        (outcome, unsent, problem)
     }
-}
-
-/// The challenge of RFC 9470, section 3, if a step-up may lift the deny: one forbid that asks for none stays.
-fn step_up_challenge(scheme: &str, response: &crate::eval::Response<'_>) -> Option<String> {
-    if response.outcome() != Outcome::Forbidden {
-        return None;
-    }
-    let mut levels: Vec<&str> = Vec::new();
-    for policy in response.determining() {
-        let level = policy.annotation("step_up")?;
-        // `acr_values` are parted by spaces and stand in quotes.
-        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-        if level.is_empty() || !level.bytes().all(fits) {
-            return None;
-        }
-        if !levels.contains(&level) {
-            levels.push(level);
-        }
-    }
-    let levels = levels.join(" ");
-    Some(format!(
-        r#"{scheme} error="insufficient_user_authentication", acr_values="{levels}""#
-    ))
 }
 
 /// The status for what is no allow.

@@ -20,6 +20,7 @@ mod delegation;
 mod documents;
 mod entities;
 mod entity_updates;
+mod error_texts;
 mod evidence;
 mod explain;
 mod faults;

@@ -73,7 +73,7 @@ fn an_entity_is_named_once_with_the_file_and_what_it_should_be() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}:2:3: entity User::\"u\": User::\"u\".attrs.age: Cedar has no null; leave the attribute out",
+            "{}:2:3: entity User::\"u\": attrs.age: Cedar has no null; leave the attribute out",
             path.display()
         )
     );

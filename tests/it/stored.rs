@@ -257,7 +257,7 @@ fn extension_values_are_read_as_texts() {
     let read: Read<'_> = attrs.read().unwrap();
     assert_eq!(read.at, "2024-02-29T00:00:00.000Z");
     assert_eq!(read.from, IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
-    assert_eq!((&*read.within, &*read.share), ("10.0.0.0/8", "0.5"));
+    assert_eq!((&*read.within, &*read.share), ("10.0.0.0/8", "0.5000"));
     assert_eq!(read.of, [("id", "ann"), ("type", "User")].into());
     // In JSON they are what Cedar calls them.
     let json: Json = serde_json::to_value(attrs).unwrap();
@@ -307,7 +307,7 @@ fn what_does_not_fit_a_type_is_told_with_its_place() {
     );
     assert_eq!(
         told(attrs.get("boss").unwrap().read::<EntityUid>()),
-        r#"entity User::"ann": invalid type: string "bob", expected struct $duramen::EntityUid"#
+        r#"entity User::"ann": invalid type: string "bob", expected struct EntityUid"#
     );
 }
 

@@ -93,7 +93,12 @@ impl<'p> Deserializer<'p> for Reader<'p> {
             View::Entity(uid) => {
                 let (type_name, id) = names.uid_text(uid);
                 let fields = [("type", type_name), ("id", id)];
-                let fields = fields.map(|(name, text)| (name, BorrowedStrDeserializer::new(text)));
+                let fields = fields.map(|(name, text)| {
+                    (
+                        BorrowedStrDeserializer::new(name),
+                        BorrowedStrDeserializer::new(text),
+                    )
+                });
                 visitor.visit_map(MapDeserializer::new(fields.into_iter()))
             }
             View::Set(set) => visitor.visit_seq(Items { set, names, at: 0 }),

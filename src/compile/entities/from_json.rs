@@ -1,5 +1,6 @@
 //! Loading entities from JSON, from a text or from a stream.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use bumpalo::Bump;
 
 use crate::entity::{EntityLoader, EntityProblem, MAX_PROBLEMS};
 use crate::id::EntityUid;
-use crate::json::{self, Json, JsonErrorKind, StreamError, StreamPosition, StreamReader};
-use crate::limits::Limit;
+use crate::json::{
+    self, Json, JsonErrorKind, ReadError, StreamError, StreamPosition, StreamReader,
+};
+use crate::limits::{Limit, Limits};
 use crate::schema::SchemaModel;
 
 use super::progress::Reported;
@@ -80,15 +83,7 @@ fn insert<R: Read>(
             loader.insert(read.uid, attrs, tags, read.parents.to_vec());
         }
         Err(error) => {
-            loader.problems.push(match json::uid_of_entity(entity) {
-                Some((type_name, id)) => {
-                    EntityProblem::new(error).of(EntityUid::new(type_name, id))
-                }
-                None => {
-                    let number = reader.read() + 1;
-                    EntityProblem::new(format_args!("entity number {number}: {error}"))
-                }
-            });
+            loader.problems.push(unread(entity, reader.read(), error));
         }
     }
     if loader.problems.len() > before {
@@ -96,6 +91,55 @@ fn insert<R: Read>(
         for problem in loader.problems.iter_mut().skip(before) {
             *problem = at(problem.clone(), position);
         }
+    }
+}
+
+/// An entity that cannot be read; `at` is its place among those of its text.
+pub(super) fn unread(entity: &Json<'_>, at: usize, error: ReadError<'_>) -> EntityProblem {
+    match json::uid_of_entity(entity) {
+        Some((type_name, id)) => EntityProblem::new(error).of(EntityUid::new(type_name, id)),
+        None => EntityProblem::new(format_args!("entity number {}: {error}", at + 1)),
+    }
+}
+
+/// Says of problems with entities of the text where in it each is. What is found once all are read, in the hierarchy and by the
+/// schema, knows the entity and not its place: to keep the places of a million would cost every load, and to read a text again
+/// costs one that is refused.
+pub(super) fn locate(
+    input: impl Read,
+    file: Option<&str>,
+    limits: &Limits,
+    problems: &mut [EntityProblem],
+) {
+    let mut open: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+    for (at, problem) in problems.iter().enumerate() {
+        if let (Some(uid), None, None) = (problem.entity(), problem.position(), problem.file()) {
+            open.entry(uid.clone()).or_default().push(at);
+        }
+    }
+    let file: Option<Arc<str>> = file.map(Into::into);
+    let depth = limits.attribute_depth().saturating_add(3);
+    let mut reader = StreamReader::new(input, depth, limits.input_bytes());
+    let mut arena = Bump::new();
+    while !open.is_empty() {
+        arena.reset();
+        let (outcome, place) = reader.attempt(&arena);
+        if reader.is_cut_off(&outcome) {
+            match reader.fill() {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        }
+        // It was read before. Where it is another text now, the rest has no place.
+        let Ok(Some(entity)) = outcome else { return };
+        let uid = json::uid_of_entity(&entity).map(|(name, id)| EntityUid::new(name, id));
+        for at in uid.and_then(|uid| open.remove(&uid)).unwrap_or_default() {
+            if let Some(problem) = problems.get_mut(at) {
+                problem.file.clone_from(&file);
+                *problem = self::at(problem.clone(), reader.position());
+            }
+        }
+        reader.accept(place);
     }
 }
 

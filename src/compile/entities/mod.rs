@@ -20,7 +20,7 @@ use crate::id::{EntityUidRef, Uid};
 use crate::json;
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
-use crate::request::context::{Fields, WriteError};
+use crate::request::context::Fields;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::{Entity, Typed};
 use crate::schema::{SchemaModel, check, is_action_type};
@@ -190,7 +190,7 @@ impl Entities {
         limits: &Limits,
     ) -> Result<Snapshot, EntityError> {
         let mut loader = EntityLoader::new(self.names, *limits);
-        loader.problems.extend(self.problems);
+        loader.problems.extend(self.problems.iter().cloned());
         for entity in self.typed {
             let TypedEntity {
                 uid,
@@ -211,7 +211,7 @@ impl Entities {
             loader.problems.push(full.into());
         }
         let mut arena = Bump::new();
-        loader.finish(|snapshot, uid, data| {
+        let loaded = loader.finish(|snapshot, uid, data| {
             let Some(schema) = schema else { return Ok(()) };
             arena.reset();
             let names = &*snapshot.names;
@@ -231,6 +231,15 @@ impl Entities {
                 names,
             )
             .map_err(|mismatch| mismatch.to_string())
+        });
+        loaded.map_err(|mut error| {
+            let problems = error.problems_mut();
+            // Those of typed entities come first, and stand in no text.
+            let typed = self.problems.len().min(problems.len());
+            for input in &self.inputs {
+                input.locate(limits, &mut problems[typed..]);
+            }
+            error
         })
     }
 }
@@ -334,6 +343,20 @@ impl EntityInput {
             Self::Cedar(entities) => load_cedar(loader, entities),
         }
     }
+
+    /// Says of problems where they are in this input, if it can be read again.
+    fn locate(&self, limits: &Limits, problems: &mut [EntityProblem]) {
+        match self {
+            Self::Json(text) => from_json::locate(text.as_bytes(), None, limits, problems),
+            Self::File(path) => {
+                if let Ok(file) = File::open(path) {
+                    let name = path.display().to_string();
+                    from_json::locate(file, Some(&name), limits, problems);
+                }
+            }
+            Self::Stream(_) | Self::Cedar(_) => {}
+        }
+    }
 }
 
 fn checked_uid(names: &mut Names, uid: EntityUidRef<'_>) -> Result<Uid, EntityProblem> {
@@ -376,9 +399,9 @@ fn own_record(names: &mut Names, record: Option<Typed<'_>>) -> Result<StoredReco
     let written = record
         .0
         .write(&arena, &mut interner, Fields::All, Bounds::unchecked())
-        .map_err(|WriteError { limit, message }| match limit {
+        .map_err(|error| match error.limit {
             Some(limit) => limit.into(),
-            None => EntityProblem::new(message),
+            None => EntityProblem::new(error.message),
         })?;
     let mut into = ByText {
         from: RequestNames {

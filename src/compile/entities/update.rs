@@ -18,6 +18,7 @@ use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::stored::{ByText, Rename};
 use crate::value::{Record, Stored, StoredRecord};
 
+use super::from_json::unread;
 use super::{checked_parent, checked_uid, own_record, stored};
 
 /// Changes of entities that take effect together: all of them or, if one is refused, none.
@@ -396,7 +397,7 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
             let at = error.position(text);
             let problem = match error.kind {
                 JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
-                _ => EntityProblem::new(error),
+                kind => EntityProblem::new(format_args!("invalid JSON: {kind}")),
             };
             draft
                 .problems
@@ -409,7 +410,7 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
         one => std::slice::from_ref(one),
     };
     let before = draft.problems.len();
-    for json in entities {
+    for (at, json) in entities.iter().enumerate() {
         if draft.problems.len() - before >= MAX_PROBLEMS {
             break;
         }
@@ -419,7 +420,7 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
                 let parents = entity.parents.to_vec();
                 upsert(draft, schema, entity.uid, attrs, tags, parents);
             }
-            Err(error) => draft.problems.push(EntityProblem::new(error)),
+            Err(error) => draft.problems.push(unread(json, at, error)),
         }
     }
 }

@@ -246,7 +246,7 @@ fn errors_name_the_path() {
         ),
         (
             entity_error(&entity),
-            "User::\"u\".attrs[\"a b\"].ip: `ip` does not take \"x\"",
+            "attrs[\"a b\"].ip: `ip` does not take \"x\"",
         ),
         (
             entity_error(&json!({"uid": "u", "attrs": {}, "parents": []})),
