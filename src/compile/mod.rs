@@ -55,14 +55,30 @@ pub(crate) fn compile_schema(
                 .and_then(|index| files.get(index).copied().flatten());
             let source = error.source_index.and_then(|index| sources.get(index));
             let mut problem = Problem::from(error).in_file(file);
-            if let Some(
-                schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text),
-            ) = source
-                && problem.file.is_none()
-                && is_like_a_path(text)
+            if problem.file.is_none()
+                && let Some(help) = source.and_then(other_input)
             {
-                problem.help = Some("a path is read by `Builder::schema_file`".into());
+                problem.help = Some(help.into());
             }
             problem.into()
         })
+}
+
+/// What should have been called for a text that is no schema of the kind that was said.
+fn other_input(source: &schema::SchemaSource<'_>) -> Option<&'static str> {
+    let is_json = |text: &str| text.trim_start().starts_with('{');
+    match source {
+        schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text)
+            if is_like_a_path(text) =>
+        {
+            Some("a path is read by `Builder::schema_file`")
+        }
+        schema::SchemaSource::CedarText(text) if is_json(text) => {
+            Some("`Builder::schema_json` takes a schema in Cedar's JSON syntax")
+        }
+        schema::SchemaSource::JsonText(text) if !is_json(text) => {
+            Some("`Builder::schema_str` takes a schema in Cedar's own syntax")
+        }
+        _ => None,
+    }
 }

@@ -70,7 +70,7 @@ impl JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid JSON at byte {}: {}", self.offset, self.kind)
+        write!(f, "invalid JSON: {}", self.kind)
     }
 }
 

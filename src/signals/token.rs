@@ -49,8 +49,11 @@ impl<'a> Token<'a> {
             let message = format!("it has {} bytes, more than {LONGEST}", payload.len());
             return Err(SignalError::Malformed(message));
         }
-        let json = json::parse(arena, payload, DEEPEST)
-            .map_err(|error| SignalError::Malformed(error.to_string()))?;
+        let json = json::parse(arena, payload, DEEPEST).map_err(|error| {
+            let at = error.position(payload);
+            let place = format!("line {}, column {}", at.line, at.column);
+            SignalError::Malformed(format!("{place}: {error}"))
+        })?;
         let claims = Members {
             members: json
                 .as_object()

@@ -266,7 +266,9 @@ impl Rule {
             rest = behind;
         }
         if segments.is_empty() {
-            return Err(wrong("it must name an attribute"));
+            return Err(wrong(
+                "it must go on with an attribute, as in `context.email`",
+            ));
         }
         Ok(Self {
             text: path.into(),

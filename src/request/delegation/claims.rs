@@ -94,7 +94,7 @@ impl<F: Fn(&Party<'_>) -> Option<EntityUid>> ClaimsReader<F> {
                 JsonErrorKind::TooDeep => Kind::Limit(self.limits.exceeded(Limit::Nesting)),
                 _ => {
                     let at = error.position(claims);
-                    Kind::Json(format!("{error} at line {}, column {}", at.line, at.column))
+                    Kind::Json(format!("line {}, column {}: {error}", at.line, at.column))
                 }
             };
             ClaimsError::new("the claims", kind)
