@@ -1,9 +1,16 @@
 //! Identifiers: the small integers used inside, and the names that callers see.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+/// 128 random bits, from the seeds that the standard library draws for its hash maps.
+pub(crate) fn random() -> u128 {
+    let draw = || u128::from(std::hash::RandomState::new().build_hasher().finish());
+    (draw() << 64) | draw()
+}
 
 /// Integers at or above this mark name things that exist for one request only.
 ///

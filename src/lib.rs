@@ -91,6 +91,7 @@
 //! | keep evidence of decisions | [`evidence`] |
 //! | keep secrets and personal data out of it | [`evidence::MaskSink`], [`evidence::Masks`] |
 //! | keep it on disk, and see later whether it was altered | [`evidence::log`] |
+//! | not go on with a log that was cut off meanwhile | [`evidence::log::LogOptions::expect_checkpoint`] |
 //! | decide a recorded request again, and explain it | [`replay::PolicyArchive`], [`replay::ArchivedPolicies`] |
 //! | see what other policies would have decided | [`replay::WhatIf`] from a log, [`Authorizer::set_shadow`] live |
 //! | test policies with `cargo test`, and see what the tests leave untried | [`testing`] |

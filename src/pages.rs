@@ -9,5 +9,8 @@ struct Guide;
 #[doc = include_str!("../docs/continuous.md")]
 struct Continuous;
 
+#[doc = include_str!("../docs/evidence.md")]
+struct Evidence;
+
 #[doc = include_str!("../docs/migration.md")]
 struct Migration;

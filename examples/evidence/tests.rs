@@ -174,6 +174,15 @@ fn commands_on_a_log_as_it_should_be() {
     assert!(authorizer.is_allowed(&request.request_id("req-5")));
     drop(authorizer);
     fails(&["explain", &log, "req-5"], "name one of them");
+    // Another log does not pass for this one.
+    let other = scratch.at("other");
+    let sink = DurableLog::open(&other).unwrap();
+    let authorizer = Authorizer::builder().sink(sink).build().unwrap();
+    assert!(!authorizer.is_allowed(&Request::new(("User", "a"), ("Action", "b"), ("Doc", "c"))));
+    drop(authorizer);
+    comes_to(&["verify", &other], Verdict::Fine);
+    let words = ["verify", &other, "--checkpoint", &checkpoint];
+    comes_to(&words, Verdict::Finding);
 }
 
 #[test]

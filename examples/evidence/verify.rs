@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use duramen::evidence::log::{Checkpoint, Finding, Verification, verify};
+use duramen::evidence::log::{Checkpoint, Finding, FindingKind, Verification, verify};
 use serde_json::{Value, json};
 
 use crate::command::{Arguments, Command, Verdict, told};
@@ -74,6 +74,9 @@ pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
         seen.decisions(),
         seen.head()
     );
+    if let Some(log) = seen.log() {
+        println!("the log is {log}");
+    }
     if seen.first_index() > 0 {
         println!(
             "{} lines before them were removed, as the log tells",
@@ -108,6 +111,10 @@ pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
 
 /// What to do about it.
 fn next(finding: &Finding) -> &'static str {
+    if let FindingKind::OtherLog { .. } = finding.kind() {
+        return "The chain holds. Give a checkpoint of this log; where it is this one, another log was put in the place of \
+                its log: keep the directory as it is, and look for that";
+    }
     match finding.is_tampering() {
         true => {
             "What is before it holds. Keep the directory as it is, and compare it with a copy from elsewhere; what there is to \
@@ -126,6 +133,7 @@ pub(crate) fn as_json(seen: &Verification, with_checkpoint: bool) -> Value {
         "finding": seen.finding().map(finding_as_json),
         "segments": seen.segments(),
         "first_index": seen.first_index(),
+        "log": seen.log(),
         "count": seen.count(),
         "head": seen.head(),
         "decisions": seen.decisions(),

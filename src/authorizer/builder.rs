@@ -1,7 +1,6 @@
 //! Building an authorizer.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -401,7 +400,7 @@ impl Builder {
                     .filter(|_| self.validate_policies),
                 warnings,
                 sink: self.sink,
-                instance: random_id(),
+                instance: format!("{:032x}", crate::id::random()),
                 sequence: Sequence::default(),
                 watchers: Watchers::default(),
                 lost: AtomicU64::new(0),
@@ -581,9 +580,3 @@ impl fmt::Debug for BuildError {
 }
 
 impl std::error::Error for BuildError {}
-
-/// 128 random bits in hexadecimal, from the seeds that the standard library draws for its hash maps.
-fn random_id() -> String {
-    let draw = || std::hash::RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", draw(), draw())
-}

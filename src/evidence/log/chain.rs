@@ -6,6 +6,8 @@
 //! {…,"chain":{"format":1,"index":17,"entry":"decision","prev":"<64 digits>","hash":"<64 digits>"}}
 //! ```
 //!
+//! The first line of a segment also says which log it is of, right before that: `…,"log":"<32 digits>","chain":{…}}`.
+//!
 //! `hash` is SHA-256 of the line's bytes from the first to the last digit's quote of `prev`; what follows is spelled in
 //! one way only. So every byte of a line counts, and whoever checks one needs no JSON parser, only the end of the line.
 
@@ -15,9 +17,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::super::json::Buffer;
+use super::id::{self, LogId};
 
 /// The number of the format of lines.
 const FORMAT: &str = "1";
+const LOG: &[u8] = b"\"log\":\"";
+const LOG_END: &[u8] = b"\",";
 const CHAIN: &[u8] = b"\"chain\":{\"format\":";
 const INDEX: &[u8] = b",\"index\":";
 const ENTRY: &[u8] = b",\"entry\":\"";
@@ -107,12 +112,15 @@ pub(super) struct Head {
     pub(super) next: u64,
     /// The hash of the last line.
     pub(super) hash: LineHash,
+    /// What the next line is to say which log it is of, if it is to.
+    pub(super) log: Option<LogId>,
 }
 
 impl Head {
     pub(super) const START: Self = Self {
         next: 0,
         hash: LineHash::START,
+        log: None,
     };
 
     /// Makes the JSON object that `line` has from `start` on the next line of the chain, its end included.
@@ -129,6 +137,11 @@ impl Head {
         line.truncate(line.len() - 1);
         if !empty {
             line.push(b',');
+        }
+        if let Some(log) = self.log.take() {
+            line.extend(LOG);
+            line.extend(log.to_string().as_bytes());
+            line.extend(LOG_END);
         }
         line.extend(CHAIN);
         line.extend(FORMAT.as_bytes());
@@ -158,6 +171,7 @@ impl Head {
         Self {
             next: line.index.saturating_add(1),
             hash: line.hash,
+            log: None,
         }
     }
 }
@@ -194,10 +208,13 @@ pub(super) struct Sealed<'a> {
     pub(super) entry: EntryKind,
     pub(super) prev: LineHash,
     pub(super) hash: LineHash,
+    /// Which log it says it is of.
+    pub(super) log: Option<LogId>,
 }
 
 /// What the end of a line claims.
 struct Claims {
+    log: Option<LogId>,
     index: u64,
     entry: EntryKind,
     prev: LineHash,
@@ -216,6 +233,7 @@ impl<'a> Sealed<'a> {
             entry: claims.entry,
             prev: claims.prev,
             hash: claims.hash,
+            log: claims.log,
         })
     }
 }
@@ -256,6 +274,7 @@ impl Claims {
         let rest = rest.strip_suffix(INDEX)?.strip_suffix(FORMAT.as_bytes())?;
         let rest = rest.strip_suffix(CHAIN)?;
         matches!(rest.last(), Some(b'{' | b',')).then_some(Self {
+            log: log_at_end(rest),
             index,
             entry,
             prev,
@@ -268,4 +287,12 @@ impl Claims {
 fn hash_at_end(text: &[u8]) -> Option<(&[u8], LineHash)> {
     let (rest, digits) = text.split_at_checked(text.len().checked_sub(DIGITS)?)?;
     Some((rest, LineHash::from_hex(digits)?))
+}
+
+fn log_at_end(text: &[u8]) -> Option<LogId> {
+    let rest = text.strip_suffix(LOG_END)?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(id::DIGITS)?)?;
+    matches!(rest.strip_suffix(LOG)?.last(), Some(b'{' | b','))
+        .then(|| LogId::from_hex(digits))
+        .flatten()
 }

@@ -7,31 +7,80 @@ use serde::{Deserialize, Serialize};
 
 use super::super::pieces::Timestamp;
 use super::chain::LineHash;
+use super::id::LogId;
 use super::verify::verify;
 use super::{LogError, LogErrorKind};
 
 /// The number of the format of checkpoints.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// That of checkpoints which do not say which log they are of.
+const WITHOUT_LOG: u32 = 1;
 
 /// Where a log's chain stood at a time: how many lines it had, and the hash of the last.
 ///
 /// Keep it elsewhere than the log. A log that verifies against it has all those lines, unaltered.
 ///
-/// It serializes to a JSON object with the members `format`, `count`, `head` and `time`, and `signature` when it is signed.
+/// It serializes to a JSON object with the members `format`, `log`, `count`, `head` and `time`, and `signature` when it is
+/// signed. Format 2 has `log`; format 1, that of an empty log and of logs that have no id, has not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Checkpoint {
     format: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogId>,
     count: u64,
     head: LineHash,
     time: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
 }
 
+/// What may be a checkpoint.
+#[derive(Deserialize)]
+struct Unchecked {
+    format: u32,
+    log: Option<LogId>,
+    count: u64,
+    head: LineHash,
+    time: String,
+    signature: Option<String>,
+}
+
+impl TryFrom<Unchecked> for Checkpoint {
+    type Error = String;
+
+    fn try_from(read: Unchecked) -> Result<Self, String> {
+        let Unchecked {
+            format,
+            log,
+            count,
+            head,
+            time,
+            signature,
+        } = read;
+        match (format, log) {
+            (FORMAT, Some(_)) | (WITHOUT_LOG, None) => Ok(Self {
+                format,
+                log,
+                count,
+                head,
+                time,
+                signature,
+            }),
+            (FORMAT, None) => Err("format 2 needs a `log`".into()),
+            (WITHOUT_LOG, Some(_)) => Err("format 1 has no `log`".into()),
+            _ => Err(format!("format {format} is not known")),
+        }
+    }
+}
+
 impl Checkpoint {
-    pub(super) fn new(count: u64, head: LineHash) -> Self {
+    /// Of a log without lines, no other process will ever know the id.
+    pub(super) fn new(log: Option<LogId>, count: u64, head: LineHash) -> Self {
+        let log = log.filter(|_| count > 0);
         Self {
-            format: FORMAT,
+            format: log.map_or(WITHOUT_LOG, |_| FORMAT),
+            log,
             count,
             head,
             time: Timestamp(SystemTime::now()).to_string(),
@@ -40,7 +89,8 @@ impl Checkpoint {
     }
 
     /// A checkpoint of the log in a directory, which is verified for it. For a log that this process writes there is
-    /// [`DurableLog::checkpoint`](super::DurableLog::checkpoint).
+    /// [`DurableLog::checkpoint`](super::DurableLog::checkpoint); of one that is being written this may count lines that are not
+    /// acknowledged yet, and that a failure takes back.
     ///
     /// # Errors
     /// [`LogError`] when the log cannot be read, or when anything but its tail is not as it was written.
@@ -51,7 +101,7 @@ impl Checkpoint {
             Some(finding) if finding.is_tampering() => {
                 Err(LogError::damaged(directory, finding.clone()))
             }
-            _ => Ok(Self::new(seen.count(), seen.head())),
+            _ => Ok(Self::new(seen.log(), seen.count(), seen.head())),
         }
     }
 
@@ -60,18 +110,19 @@ impl Checkpoint {
     /// # Errors
     /// [`LogError`] when the text is something else, or of a newer format.
     pub fn from_json(text: &str) -> Result<Self, LogError> {
-        let bad = || LogError::new(LogErrorKind::BadCheckpoint, Path::new(""));
-        let read: Self = serde_json::from_str(text).map_err(|error| bad().because(error))?;
-        if read.format != FORMAT {
-            return Err(bad().because(format!("format {} is not known", read.format)));
-        }
-        Ok(read)
+        let bad = |error| LogError::new(LogErrorKind::BadCheckpoint, Path::new("")).because(error);
+        serde_json::from_str(text).map_err(bad)
     }
 
     /// The checkpoint as JSON, on one line.
     pub fn to_json(&self) -> String {
         // Numbers and texts always serialize.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Which log it is of; `None` where it does not say: see [`LogId`].
+    pub fn log(&self) -> Option<LogId> {
+        self.log
     }
 
     /// How many lines the log had.
@@ -95,7 +146,7 @@ impl Checkpoint {
     }
 }
 
-/// Signatures: ed25519 (RFC 8032) over format, count, head and time.
+/// Signatures: ed25519 (RFC 8032) over format, log, count, head and time.
 #[cfg(feature = "signed-checkpoints")]
 impl Checkpoint {
     /// The checkpoint with a signature by a secret key, its 32 bytes.
@@ -132,11 +183,13 @@ impl Checkpoint {
     fn message(&self) -> String {
         let Self {
             format,
+            log,
             count,
             head,
             time,
-            ..
+            signature: _,
         } = self;
-        format!("duramen checkpoint {format}\n{count}\n{head}\n{time}\n")
+        let log = log.map(|log| format!("{log}\n")).unwrap_or_default();
+        format!("duramen checkpoint {format}\n{log}{count}\n{head}\n{time}\n")
     }
 }

@@ -36,6 +36,9 @@ pub enum LogErrorKind {
     NotRepaired,
     /// A checkpoint cannot be read, or its signature is not the one that is asked for.
     BadCheckpoint,
+    /// Retention has removed all lines that the expected checkpoint is about, so that nothing can be compared: give a younger
+    /// one, or open the log without.
+    OldCheckpoint,
     /// Who verifies the log cannot read the directory or a segment.
     Unreadable,
     /// Anything else that the operating system reports.
@@ -129,6 +132,9 @@ impl fmt::Display for LogError {
             LogErrorKind::NotALine => "the record is not a line of the log",
             LogErrorKind::NotRepaired => "the log has failed and is not repaired yet",
             LogErrorKind::BadCheckpoint => "the checkpoint is not valid",
+            LogErrorKind::OldCheckpoint => {
+                "the expected checkpoint is older than all that the log has left; a younger one is needed"
+            }
             LogErrorKind::Unreadable => "the log cannot be read",
             LogErrorKind::Io => "the log failed",
         })?;

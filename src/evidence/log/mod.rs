@@ -46,10 +46,47 @@
 //! * **With a signed one**: that it is the holder of the key who made the checkpoint, so that it may be kept anywhere. It proves
 //!   no more than an unsigned one does about what was written before it.
 //!
+//! # While nobody writes
+//!
+//! A writer goes on where the log ends. Lines that were cut off while it was down do not show once the next line is written,
+//! not even against a checkpoint that is made then. So open the log against the last one that was kept elsewhere:
+//!
+//! ```
+//! use duramen::evidence::DecisionSink;
+//! use duramen::evidence::log::{Checkpoint, DurableLog, FindingKind};
+//!
+//! # let directory = std::env::temp_dir().join(format!("duramen-doc-expected-{}", std::process::id()));
+//! let log = DurableLog::open(&directory)?;
+//! log.record_loss(1)?;
+//! log.record_loss(2)?;
+//! // At intervals, and when the service stops: to where the service cannot overwrite it.
+//! let kept = log.checkpoint()?.to_json();
+//! drop(log);
+//!
+//! let open = || {
+//!     let checkpoint = Checkpoint::from_json(&kept)?;
+//!     DurableLog::options(&directory).expect_checkpoint(checkpoint).open()
+//! };
+//! drop(open()?);
+//!
+//! // The last line is cut off, and nothing of it is left that looks like a crash.
+//! let segment = directory.join("00000000000000000000.jsonl");
+//! let text = std::fs::read_to_string(&segment)?;
+//! let first = text.split_inclusive('\n').next().unwrap_or_default();
+//! std::fs::write(&segment, first)?;
+//! let error = open().unwrap_err();
+//! let finding = error.finding().ok_or("a finding")?;
+//! assert_eq!(finding.kind(), FindingKind::Truncated { expected: 2 });
+//! assert_eq!(finding.index(), 1);
+//! # std::fs::remove_dir_all(&directory)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Lines
 //!
-//! The members of a decision's line are those of its record, and then `chain`: `format` (1), `index` (from 0), `entry`
-//! (`decision`), `prev` and `hash`. The log's own lines have a `time`, one member named after their `entry`, and `chain`:
+//! The members of a decision's line are those of its record, and then, in the first line of a segment, `log`: which log it is
+//! ([`LogId`]). Behind them is `chain`: `format` (1), `index` (from 0), `entry`
+//! (`decision`), `prev` and `hash`. The log's own lines have a `time`, one member named after their `entry`, and those two:
 //!
 //! | entry | says | members |
 //! |---|---|---|
@@ -63,6 +100,8 @@ mod chain;
 mod checkpoint;
 mod error;
 mod event;
+mod expected;
+mod id;
 mod options;
 mod recover;
 mod retention;
@@ -81,10 +120,12 @@ use std::time::Duration;
 pub use chain::LineHash;
 pub use checkpoint::Checkpoint;
 pub use error::{LogError, LogErrorKind};
+pub use id::LogId;
 pub use options::{LogOptions, SyncPolicy};
 pub use verify::{Finding, FindingKind, Verification, verify};
 
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants, line};
+use chain::Head;
 use event::{Event, Gap};
 use storage::Storage;
 use writer::{Lines, Writer};
@@ -188,7 +229,8 @@ impl DurableLog {
     pub fn checkpoint(&self) -> Result<Checkpoint, LogError> {
         let writer = &mut self.shared.lock_idle().writer;
         writer.sync()?;
-        Ok(Checkpoint::new(writer.head.next, writer.head.hash))
+        let Head { next, hash, .. } = writer.head;
+        Ok(Checkpoint::new(writer.log, next, hash))
     }
 
     /// Appends what `make` makes, at most so many lines.

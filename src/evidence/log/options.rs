@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::{Delivery, Wants};
+use super::expected::Expected;
 use super::storage::Directory;
-use super::{DurableLog, LogError};
+use super::{Checkpoint, DurableLog, LogError};
 
 /// When what was written is forced to the disk, and so what it means that a record was taken.
 ///
@@ -52,6 +53,7 @@ pub struct LogOptions {
     pub(super) keep_bytes: Option<u64>,
     pub(super) keep_for: Option<Duration>,
     pub(super) retry_after: Duration,
+    pub(super) expected: Option<Expected>,
 }
 
 impl LogOptions {
@@ -66,6 +68,7 @@ impl LogOptions {
             keep_bytes: None,
             keep_for: None,
             retry_after: Duration::from_millis(100),
+            expected: None,
         }
     }
 
@@ -134,15 +137,63 @@ impl LogOptions {
         self
     }
 
+    /// Opens the log only if it has all lines that it had at a checkpoint: one that [`DurableLog::checkpoint`] made before
+    /// and that was kept elsewhere. Without it, a log whose end was cut off while nobody wrote it is continued where it ends,
+    /// and the next checkpoint does not show the cut.
+    ///
+    /// Looked at are the line that the checkpoint is about and the chain from its segment to the end: all that was written
+    /// since, and less than a segment before it. The lines before that only [`verify`](super::verify()) reads. What was
+    /// written after the checkpoint and cut off does not show: expect the last one that there is. One of an empty log
+    /// expects nothing.
+    ///
+    /// Whoever can take away the checkpoint has the log opened without one: that it is missing should keep a service from
+    /// starting, too. A signature is not looked at; for that there is `expect_signed_checkpoint` (feature
+    /// `signed-checkpoints`). What the log has not, [`Self::open`] tells.
+    ///
+    /// The [module's documentation](super) has an example.
+    #[must_use]
+    pub fn expect_checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.expected = Some(Expected::new(checkpoint));
+        self
+    }
+
     /// Opens the log, or begins it: makes the directory if need be, locks it, and repairs what a crash left behind.
     ///
-    /// Reads the last segment, not all of them; [`verify`](super::verify()) reads all.
+    /// Reads the last segment, not all of them, and what [`Self::expect_checkpoint`] says; [`verify`](super::verify()) reads
+    /// all.
     ///
     /// # Errors
-    /// [`LogError`], whose kind tells a second writer, a directory that cannot be written to, and a log that is damaged in
-    /// a way that no crash explains. Nothing is changed then.
+    /// [`LogError`], whose kind tells a second writer ([`Locked`](super::LogErrorKind::Locked)), a directory that cannot be
+    /// written to, and a log that is damaged in a way that no crash explains
+    /// ([`Damaged`](super::LogErrorKind::Damaged)). Nothing is changed then, but that a repair which a crash had interrupted
+    /// is brought to its end.
+    ///
+    /// Where a checkpoint is expected, `Damaged` is also a log, or a directory, that is not there any more or ends before the
+    /// checkpoint ([`Truncated`](super::FindingKind::Truncated)), that has another line there
+    /// ([`CheckpointDiffers`](super::FindingKind::CheckpointDiffers)), or that the checkpoint is not of
+    /// ([`OtherLog`](super::FindingKind::OtherLog)). [`OldCheckpoint`](super::LogErrorKind::OldCheckpoint) is one that is
+    /// older than all that retention has left, and [`BadCheckpoint`](super::LogErrorKind::BadCheckpoint) one with a wrong
+    /// signature.
     pub fn open(self) -> Result<DurableLog, LogError> {
+        if let Some(expected) = &self.expected {
+            expected.check_before_opening(&self.directory)?;
+        }
         let storage = Directory::lock(&self.directory)?;
         DurableLog::on(Box::new(storage), self)
+    }
+}
+
+#[cfg(feature = "signed-checkpoints")]
+impl LogOptions {
+    /// As [`Self::expect_checkpoint`], and only if the checkpoint was signed by the holder of a key, given as the 32 bytes of
+    /// the public key (ed25519).
+    #[must_use]
+    pub fn expect_signed_checkpoint(
+        mut self,
+        checkpoint: Checkpoint,
+        public_key: &[u8; 32],
+    ) -> Self {
+        self.expected = Some(Expected::new(checkpoint).signed_by(*public_key));
+        self
     }
 }

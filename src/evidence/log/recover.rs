@@ -13,6 +13,7 @@ use super::super::json::Buffer;
 use super::LogError;
 use super::chain::{Head, LineHash, Sealed};
 use super::event::{Cut, Event};
+use super::id::LogId;
 use super::options::{LogOptions, SyncPolicy};
 use super::segment::{self, Lines, Names, Place};
 use super::storage::Storage;
@@ -22,6 +23,10 @@ use super::writer::{Begun, Open, Writer};
 /// Opens the log, or begins it.
 pub(super) fn open(storage: Box<dyn Storage>, options: LogOptions) -> Result<Writer, LogError> {
     carry_out_drafts(&*storage)?;
+    // Behind that: a draft holds lines of the log.
+    if let Some(expected) = &options.expected {
+        expected.hold_against(&*storage)?;
+    }
     let names = names(&*storage)?;
     let Some((first, name)) = names.segments.last().cloned() else {
         return begin(storage, options);
@@ -31,6 +36,10 @@ pub(super) fn open(storage: Box<dyn Storage>, options: LogOptions) -> Result<Wri
         (Some(head), _) => head,
         (None, None) if first == 0 => Head::START,
         (None, before) => head_before(&*storage, first, &name, before)?,
+    };
+    let log = match head.next {
+        0 => Some(LogId::random()),
+        _ => log_of(&*storage, &names)?,
     };
     let path = storage.path().join(&name);
     let unusable = |error| LogError::io(&path, error);
@@ -43,7 +52,7 @@ pub(super) fn open(storage: Box<dyn Storage>, options: LogOptions) -> Result<Wri
     }
     let begun = Begun::at(about.created);
     let segment = Open::new(name, file, scanned.bytes, begun);
-    let mut writer = Writer::new(storage, options, head, segment);
+    let mut writer = Writer::new(storage, options, head, log, segment);
     if scanned.torn {
         writer.repair()?;
     }
@@ -59,7 +68,23 @@ fn begin(storage: Box<dyn Storage>, options: LogOptions) -> Result<Writer, LogEr
     });
     let file = file.map_err(|error| LogError::io(&path, error))?;
     let segment = Open::new(name, file, 0, Begun::now());
-    Ok(Writer::new(storage, options, Head::START, segment))
+    let log = Some(LogId::random());
+    Ok(Writer::new(storage, options, Head::START, log, segment))
+}
+
+/// Which log it is: what the first line of the last segment that says so says. The writer begins all segments so, but
+/// not those that a repair begins with lines of the segment before.
+fn log_of(storage: &dyn Storage, names: &Names) -> Result<Option<LogId>, LogError> {
+    for (_, name) in names.segments.iter().rev() {
+        let failed = |error| LogError::io(&storage.path().join(name), error);
+        let mut lines = Lines::of(storage, name).map_err(failed)?;
+        let first = lines.next().map_err(failed)?;
+        let log = first.as_ref().and_then(sealed).and_then(|line| line.log);
+        if log.is_some() {
+            return Ok(log);
+        }
+    }
+    Ok(None)
 }
 
 /// Where the chain stands before a last segment that has no whole line.
@@ -133,7 +158,10 @@ impl Writer {
         };
         let first = self.first_unsynced();
         let mut lines = old.unsynced.clone();
-        let mut head = self.head;
+        let mut head = Head {
+            log: self.log.filter(|_| lines.is_empty()),
+            ..self.head
+        };
         let mut told = Buffer::default();
         Event::Cut(cut.clone()).write(&mut head, &mut told)?;
         lines.extend_from_slice(told.as_slice());
@@ -165,6 +193,7 @@ impl Writer {
         let expected = Head {
             next: self.first_unsynced(),
             hash,
+            log: None,
         };
         if scanned.head.is_none_or(|head| head == expected) && scanned.bytes == old.synced {
             return Ok(());

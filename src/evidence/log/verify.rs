@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::chain::{EntryKind, Head, LineHash, Sealed, begins_with_a_line};
 use super::event::{Event, Removed};
+use super::id::LogId;
 use super::segment::{Lines, Names, Place, Text};
 use super::storage::{Directory, Storage};
 use super::{Checkpoint, LogError};
@@ -51,20 +52,25 @@ fn read_through(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Verification, LogError> {
     let names = Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))?;
-    let mut verifier = Verifier {
-        storage,
-        names: &names.segments,
-        checkpoint,
-        seen: Verification::default(),
-        head: None,
-        begin: None,
-        last: Spot::default(),
-        removed: None,
-    };
-    let finding = verifier.segments()?;
-    let mut seen = verifier.seen;
-    seen.finding = finding;
-    Ok(seen)
+    Verifier::new(storage, &names.segments, checkpoint).verify()
+}
+
+/// Verifies a log from the segment on that has the line which a checkpoint is about, or else from the first one that is
+/// there.
+pub(super) fn verify_since(
+    storage: &dyn Storage,
+    checkpoint: &Checkpoint,
+) -> Result<Verification, LogError> {
+    let names = Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))?;
+    let all = &names.segments;
+    let from = all.partition_point(|(first, _)| *first < checkpoint.count());
+    let (before, names) = all.split_at(from.saturating_sub(1).min(all.len()));
+    let mut verifier = Verifier::new(storage, names, Some(checkpoint));
+    if let (false, Some((first, _))) = (before.is_empty(), names.first()) {
+        verifier.skipped = *first;
+        verifier.seen.count = *first;
+    }
+    verifier.verify()
 }
 
 /// What verifying a log came to.
@@ -72,6 +78,7 @@ fn read_through(
 #[must_use = "what was found wrong is in it"]
 pub struct Verification {
     finding: Option<Finding>,
+    log: Option<LogId>,
     segments: u64,
     first: u64,
     count: u64,
@@ -93,6 +100,11 @@ impl Verification {
     /// compared, too.
     pub fn is_fine(&self) -> bool {
         self.finding.is_none()
+    }
+
+    /// Which log it is; `None` of one that has no lines, or was begun before logs had ids.
+    pub fn log(&self) -> Option<LogId> {
+        self.log
     }
 
     /// How many segments were read.
@@ -170,8 +182,20 @@ pub enum FindingKind {
         /// How many lines there were at the checkpoint.
         expected: u64,
     },
-    /// The line that the checkpoint is about is another one: the log was written anew, or it is another log.
-    CheckpointDiffers,
+    /// The line that the checkpoint is about is another one: the log was written anew.
+    CheckpointDiffers {
+        /// The hash of the line that is there.
+        found: LineHash,
+        /// The hash that the line had at the checkpoint.
+        expected: LineHash,
+    },
+    /// The checkpoint is one of another log, or another log was put in the place of this one.
+    OtherLog {
+        /// Which log it is.
+        found: LogId,
+        /// Which log the checkpoint is of.
+        expected: LogId,
+    },
 }
 
 /// A place in the files.
@@ -228,7 +252,8 @@ impl FindingKind {
             Self::Misnamed => "misnamed",
             Self::TornTail => "torn_tail",
             Self::Truncated { .. } => "truncated",
-            Self::CheckpointDiffers => "checkpoint_differs",
+            Self::CheckpointDiffers { .. } => "checkpoint_differs",
+            Self::OtherLog { .. } => "other_log",
         }
     }
 }
@@ -255,13 +280,21 @@ impl fmt::Display for Finding {
                 f,
                 "the log ends in the middle of line {index}: a crash, or a line that is being written, not tampering"
             ),
+            FindingKind::Truncated { expected } if index == 0 => write!(
+                f,
+                "the log has no lines, and had {expected} at the checkpoint"
+            ),
             FindingKind::Truncated { expected } => write!(
                 f,
                 "the log ends before line {index}, and had {expected} lines at the checkpoint"
             ),
-            FindingKind::CheckpointDiffers => write!(
+            FindingKind::CheckpointDiffers { found, expected } => write!(
                 f,
-                "line {index} of the log is another one than at the checkpoint: rewritten, or another log"
+                "line {index} of the log is another one than at the checkpoint: its hash is {found} and was {expected}"
+            ),
+            FindingKind::OtherLog { found, expected } => write!(
+                f,
+                "this is the log {found}, and the checkpoint is of the log {expected}"
             ),
         }?;
         if self.spot.segment.is_empty() {
@@ -276,6 +309,8 @@ struct Verifier<'a> {
     storage: &'a dyn Storage,
     names: &'a [(u64, String)],
     checkpoint: Option<&'a Checkpoint>,
+    /// How many lines are in segments before these, which are not looked at.
+    skipped: u64,
     seen: Verification,
     /// Where the next line goes; `None` before the first.
     head: Option<Head>,
@@ -286,7 +321,30 @@ struct Verifier<'a> {
     removed: Option<Removed>,
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    fn new(
+        storage: &'a dyn Storage,
+        names: &'a [(u64, String)],
+        checkpoint: Option<&'a Checkpoint>,
+    ) -> Self {
+        Self {
+            storage,
+            names,
+            checkpoint,
+            skipped: 0,
+            seen: Verification::default(),
+            head: None,
+            begin: None,
+            last: Spot::default(),
+            removed: None,
+        }
+    }
+
+    fn verify(mut self) -> Result<Verification, LogError> {
+        self.seen.finding = self.segments()?;
+        Ok(self.seen)
+    }
+
     fn segments(&mut self) -> Result<Option<Finding>, LogError> {
         let mut torn = None;
         for (at, (first, name)) in self.names.iter().enumerate() {
@@ -319,7 +377,10 @@ impl Verifier<'_> {
                 }
                 if let Some(kind) = found {
                     // A line that follows another one than the last says that the last is not what it was.
-                    let before = kind == FindingKind::Altered && line.prev != LineHash::START;
+                    let follows_another = self.head.is_some_and(|head| head.hash != line.prev);
+                    let before = kind == FindingKind::Altered
+                        && follows_another
+                        && line.prev != LineHash::START;
                     let (index, spot) = match (before, expected.checked_sub(1)) {
                         (true, Some(index)) => (index, self.last.clone()),
                         _ => (expected, spot),
@@ -345,7 +406,7 @@ impl Verifier<'_> {
             Some(head) => head.next,
             // Lines that are there may come.
             None if !is_last => return None,
-            None => 0,
+            None => self.skipped,
         };
         let kind = match first.checked_sub(1) {
             Some(to) if first > expected => FindingKind::Missing { to },
@@ -388,6 +449,7 @@ impl Verifier<'_> {
             let begin = Head {
                 next: line.index,
                 hash,
+                log: None,
             };
             self.begin = Some(begin);
             self.seen.first = begin.next;
@@ -399,19 +461,39 @@ impl Verifier<'_> {
         if spot.place.line == 1 && line.index != named {
             return Some(FindingKind::Misnamed);
         }
+        if line.log.is_some() {
+            // The chain holds, so that whoever wrote it says two things.
+            if self.seen.log.is_some() && self.seen.log != line.log {
+                return Some(FindingKind::Altered);
+            }
+            self.seen.log = line.log;
+        }
         let head = Head::after(line);
         self.head = Some(head);
-        if let Some(checkpoint) = self.checkpoint {
-            let same_line = checkpoint.count() == head.next;
-            if same_line && checkpoint.head() != head.hash {
-                return Some(FindingKind::CheckpointDiffers);
-            }
-            self.seen.checkpoint_compared |= same_line;
+        if let Some(kind) = self.compare(head) {
+            return Some(kind);
         }
         self.seen.count = head.next;
         self.seen.head = head.hash;
         self.count(line);
         None
+    }
+
+    /// Compares a line with the checkpoint, if that is about it.
+    fn compare(&mut self, head: Head) -> Option<FindingKind> {
+        let checkpoint = self.checkpoint?;
+        if checkpoint.count() != head.next || self.other_log().is_some() {
+            return None;
+        }
+        self.seen.checkpoint_compared = true;
+        let (found, expected) = (head.hash, checkpoint.head());
+        (found != expected).then_some(FindingKind::CheckpointDiffers { found, expected })
+    }
+
+    /// What there is to say where the checkpoint is of another log.
+    fn other_log(&self) -> Option<FindingKind> {
+        let (found, expected) = (self.seen.log?, self.checkpoint?.log()?);
+        (found != expected).then_some(FindingKind::OtherLog { found, expected })
     }
 
     fn count(&mut self, line: &Sealed<'_>) {
@@ -429,39 +511,47 @@ impl Verifier<'_> {
     /// What only shows when everything has been read.
     fn at_the_end(&mut self) -> Option<Finding> {
         let begin = self.begin.unwrap_or(Head::START);
-        if begin.next > 0 {
-            let told = self.removed.as_ref().is_some_and(|removed| {
-                // A crash while segments were being removed leaves more of them than the entry says.
-                removed.before > begin.next
-                    || (removed.before == begin.next && removed.last == begin.hash)
-            });
-            if !told {
-                let to = begin.next - 1;
-                let first = self.names.first().map(|(_, name)| name.clone());
-                let spot = Spot {
-                    segment: first.unwrap_or_default(),
-                    place: Place { line: 1, offset: 0 },
-                };
-                return Some(Finding::new(FindingKind::Missing { to }, 0, spot));
-            }
+        if begin.next > self.skipped && !self.is_told(begin) {
+            let to = begin.next - 1;
+            return Some(Finding::new(
+                FindingKind::Missing { to },
+                0,
+                self.first_spot(),
+            ));
+        }
+        if let Some(kind) = self.other_log() {
+            return Some(Finding::new(kind, begin.next, self.first_spot()));
         }
         let checkpoint = self.checkpoint?;
-        if checkpoint.count() > self.seen.count {
-            let kind = FindingKind::Truncated {
-                expected: checkpoint.count(),
-            };
+        let expected = checkpoint.count();
+        if expected > self.seen.count {
+            let kind = FindingKind::Truncated { expected };
             return Some(Finding::new(kind, self.seen.count, self.last.clone()));
         }
         // The checkpoint may be about the line before the first that remains.
-        if checkpoint.count() == begin.next {
-            self.seen.checkpoint_compared = true;
-            if checkpoint.head() != begin.hash {
-                let index = begin.next.saturating_sub(1);
-                let kind = FindingKind::CheckpointDiffers;
-                return Some(Finding::new(kind, index, Spot::default()));
-            }
+        if expected != begin.next {
+            return None;
         }
-        None
+        let index = begin.next.saturating_sub(1);
+        let kind = self.compare(begin)?;
+        Some(Finding::new(kind, index, Spot::default()))
+    }
+
+    /// Whether the log tells that the lines before its first one were removed.
+    fn is_told(&self, begin: Head) -> bool {
+        self.removed.as_ref().is_some_and(|removed| {
+            // A crash while segments were being removed leaves more of them than the entry says.
+            removed.before > begin.next
+                || (removed.before == begin.next && removed.last == begin.hash)
+        })
+    }
+
+    fn first_spot(&self) -> Spot {
+        let first = self.names.first().map(|(_, name)| name.clone());
+        Spot {
+            segment: first.unwrap_or_default(),
+            place: Place { line: 1, offset: 0 },
+        }
     }
 
     /// Whether the line that should be here turns up further on.

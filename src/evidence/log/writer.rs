@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::super::json::Buffer;
 use super::chain::{EntryKind, Head};
 use super::event::Event;
+use super::id::LogId;
 use super::options::{LogOptions, SyncPolicy};
 use super::segment;
 use super::storage::{Appendable, Storage, Sync};
@@ -24,6 +25,8 @@ pub(super) struct Writer {
     pub(super) options: LogOptions,
     /// After the last line that was acknowledged.
     pub(super) head: Head,
+    /// Which log it is; `None` of one that was begun before logs had ids.
+    pub(super) log: Option<LogId>,
     pub(super) segment: Open,
     /// Lines being made. Kept for its memory.
     lines: Buffer,
@@ -192,12 +195,14 @@ impl Writer {
         storage: Box<dyn Storage>,
         options: LogOptions,
         head: Head,
+        log: Option<LogId>,
         segment: Open,
     ) -> Self {
         Self {
             storage,
             options,
             head,
+            log,
             segment,
             lines: Buffer::default(),
             broken: None,
@@ -236,7 +241,7 @@ impl Writer {
         }
         let mut out = std::mem::take(&mut self.lines);
         out.clear();
-        let mut head = self.head;
+        let mut head = self.next_head();
         let mut lines = Lines {
             out: &mut out,
             head: &mut head,
@@ -288,6 +293,14 @@ impl Writer {
             None => since.elapsed(),
         };
         Some(within.saturating_sub(waited))
+    }
+
+    /// Where the next line goes. The first of a segment says which log it is of.
+    fn next_head(&self) -> Head {
+        Head {
+            log: self.log.filter(|_| self.segment.bytes == 0),
+            ..self.head
+        }
     }
 
     fn write(&mut self, lines: &[u8], count: u64, head: Head) -> Result<(), LogError> {
@@ -432,7 +445,7 @@ impl Writer {
     /// Appends a line of the log's own and syncs it, under every policy.
     pub(super) fn append_event(&mut self, event: &Event) -> Result<(), LogError> {
         let mut line = Buffer::default();
-        let mut head = self.head;
+        let mut head = self.next_head();
         event.write(&mut head, &mut line)?;
         self.write(line.as_slice(), 1, head)?;
         self.sync_segment()

@@ -1,6 +1,7 @@
 //! The durable log: what it keeps, what a crash does to it, and whether tampering shows.
 
 mod crash;
+mod expected;
 mod inputs;
 mod keeping;
 mod masking;

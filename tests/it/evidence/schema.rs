@@ -231,7 +231,17 @@ fn log_lines() -> Vec<Vec<u8>> {
             std::fs::write(scratch.path().join(name), &bytes[..bytes.len() - 5]).unwrap();
         }
     }
-    lines(&segments(scratch.path()))
+    let mut all = lines(&segments(scratch.path()));
+    // Logs that begin with what they say about themselves.
+    for begin in ["", "{"] {
+        let scratch = Scratch::new();
+        std::fs::create_dir(scratch.path()).unwrap();
+        std::fs::write(scratch.path().join("00000000000000000000.jsonl"), begin).unwrap();
+        let log = DurableLog::open(scratch.path()).unwrap();
+        log.record_loss(3).unwrap();
+        all.extend(lines(&segments(scratch.path())));
+    }
+    all
 }
 
 /// What a sink that writes lines has got from an authorizer that `build` builds and `ask` asks.

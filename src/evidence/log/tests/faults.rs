@@ -133,6 +133,7 @@ fn a_repair_looks_at_what_was_synced() {
             let line = bytes.split_off(last.unwrap() + 1);
             let sealed = Sealed::read(line.strip_suffix(b"\n").unwrap()).unwrap();
             let mut head = Head {
+                log: None,
                 next: sealed.index,
                 hash: sealed.prev,
             };
@@ -185,7 +186,7 @@ fn a_repair_looks_at_what_was_synced() {
 /// Wherever everything stops for ever, the next writer finds all that was acknowledged, and goes on.
 #[test]
 fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
-    let mut crashes = 0;
+    let (mut crashes, mut held) = (0, 0);
     for (number, sync) in POLICIES.into_iter().enumerate() {
         for at in 0.. {
             let scratch = Scratch::new(&format!("crash-{number}"));
@@ -207,13 +208,28 @@ fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
             });
             let options = || options(path, sync).segment_bytes(3000);
             let mut acknowledged = Vec::new();
+            let mut checkpoint = None;
             if let Ok(log) = open(options(), &faults) {
-                let authorizer = authorizer(log);
-                acknowledged.extend((0..12).filter(|user| decide(&authorizer, *user)));
+                let log = Arc::new(log);
+                let authorizer = authorizer(Arc::clone(&log));
+                for user in 0..12 {
+                    if decide(&authorizer, user) {
+                        acknowledged.push(user);
+                    }
+                    if user == 6 {
+                        checkpoint = log.checkpoint().ok();
+                    }
+                }
             }
             let done = acknowledged.len() > 9;
+            held += usize::from(checkpoint.is_some());
+            // No crash takes away what there was at a checkpoint, nor does a repair.
+            let mut options = options();
+            if let Some(checkpoint) = checkpoint {
+                options = options.expect_checkpoint(checkpoint);
+            }
             let log =
-                open(options(), &Faults::none()).unwrap_or_else(|error| panic!("{what}: {error}"));
+                open(options, &Faults::none()).unwrap_or_else(|error| panic!("{what}: {error}"));
             let authorizer = authorizer(log);
             assert!(decide(&authorizer, 77), "{what}");
             drop(authorizer);
@@ -237,7 +253,10 @@ fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
             }
         }
     }
-    assert!(crashes > 60, "only {crashes} crashes");
+    assert!(
+        crashes > 60 && held > 20,
+        "only {crashes} crashes, {held} checkpoints"
+    );
 }
 
 #[test]

@@ -52,18 +52,35 @@ fn every_truncation_is_found_with_a_checkpoint() {
 
 #[test]
 fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
-    let (scratch, _) = small_log();
+    let (scratch, segments) = small_log();
     let checkpoint = Checkpoint::of(scratch.path()).unwrap();
     let checkpoint = Checkpoint::from_json(&checkpoint.to_json()).unwrap();
-    let other = Scratch::new();
-    write(DurableLog::options(other.path()), 9);
-    assert_eq!(finding(other.path()), None);
-    let seen = verify(other.path(), Some(&checkpoint)).unwrap();
+    // All lines of the log, from the third on with other hashes than they had.
+    let own = lines(&segments);
+    let mut anew = own[..2].to_vec();
+    let mut before = hash_of(&own[1]);
+    for line in &own[2..] {
+        let line = str::from_utf8(line).unwrap().replace("\"n\":1", "\"n\":2");
+        let (line, hash) = resealed(line.as_bytes(), &before);
+        anew.push(line);
+        before = hash;
+    }
+    put(&scratch, &segments, &anew);
+    assert_eq!(finding(scratch.path()), None);
+    let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
     let found = seen.finding().unwrap();
-    assert_eq!(
-        (found.kind(), found.index()),
-        (FindingKind::CheckpointDiffers, 6)
+    let (is, was) = match found.kind() {
+        FindingKind::CheckpointDiffers { found, expected } => (found, expected),
+        kind => panic!("{kind:?}"),
+    };
+    assert_eq!((found.index(), was), (6, checkpoint.head()));
+    assert_eq!(is.to_string(), before);
+    let told = found.to_string();
+    assert!(
+        told.contains(&before) && told.contains(&was.to_string()),
+        "{told}"
     );
+    put(&scratch, &segments, &own);
     // What came after the checkpoint is no matter.
     write(DurableLog::options(scratch.path()), 3);
     let seen = verify(scratch.path(), Some(&checkpoint)).unwrap();
@@ -73,7 +90,9 @@ fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
         "",
         "{}",
         "[]",
-        &checkpoint.to_json().replace("\"format\":1", "\"format\":2"),
+        &checkpoint.to_json().replace("\"format\":2", "\"format\":3"),
+        &checkpoint.to_json().replace("\"format\":2", "\"format\":1"),
+        &checkpoint.to_json().replace("\"log\":", "\"other\":"),
     ] {
         assert!(Checkpoint::from_json(bad).is_err(), "{bad}");
     }
@@ -98,18 +117,14 @@ fn a_checkpoint_of_the_last_line_that_was_removed_is_compared() {
     let seen = verify(scratch.path(), Some(&edge)).unwrap();
     assert!(seen.is_fine() && seen.checkpoint_compared(), "{seen:?}");
 
-    let other = Scratch::new();
-    write(
-        DurableLog::options(other.path()),
-        usize::try_from(first).unwrap(),
-    );
-    let foreign = Checkpoint::of(other.path()).unwrap();
-    assert_eq!(foreign.count(), first);
+    let head = edge.head().to_string();
+    let foreign = edge.to_json().replace(&head, &"5".repeat(64));
+    let foreign = Checkpoint::from_json(&foreign).unwrap();
     let seen = verify(scratch.path(), Some(&foreign)).unwrap();
     let found = seen.finding().unwrap();
     assert_eq!(
-        (found.kind(), found.index()),
-        (FindingKind::CheckpointDiffers, first - 1)
+        (found.kind().as_str(), found.index()),
+        ("checkpoint_differs", first - 1)
     );
 }
 

@@ -41,7 +41,7 @@ fn put(scratch: &Scratch, segments: &[(String, Vec<u8>)], lines: &[Vec<u8>]) {
 }
 
 /// A line as whoever computes hashes anew writes it behind one with the hash `prev`, and its own hash.
-fn resealed(line: &[u8], prev: &str) -> (Vec<u8>, String) {
+pub(super) fn resealed(line: &[u8], prev: &str) -> (Vec<u8>, String) {
     use sha2::Digest;
     let text = str::from_utf8(line).unwrap();
     let (record, _) = text.rsplit_once("\",\"prev\":\"").unwrap();
