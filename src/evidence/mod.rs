@@ -249,6 +249,17 @@ impl SinkError {
         self.only_the_record
     }
 
+    /// The error and what it comes from, for whoever cannot have the sources themselves.
+    fn with_sources(&self) -> String {
+        let mut text = self.message.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
     pub(crate) fn because(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
             source: Some(Box::new(source)),

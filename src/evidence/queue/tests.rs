@@ -1,4 +1,4 @@
-//! What a queue keeps in memory that has nothing to do.
+//! What a queue keeps in memory that has nothing to do, and what it says of its sink's failures.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -81,4 +81,22 @@ fn a_large_record_that_is_refused_leaves_no_large_slot() {
     let slots = slots(&queue);
     assert_eq!(slots.len(), 4);
     assert!(slots.iter().all(|slot| slot.capacity() <= SMALL));
+}
+
+/// Whoever flushes is told why it failed, and not that it did.
+#[test]
+fn a_flush_that_fails_says_why() {
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(std::io::Error::other("no room on the tape"))
+        }
+    }
+    let queue = QueueSink::new(JsonLinesSink::new(Full)).unwrap();
+    let error = queue.flush().unwrap_err().to_string();
+    assert!(error.contains("no room on the tape"), "{error}");
 }

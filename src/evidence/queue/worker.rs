@@ -178,7 +178,7 @@ impl<S: DecisionSink> Worker<S> {
         let failed = self.flush_sink().err();
         let mut flushes = self.shared.flushes();
         flushes.done = asked;
-        flushes.failed = failed.map(|error| error.to_string());
+        flushes.failed = failed.map(|error| error.with_sources());
         drop(flushes);
         self.shared.changed.notify_all();
     }
