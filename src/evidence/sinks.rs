@@ -1,7 +1,7 @@
 //! Sinks: none, in memory, JSON Lines.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -327,9 +327,12 @@ impl DecisionSink for MemorySink {
 
 /// Writes each record as one line of JSON.
 ///
-/// A line is made in a buffer that is kept and written with one call, so that lines never mix and nothing is
-/// allocated once the buffer has grown to the longest line. The deciding thread writes: put slow writers behind
+/// A line is made in a buffer that is kept, up to a megabyte, and written with one call, so that lines never mix and nothing
+/// is allocated once the buffer has grown to the longest line. The deciding thread writes: put slow writers behind
 /// a `BufWriter`, and mind that what such a buffer holds is lost when the process dies.
+///
+/// Where the writer fails in the middle of a line, the beginning of that stays, as a line of its own that is not JSON: its
+/// record was not kept, and the next line does not suffer from it.
 #[derive(Debug)]
 pub struct JsonLinesSink<W> {
     wants: Wants,
@@ -356,7 +359,7 @@ impl<W: Write + Send> JsonLinesSink<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn flush(&self) -> std::io::Result<()> {
+    pub fn flush(&self) -> io::Result<()> {
         self.lines.flush()
     }
 
@@ -390,6 +393,30 @@ pub(super) struct Lines<W> {
 struct Writing<W> {
     writer: W,
     line: Buffer,
+    /// Whether the writer has taken the beginning of a line and not its end.
+    is_torn: bool,
+}
+
+/// How much memory of a long line is kept.
+const KEPT_BYTES: usize = 1 << 20;
+
+impl<W: Write> Writing<W> {
+    /// As `write_all`, which does not tell whether anything was written when it fails.
+    fn write_line(&mut self) -> io::Result<()> {
+        let mut rest = self.line.as_slice();
+        while !rest.is_empty() {
+            match self.writer.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    self.is_torn = !rest.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<W: Write + Send> Lines<W> {
@@ -398,6 +425,7 @@ impl<W: Write + Send> Lines<W> {
             state: Mutex::new(Writing {
                 writer,
                 line: Buffer::default(),
+                is_torn: false,
             }),
         }
     }
@@ -408,15 +436,18 @@ impl<W: Write + Send> Lines<W> {
         make: impl FnOnce(&mut Buffer) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let mut state = self.lock();
-        let Writing { writer, line } = &mut *state;
-        line.clear();
-        make(line)?;
-        line.push(b'\n');
-        writer.write_all(line.as_slice())?;
-        Ok(())
+        let state = &mut *state;
+        state.line.clear();
+        state.line.shrink_to(KEPT_BYTES);
+        if state.is_torn {
+            state.line.push(b'\n');
+        }
+        make(&mut state.line)?;
+        state.line.push(b'\n');
+        Ok(state.write_line()?)
     }
 
-    pub(super) fn flush(&self) -> std::io::Result<()> {
+    pub(super) fn flush(&self) -> io::Result<()> {
         self.lock().writer.flush()
     }
 
@@ -428,5 +459,74 @@ impl<W: Write + Send> Lines<W> {
     fn lock(&self) -> MutexGuard<'_, Writing<W>> {
         // The line is begun anew each time: a panic in the writer leaves nothing half-done here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::{Authorizer, Request};
+
+    /// Takes so many bytes, and no more until it is told otherwise.
+    #[derive(Clone)]
+    struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (room, taken) = &mut *self.0.lock().unwrap();
+            if *room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let some = &bytes[..bytes.len().min(*room)];
+            *room -= some.len();
+            taken.extend_from_slice(some);
+            Ok(some.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A line that was half-written does not take the next one with it.
+    #[test]
+    fn a_line_behind_a_torn_one_is_whole() {
+        // Nothing of the second line fits, its beginning, all but its line break; two lines fail, or one.
+        for (extra, fail) in [(0, 1), (1, 1), (200, 1), (200, 2), (usize::MAX, 1)] {
+            let disk = Disk(Arc::new(Mutex::new((usize::MAX, Vec::new()))));
+            let authorizer = Authorizer::builder()
+                .policies("permit(principal, action, resource);")
+                .sink(JsonLinesSink::new(disk.clone()))
+                .build()
+                .unwrap();
+            let decide = || {
+                let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+                assert!(authorizer.is_allowed(&request));
+            };
+            decide();
+            let line = disk.0.lock().unwrap().1.len();
+            disk.0.lock().unwrap().0 = extra.min(line - 20);
+            (0..fail).for_each(|_| decide());
+            disk.0.lock().unwrap().0 = usize::MAX;
+            decide();
+            decide();
+            let text = String::from_utf8(disk.0.lock().unwrap().1.clone()).unwrap();
+            let read: Vec<OwnedRecord> = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect();
+            let told: Vec<_> = read.iter().map(|r| (r.sequence, r.lost_before)).collect();
+            let next = 2 + fail;
+            assert_eq!(
+                told,
+                [(1, 0), (next, fail), (next + 1, 0)],
+                "{extra}: {text}"
+            );
+            let torn = text.lines().count() - read.len();
+            assert_eq!(torn, usize::from(extra > 0), "{extra}: {text}");
+            assert!(!text.contains("\n\n"));
+        }
     }
 }
