@@ -30,8 +30,47 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 pub struct FilterSink<S: DecisionSink, F = Sample> {
     sink: S,
     keep: F,
-    /// Losses that were told with records that were left out.
-    untold: AtomicU64,
+    untold: Untold,
+}
+
+/// Losses that were told with records that were left out, and that the next one has to tell.
+#[derive(Debug, Default)]
+pub(super) struct Untold(AtomicU64);
+
+impl Untold {
+    /// Keeps in mind what a record tells that is left out.
+    pub(super) fn leave_out(&self, record: &DecisionRecord<'_>) {
+        if record.lost_before() > 0 {
+            self.0.fetch_add(record.lost_before(), Ordering::Relaxed);
+        }
+    }
+
+    /// Hands on what tells of the losses. They stay untold where that fails.
+    pub(super) fn tell(
+        &self,
+        hand_on: impl FnOnce(u64) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let untold = self.0.swap(0, Ordering::Relaxed);
+        let kept = hand_on(untold);
+        if kept.is_err() {
+            self.0.fetch_add(untold, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// The same with a record, which then tells them as its own.
+    pub(super) fn tell_with(
+        &self,
+        record: &DecisionRecord<'_>,
+        hand_on: impl FnOnce(&DecisionRecord<'_>) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        self.tell(|untold| {
+            hand_on(&DecisionRecord {
+                lost_before: record.lost_before.saturating_add(untold),
+                ..*record
+            })
+        })
+    }
 }
 
 /// A condition on records.
@@ -72,21 +111,8 @@ impl<S: DecisionSink, F: Filter> FilterSink<S, F> {
         Self {
             sink,
             keep,
-            untold: AtomicU64::new(0),
+            untold: Untold::default(),
         }
-    }
-
-    /// Hands on what tells of the losses that were not told yet. They stay untold where that fails.
-    fn with_untold(
-        &self,
-        hand_on: impl FnOnce(u64) -> Result<(), SinkError>,
-    ) -> Result<(), SinkError> {
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        let kept = hand_on(untold);
-        if kept.is_err() {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
-        }
-        kept
     }
 }
 
@@ -101,22 +127,16 @@ impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
         if !self.keep.keeps(record) {
-            if record.lost_before() > 0 {
-                self.untold
-                    .fetch_add(record.lost_before(), Ordering::Relaxed);
-            }
+            self.untold.leave_out(record);
             return Ok(());
         }
-        self.with_untold(|untold| {
-            self.sink.record(&DecisionRecord {
-                lost_before: record.lost_before.saturating_add(untold),
-                ..*record
-            })
-        })
+        let untold = &self.untold;
+        untold.tell_with(record, |record| self.sink.record(record))
     }
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
-        self.with_untold(|untold| self.sink.record_loss(lost.saturating_add(untold)))
+        self.untold
+            .tell(|untold| self.sink.record_loss(lost.saturating_add(untold)))
     }
 
     fn flush(&self) -> Result<(), SinkError> {
@@ -127,7 +147,7 @@ impl<S: DecisionSink, F: Filter> DecisionSink for FilterSink<S, F> {
 /// What was told with records that were left out, and no record tells any more.
 impl<S: DecisionSink, F> Drop for FilterSink<S, F> {
     fn drop(&mut self) {
-        let untold = *self.untold.get_mut();
+        let untold = *self.untold.0.get_mut();
         if untold > 0 {
             // Nobody is left to be told if that fails.
             let _ = catch_unwind(AssertUnwindSafe(|| self.sink.record_loss(untold)));

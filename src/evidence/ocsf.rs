@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::decision::EnforcementMode;
 use crate::id::EntityUidRef;
 
+use super::filter::Untold;
 use super::json;
 use super::sinks::Lines;
 use super::{DecisionRecord, DecisionSink, SinkError, Wants};
@@ -197,6 +198,7 @@ pub struct OcsfSink<W> {
     events: ApiActivity,
     wants: Wants,
     lines: Lines<W>,
+    untold: Untold,
 }
 
 impl<W: Write + Send> OcsfSink<W> {
@@ -207,6 +209,7 @@ impl<W: Write + Send> OcsfSink<W> {
             events,
             wants: Wants::Decisions,
             lines: Lines::new(writer),
+            untold: Untold::default(),
         }
     }
 
@@ -231,10 +234,13 @@ impl<W: Write + Send> DecisionSink for OcsfSink<W> {
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
         // What a shadow would have decided has not happened.
         if record.mode() == EnforcementMode::Shadow {
+            self.untold.leave_out(record);
             return Ok(());
         }
-        self.lines
-            .write(|line| Ok(json::write(&self.events.event(record), line)?))
+        self.untold.tell_with(record, |record| {
+            self.lines
+                .write(|line| Ok(json::write(&self.events.event(record), line)?))
+        })
     }
 
     fn flush(&self) -> Result<(), SinkError> {

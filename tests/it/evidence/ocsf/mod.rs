@@ -234,37 +234,50 @@ fn times_before_1970_are_negative() {
     }
 }
 
-/// One loss is told as well as many.
-#[test]
-fn losses_are_told() {
-    struct LosesSome(Arc<OcsfSink<Vec<u8>>>, AtomicU64);
+/// What each event says was lost before it, of six decisions, when the records with these numbers are.
+fn losses_told(lost: &'static [u64], shadow: Option<&str>) -> Vec<Option<u64>> {
+    struct LosesSome(Arc<OcsfSink<Vec<u8>>>, AtomicU64, &'static [u64]);
     impl DecisionSink for LosesSome {
         fn wants(&self) -> Wants {
             self.0.wants()
         }
 
         fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-            match self.1.fetch_add(1, Ordering::Relaxed) {
-                1 | 3 | 4 => Err(SinkError::new("lost, on purpose")),
-                _ => self.0.record(record),
+            match self.2.contains(&self.1.fetch_add(1, Ordering::Relaxed)) {
+                true => Err(SinkError::new("lost, on purpose")),
+                false => self.0.record(record),
             }
         }
     }
     let sink = Arc::new(OcsfSink::new(ApiActivity::new("photo-service"), Vec::new()));
-    let loses = LosesSome(Arc::clone(&sink), AtomicU64::new(0));
+    let loses = LosesSome(Arc::clone(&sink), AtomicU64::new(0), lost);
     let authorizer = builder(ErrorMode::Cedar).sink(loses).build().unwrap();
+    if let Some(policies) = shadow {
+        authorizer.set_shadow(policies).unwrap();
+    }
     for _ in 0..6 {
         assert!(authorizer.is_allowed(&ask("alice", "view")));
     }
     drop(authorizer);
     let text = String::from_utf8(Arc::into_inner(sink).unwrap().into_inner()).unwrap();
-    let events = text
-        .lines()
-        .map(|line| serde_json::from_str::<Json>(line).unwrap());
-    let lost: Vec<_> = events
-        .map(|event| event["unmapped"].get("lost_before").cloned())
-        .collect();
-    assert_eq!(lost, [None, Some(json!(1)), Some(json!(2))]);
+    text.lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap())
+        .map(|event| event["unmapped"].get("lost_before")?.as_u64())
+        .collect()
+}
+
+/// One loss is told as well as many.
+#[test]
+fn losses_are_told() {
+    assert_eq!(losses_told(&[1, 3, 4], None), [None, Some(1), Some(2)]);
+}
+
+/// The record that tells it is a shadow's, of which there is no event.
+#[test]
+fn losses_before_a_shadow_are_told_by_the_next_event() {
+    let forbids = Some("forbid(principal, action, resource);");
+    let told = losses_told(&[2], forbids);
+    assert_eq!(told, [None, Some(1), None, None, None]);
 }
 
 #[test]
