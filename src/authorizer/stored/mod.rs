@@ -31,7 +31,8 @@ impl Pinned {
     ///
     /// let authorizer = Authorizer::builder().build()?;
     /// let attrs = User { clearance: 2, manager: Some(EntityUid::new("User", "bob")) };
-    /// let alice = Entity::new(("User", "alice")).attrs(&attrs).parents(&[("Team", "sales").into()]);
+    /// let teams = [("Team", "sales").into()];
+    /// let alice = Entity::new(("User", "alice")).attrs(&attrs).parents(&teams);
     /// authorizer.update_entities(EntityUpdate::new().upsert(alice))?;
     ///
     /// let pinned = authorizer.pin();
