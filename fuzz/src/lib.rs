@@ -22,6 +22,7 @@ mod it {
     pub(crate) mod overlays;
     pub(crate) mod schemas;
     pub(crate) mod search;
+    pub(crate) mod stored;
     pub(crate) mod value;
 }
 

@@ -216,3 +216,41 @@ fn thresholds_that_are_lowered_are_there() {
         assert!(text.contains(&format!("const {name}: usize = ")), "{line}");
     }
 }
+
+/// The package `fuzz` is compiled by whoever fuzzes, and is made of modules of these tests: what one of them imports has to be
+/// there too.
+#[test]
+fn what_fuzzed_modules_import_is_fuzzed_too() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let library = read("fuzz/src/lib.rs");
+    let (_, modules) = library.split_once("mod it {\n").unwrap();
+    let (modules, _) = modules.split_once("\n}\n").unwrap();
+    // By themselves: of `evidence` there is a part only.
+    let modules: Vec<&str> = modules
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub(crate) mod ")?.strip_suffix(';'))
+        .collect();
+    assert!(modules.len() > 8, "{modules:?}");
+    let mut imports = 0;
+    for module in &modules {
+        let file = format!("tests/it/{module}.rs");
+        let folder = format!("tests/it/{module}/mod.rs");
+        let text = if root.join(&file).exists() {
+            read(&file)
+        } else {
+            read(&folder)
+        };
+        for line in text.lines() {
+            if let Some(import) = line.strip_prefix("use super::") {
+                let imported = import.split([':', ';']).next().unwrap();
+                assert!(
+                    modules.contains(&imported),
+                    "fuzz/src/lib.rs lacks {imported}: {file}: {line}"
+                );
+                imports += 1;
+            }
+        }
+    }
+    assert!(imports > 10, "{imports}");
+}
