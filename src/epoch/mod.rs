@@ -69,6 +69,17 @@ pub(crate) struct Segment {
     pub(crate) dead: Dead,
 }
 
+impl Epoch {
+    /// The policies in force, by their numbers in answers.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = u32> {
+        self.segments.iter().flat_map(|segment| {
+            let numbers = (0..).take(segment.program.policies.len());
+            let alive = numbers.filter(|number| !segment.dead.contains(*number));
+            alive.map(|number| segment.first + number)
+        })
+    }
+}
+
 /// Which policies, schema and entities a decision was made on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {

@@ -220,10 +220,7 @@ impl<'a> Machine<'a> {
         if let Some(ancestors) = self.computed.borrow().get(uid) {
             return ancestors;
         }
-        let ancestors = match stored {
-            Some(data) if overlay.is_empty() => self.snapshot.ancestors(self.arena, data),
-            _ => overlaid_ancestors(self.snapshot, overlay, self.arena, uid),
-        };
+        let ancestors = overlaid_ancestors(self.snapshot, overlay, self.arena, uid);
         self.computed.borrow_mut().insert(uid, ancestors);
         ancestors
     }
@@ -299,7 +296,7 @@ fn overlaid_ancestors<'a>(
 }
 
 /// Whether one of the ancestors is in the overlay, so that another one's parents count.
-fn is_overlaid(overlay: &Overlay<'_>, ancestors: Ancestors<'_>) -> bool {
+pub(super) fn is_overlaid(overlay: &Overlay<'_>, ancestors: Ancestors<'_>) -> bool {
     let mut entities = overlay.entities().iter();
     entities.any(|entity| ancestors.contains(entity.uid))
 }

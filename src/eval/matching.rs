@@ -11,7 +11,7 @@ use crate::program::Span;
 use crate::value::Raise;
 
 use super::condition::Raised;
-use super::machine::{Machine, Side};
+use super::machine::{Machine, Side, is_overlaid};
 use super::scratch::Known;
 
 /// A policy that can apply.
@@ -152,8 +152,8 @@ impl<'a> Machine<'a> {
 
     #[cold]
     fn action_is_overlaid(&self) -> bool {
-        let mut overlaid = self.overlay.entities().iter();
-        overlaid.any(|entity| self.action.is_in(entity.uid))
+        let Side { uid, ancestors } = self.action;
+        self.overlay.get(uid).is_some() || is_overlaid(&self.overlay, ancestors)
     }
 
     #[inline]

@@ -293,22 +293,22 @@ impl<'a> Resolver<'a, '_> {
             .next(self.arena)
             .map_err(|error| json_error(error, text, part, limits))?
         {
-            check_limit(limits, Limit::OverlayEntities, overlay.len() + 1, part)?;
-            let json = self.arena.alloc(json);
-            let of = |error: RequestError| match json::uid_of_entity(json) {
-                Some(uid) => error.within(uid.into()),
-                None => error,
-            };
             let number = overlay.len() + 1;
+            check_limit(limits, Limit::OverlayEntities, number, part)?;
+            let json = self.arena.alloc(json);
             let entity =
                 json::read_entity(self.arena, json, schema, &mut self.names).map_err(|error| {
                     match json::uid_of_entity(json) {
-                        Some(_) => of(RequestError::new(part, error)),
+                        Some(uid) => RequestError::new(part, error).within(uid.into()),
                         None => {
                             RequestError::new(part, format_args!("entity number {number}: {error}"))
                         }
                     }
                 })?;
+            let of = |error: RequestError| match json::uid_of_entity(json) {
+                Some(uid) => error.within(uid.into()),
+                None => error,
+            };
             for record in [entity.attrs, entity.tags] {
                 Bounds::attributes(limits)
                     .check(record)
@@ -436,14 +436,7 @@ fn json_error(
         };
         return RequestError::limit_of(part, limits.exceeded(limit));
     }
-    let at = error.position(text);
-    RequestError::new(
-        part,
-        format_args!(
-            "line {}, column {}: invalid JSON: {}",
-            at.line, at.column, error.kind
-        ),
-    )
+    RequestError::new(part, format_args!("{}: {error}", error.position(text)))
 }
 
 impl From<TableFull> for RequestError {

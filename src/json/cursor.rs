@@ -55,6 +55,12 @@ pub(crate) struct Position {
     pub(crate) column: usize,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
 impl JsonError {
     /// The place of the error in `text`, which must be the text that was read.
     pub(crate) fn position(self, text: &str) -> Position {

@@ -159,24 +159,21 @@ impl Usage {
         let epoch = authorizer.epoch();
         let mut gone: HashMap<&PolicyId, &Use> = self.uses.iter().collect();
         let mut policies = Vec::new();
-        for segment in &epoch.segments {
-            let numbers = (0..segment.program.policies.len()).map_while(|n| u32::try_from(n).ok());
-            for number in numbers.filter(|number| !segment.dead.contains(*number)) {
-                let policy = RecordedPolicy::new(&epoch, segment.first + number);
-                let what = gone.remove(policy.id()).copied().unwrap_or_default();
-                let OwnedPolicy {
-                    id,
-                    template,
-                    effect,
-                    annotations,
-                } = OwnedPolicy::of(policy);
-                policies.push(PolicyUse {
-                    template,
-                    effect: Some(effect),
-                    annotations,
-                    ..what.of(id)
-                });
-            }
+        for number in epoch.in_force() {
+            let policy = RecordedPolicy::new(&epoch, number);
+            let what = gone.remove(policy.id()).copied().unwrap_or_default();
+            let OwnedPolicy {
+                id,
+                template,
+                effect,
+                annotations,
+            } = OwnedPolicy::of(policy);
+            policies.push(PolicyUse {
+                template,
+                effect: Some(effect),
+                annotations,
+                ..what.of(id)
+            });
         }
         let mut gone: Vec<_> = gone
             .into_iter()

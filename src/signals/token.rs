@@ -50,9 +50,7 @@ impl<'a> Token<'a> {
             return Err(SignalError::Malformed(message));
         }
         let json = json::parse(arena, payload, DEEPEST).map_err(|error| {
-            let at = error.position(payload);
-            let place = format!("line {}, column {}", at.line, at.column);
-            SignalError::Malformed(format!("{place}: {error}"))
+            SignalError::Malformed(format!("{}: {error}", error.position(payload)))
         })?;
         let claims = Members {
             members: json

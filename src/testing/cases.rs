@@ -88,10 +88,8 @@ impl Cases {
 fn read_cases(text: &str) -> Result<Vec<Case>, Kind> {
     // Twice: serde_json would take the last of two equal keys, and one of two expectations with it.
     let arena = Bump::new();
-    json::parse(&arena, text, Limits::default().nesting()).map_err(|error| {
-        let at = error.position(text);
-        Kind::Text(format!("line {}, column {}: {error}", at.line, at.column))
-    })?;
+    json::parse(&arena, text, Limits::default().nesting())
+        .map_err(|error| Kind::Text(format!("{}: {error}", error.position(text))))?;
     let written: Vec<Written> =
         serde_json::from_str(text).map_err(|error| Kind::Text(error.to_string()))?;
     if written.is_empty() {

@@ -190,26 +190,22 @@ impl Tallies {
     fn of_all(&self, epoch: &Arc<Epoch>) -> Coverage {
         let none = Tally::default();
         let mut policies = Vec::new();
-        for segment in &epoch.segments {
-            let numbers = (0..segment.program.policies.len()).map_while(|n| u32::try_from(n).ok());
-            for number in numbers.filter(|number| !segment.dead.contains(*number)) {
-                let number = segment.first + number;
-                let tally = self.policies.get(&number).unwrap_or(&none);
-                let policy = RecordedPolicy::new(epoch, number);
-                let (conditions, source) = explain::conditions(epoch, number);
-                policies.push(PolicyCoverage {
-                    id: policy.id().clone(),
-                    template: policy.template().cloned(),
-                    effect: policy.effect(),
-                    line: source.as_ref().map(|source| source.line),
-                    file: source.and_then(|source| source.file),
-                    in_scope: tally.in_scope,
-                    applied: tally.applied,
-                    failed: tally.failed,
-                    decided: self.decided.get(policy.id()).copied().unwrap_or_default(),
-                    conditions: tally.conditions(conditions),
-                });
-            }
+        for number in epoch.in_force() {
+            let tally = self.policies.get(&number).unwrap_or(&none);
+            let policy = RecordedPolicy::new(epoch, number);
+            let (conditions, source) = explain::conditions(epoch, number);
+            policies.push(PolicyCoverage {
+                id: policy.id().clone(),
+                template: policy.template().cloned(),
+                effect: policy.effect(),
+                line: source.as_ref().map(|source| source.line),
+                file: source.and_then(|source| source.file),
+                in_scope: tally.in_scope,
+                applied: tally.applied,
+                failed: tally.failed,
+                decided: self.decided.get(policy.id()).copied().unwrap_or_default(),
+                conditions: tally.conditions(conditions),
+            });
         }
         Coverage { policies }
     }

@@ -52,20 +52,16 @@ pub(super) fn check(scheme: &str, authorizer: &Authorizer) -> Result<(), Challen
         return Err(ChallengeError::Scheme(scheme.to_owned()));
     }
     let epoch = authorizer.epoch();
-    let mut wrong = Vec::new();
-    for segment in &epoch.segments {
-        let numbers = (0..segment.program.policies.len()).map_while(|n| u32::try_from(n).ok());
-        for number in numbers.filter(|number| !segment.dead.contains(*number)) {
-            let policy = RecordedPolicy::new(&epoch, segment.first + number);
-            if policy.effect() == Effect::Forbid
-                && policy
-                    .annotation("step_up")
-                    .is_some_and(|level| !fits(level))
-            {
-                wrong.push(policy.id().clone());
-            }
-        }
-    }
+    let policies = epoch.in_force().map(|n| RecordedPolicy::new(&epoch, n));
+    let forbids = policies.filter(|policy| policy.effect() == Effect::Forbid);
+    let unfit = |policy: &RecordedPolicy<'_>| {
+        let level = policy.annotation("step_up");
+        level.is_some_and(|level| !fits(level))
+    };
+    let wrong: Vec<PolicyId> = forbids
+        .filter(unfit)
+        .map(|policy| policy.id().clone())
+        .collect();
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(ChallengeError::Levels(wrong)),

@@ -367,7 +367,8 @@ fn same_long_bytes(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
 
-fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
+/// The order of two lists that goes by the first elements that differ.
+pub(crate) fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
     orders
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal)

@@ -11,7 +11,7 @@ use crate::ext::IpAddr;
 use crate::id::{EntityUidRef, Sym};
 use crate::names::Names;
 use crate::value::arena::NameText;
-use crate::value::{Record, Set, Value, View};
+use crate::value::{Record, Set, Value, View, first_difference};
 
 use super::{AttributeValue, Attributes, StoredEntities, StoredEntity};
 
@@ -114,17 +114,15 @@ fn by_text(a: Value<'_>, b: Value<'_>, names: &Names) -> Ordering {
         (View::Set(a), View::Set(b)) => {
             let (a, b) = (sorted_items(a, names), sorted_items(b, names));
             let both = a.iter().zip(&b);
-            let mut orders = both.map(|(a, b)| by_text(*a, *b, names));
-            let first = orders.find(|order| order.is_ne());
-            first.unwrap_or_else(|| a.len().cmp(&b.len()))
+            first_difference(both.map(|(a, b)| by_text(*a, *b, names))).then(a.len().cmp(&b.len()))
         }
         (View::Record(a), View::Record(b)) => {
             let (a, b) = (sorted_fields(a, names), sorted_fields(b, names));
             let both = a.iter().zip(&b);
-            let mut orders =
-                both.map(|((j, x), (k, y))| j.cmp(k).then_with(|| by_text(*x, *y, names)));
-            let first = orders.find(|order| order.is_ne());
-            first.unwrap_or_else(|| a.len().cmp(&b.len()))
+            let by_field = |((j, x), (k, y)): (&(&str, _), &(&str, _))| {
+                j.cmp(k).then_with(|| by_text(*x, *y, names))
+            };
+            first_difference(both.map(by_field)).then(a.len().cmp(&b.len()))
         }
         _ => a.cmp_total(b),
     }

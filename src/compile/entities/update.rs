@@ -397,7 +397,7 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
             let at = error.position(text);
             let problem = match error.kind {
                 JsonErrorKind::TooDeep => limits.exceeded(Limit::AttributeDepth).into(),
-                kind => EntityProblem::new(format_args!("invalid JSON: {kind}")),
+                _ => EntityProblem::new(error),
             };
             draft
                 .problems

@@ -92,10 +92,7 @@ impl<F: Fn(&Party<'_>) -> Option<EntityUid>> ClaimsReader<F> {
         let json = json.map_err(|error| {
             let kind = match error.kind {
                 JsonErrorKind::TooDeep => Kind::Limit(self.limits.exceeded(Limit::Nesting)),
-                _ => {
-                    let at = error.position(claims);
-                    Kind::Json(format!("line {}, column {}: {error}", at.line, at.column))
-                }
+                _ => Kind::Json(format!("{}: {error}", error.position(claims))),
             };
             ClaimsError::new("the claims", kind)
         })?;
