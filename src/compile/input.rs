@@ -150,7 +150,8 @@ impl Policies {
     }
 
     /// Takes a policy's `@id` annotation, where it has one, as its id. Cedar itself gives the annotation no
-    /// meaning. Ids must be unique.
+    /// meaning. Ids must be unique. That policies have such annotations and this was not called is among the
+    /// [`Authorizer::warnings`](crate::Authorizer::warnings).
     #[must_use]
     pub fn ids_from_annotations(mut self) -> Self {
         self.sources.ids_from_annotations = true;

@@ -78,6 +78,7 @@ fn what_is_said_is_what_is_written_down() {
     };
     schemas(&mut texts, &folder);
     policies(&mut texts, &folder);
+    warnings(&mut texts, &folder);
     policy_updates(&mut texts);
     entities(&mut texts, &folder);
     entity_updates(&mut texts);
@@ -240,6 +241,50 @@ fn policies(texts: &mut Texts, folder: &Folder) {
         ")".repeat(300)
     );
     texts.add("brackets in brackets", limits(Limits::default(), &deep));
+}
+
+fn warnings(texts: &mut Texts, folder: &Folder) {
+    texts.part("Warnings");
+    let mut add = |done: &str, builder: duramen::Builder| {
+        let authorizer = builder.build().unwrap();
+        let warnings: Vec<String> = authorizer
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(!warnings.is_empty(), "{done}");
+        texts.add(done, warnings.join("\n"));
+    };
+    let policies = |policies: Policies| Authorizer::builder().policies(policies);
+    add(
+        "ids in annotations that nobody asked for",
+        policies(
+            Policies::new().text(format!("{PERMIT}\n@id(\"a\") {PERMIT} @id(\"b\") {PERMIT}")),
+        ),
+    );
+    add(
+        "an id in an annotation, in a file",
+        policies(
+            Policies::new()
+                .file(folder.file("ids.cedar", &format!("@id(\"a \\\"b\\\"\") {PERMIT}"))),
+        ),
+    );
+    add(
+        "requests validated without a schema",
+        Authorizer::builder().validate_requests(true),
+    );
+    add(
+        "no place for the time",
+        Authorizer::builder()
+            .schema_str(SCHEMA)
+            .context_time("now")
+            .validate_requests(true),
+    );
+    add(
+        "a policy that can never apply",
+        policies(Policies::new().text("permit(principal is Team, action, resource);"))
+            .schema_str(SCHEMA),
+    );
 }
 
 fn policy_updates(texts: &mut Texts) {

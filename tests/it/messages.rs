@@ -174,6 +174,56 @@ fn what_is_odd_is_a_warning() {
 }
 
 #[test]
+fn ids_in_annotations_that_nobody_asked_for_are_a_warning() {
+    let warnings = |policies: Policies| -> Vec<String> {
+        let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+        let warnings = authorizer.warnings().iter();
+        warnings.map(ToString::to_string).collect()
+    };
+    let text = format!("{PERMIT} @id(\"seen\")\n{PERMIT}");
+    assert_eq!(
+        warnings(Policies::new().text(text.as_str())),
+        [
+            "line 1, column 38: policy policy1: is annotated `@id(\"seen\")`, and is not called that (help: \
+             `Policies::ids_from_annotations` takes the annotations as ids)"
+        ]
+    );
+    assert_eq!(
+        warnings(Policies::new().text(text).ids_from_annotations()),
+        [""; 0]
+    );
+    // No id is meant, or it is the policy's own.
+    for silent in [
+        "",
+        "@id ",
+        "@id(\"\") ",
+        "@owner(\"id\") ",
+        "@id(\"policy0\") ",
+    ] {
+        let text = format!("{silent}{PERMIT}");
+        assert_eq!(warnings(Policies::new().text(text)), [""; 0], "{silent}");
+    }
+    // Links have ids of their own; their template has not.
+    let template = "@id(\"t\") permit(principal == ?principal, action, resource);";
+    let alice = || Some(("User", "alice").into());
+    let linked = Policies::new()
+        .text(template)
+        .link("policy0", "alice", alice(), None)
+        .link("policy0", "again", alice(), None);
+    let told = warnings(linked);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("policy policy0: is annotated `@id(\"t\")`, and is not called that ("),
+        "{told:?}"
+    );
+    // An update says each policy's id.
+    let authorizer = Authorizer::builder().build().unwrap();
+    let update = duramen::PolicyUpdate::new().add("new", format!("@id(\"other\") {PERMIT}"));
+    let changes = authorizer.update_policies(update).unwrap();
+    assert!(changes.warnings().is_empty());
+}
+
+#[test]
 fn a_time_that_no_request_may_have_is_a_warning() {
     let request = duramen::Request::new(("User", "u"), ("Action", "view"), ("Doc", "d"));
     let schema = |view: &str, edit: &str| {

@@ -8,7 +8,7 @@ use crate::id::PolicyId;
 use crate::limits::Limits;
 use crate::program::{Program, Slots};
 
-use crate::compile::error::{CompileError, Problem};
+use crate::compile::error::{CompileError, Lines, Problem};
 use crate::compile::input::Progress;
 use crate::compile::share::share;
 use crate::compile::{probe, stack};
@@ -84,10 +84,48 @@ pub(crate) fn compile(sources: &Sources, options: &Options<'_>) -> Result<Compil
         }
         loader.links(&sources.links);
         let mut compiled = loader.finish()?;
+        if !sources.ids_from_annotations {
+            compiled.warnings.extend(unnamed(&compiled.program));
+        }
         if options.share {
             share(&mut compiled.program);
         }
         Ok(compiled)
+    })
+}
+
+/// Policies and templates whose annotation says an id that is not theirs: whoever writes `@id` mostly believes that it counts.
+fn unnamed(program: &Program) -> Option<Problem> {
+    let policies = program.policies.iter();
+    // A link has the annotations of its template, which is among the templates.
+    let policies = policies
+        .filter(|policy| policy.template.is_none())
+        .map(|policy| (&policy.id, policy.body, policy.source));
+    let templates = program.templates.iter();
+    let templates = templates.map(|template| (&template.id, template.body, template.source));
+    let mut unnamed = policies.chain(templates).filter_map(|(id, body, source)| {
+        let annotations = &program.bodies.get(body as usize)?.annotations;
+        let (_, said) = annotations.iter().find(|(key, _)| &**key == "id")?;
+        (!said.is_empty() && **said != *id.as_str()).then_some((id, said, source))
+    });
+    let (id, said, span) = unnamed.next()?;
+    let others = match unnamed.count() {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    let message = format_args!(
+        "is annotated `@id(\"{}\")`, and is not called that{others}",
+        said.escape_debug(),
+    );
+    let mut problem = Problem::new(message).of_policy(id.clone());
+    problem.help = Some("`Policies::ids_from_annotations` takes the annotations as ids".into());
+    let source = span.and_then(|span| Some((program.sources.get(span.source as usize)?, span)));
+    Some(match source {
+        Some((source, span)) => problem.in_file(source.file.as_ref()).at(
+            &Lines::new(&source.text),
+            span.start as usize..span.end as usize,
+        ),
+        None => problem,
     })
 }
 
