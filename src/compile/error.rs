@@ -91,6 +91,14 @@ impl Problem {
         problem
     }
 
+    /// The same where Cedar read JSON, whose errors are `serde_json`'s.
+    pub(super) fn from_cedar_json(mut error: DetailedError, text: &str) -> Self {
+        match take_json_place(&mut error.message, text) {
+            Some(offset) => Self::from_cedar(error, None).at(&Lines::new(text), offset..offset),
+            None => Self::from_cedar(error, None),
+        }
+    }
+
     /// The file that the problem is in, when what was loaded has one.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
@@ -276,6 +284,23 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// Takes line and column away from the end of what `serde_json` says, and gives the byte that they mean: Cedar does not hand
+/// its errors on but as texts.
+pub(super) fn take_json_place(message: &mut String, text: &str) -> Option<usize> {
+    let (said, place) = message.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let mut start = 0;
+    let mut lines = text.split_inclusive('\n');
+    for _ in 1..line {
+        start += lines.next()?.len();
+    }
+    // Its columns are bytes, counted from 1; 0 is the end of the line before.
+    let byte = (start + column.saturating_sub(1)).min(text.len());
+    message.truncate(said.len());
+    (0..=byte).rev().find(|at| text.is_char_boundary(*at))
+}
+
 /// Line and column (from 1, the column in characters) of a byte offset.
 pub(crate) fn line_column(text: &str, offset: usize) -> (u32, u32) {
     let before = text.get(..offset).unwrap_or(text);
@@ -302,5 +327,25 @@ mod tests {
             );
         }
         assert_eq!(Lines::new("").line_column(0), (1, 1));
+    }
+
+    #[test]
+    fn the_place_is_taken_out_of_what_serde_json_says() {
+        let text = "{\n  \"\u{fc}\u{fc}\": nope }";
+        let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+        let mut message = error.to_string();
+        let place = take_json_place(&mut message, text).unwrap();
+        assert_eq!(message, "expected ident");
+        assert_eq!(line_column(text, place), (2, 10));
+
+        for other in ["no place", "x at line 9 column 1", "x at line 1 column x"] {
+            let mut message = other.to_owned();
+            let place = take_json_place(&mut message, text);
+            assert_eq!((place, message.as_str()), (None, other));
+        }
+        let mut message = "x at line 2 column 0".to_owned();
+        assert_eq!(take_json_place(&mut message, text), Some(2));
+        let mut message = "x at line 2 column 99".to_owned();
+        assert_eq!(take_json_place(&mut message, text), Some(text.len()));
     }
 }

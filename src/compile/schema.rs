@@ -30,7 +30,7 @@ use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use crate::id::EntityUid;
 use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
 
-use super::error::{Problem, line_column};
+use super::error::{Problem, line_column, take_json_place};
 use json::{Fragment, RawAction, RawEntityType};
 use resolve::Definitions;
 
@@ -110,7 +110,21 @@ impl SchemaSource<'_> {
                 SchemaFragment::from_json_str(text).map_err(|error| DetailedError::from(&error))
             }
         };
-        parsed.map_err(|error| SchemaError::from_cedar(&error).with_position(self))
+        parsed.map_err(|mut error| {
+            let place = match self {
+                Self::CedarText(_) => None,
+                Self::JsonText(text) => take_json_place(&mut error.message, text),
+            };
+            let error = SchemaError::from_cedar(&error);
+            match (self, place) {
+                (Self::JsonText(text), Some(at)) => SchemaError {
+                    position: Some(line_column(text, at)),
+                    offset: Some(at..at),
+                    ..error
+                },
+                _ => error.with_position(self),
+            }
+        })
     }
 }
 

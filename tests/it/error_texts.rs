@@ -122,6 +122,14 @@ fn schemas(texts: &mut Texts, folder: &Folder) {
         "JSON with a type that is none",
         r#"{ "": { "entityTypes": { "User": { "shape": { "type": "Rec" } } }, "actions": {} } }"#,
     );
+    json(
+        "JSON with a kind of type that is none",
+        "{ \"\": {\n  \"entityTypes\": { \"User\": { \"shape\": { \"type\": \"Record\", \"atributes\": {} } } },\n  \"actions\": {} } }",
+    );
+    json(
+        "JSON without a namespace",
+        "{\n  \"entityTypes\": {}, \"actions\": {} }",
+    );
     json("no JSON at all", "entity User;");
     let mut file = |done: &str, path: &Path| {
         let built = Authorizer::builder().schema_file(path).build();
@@ -134,6 +142,10 @@ fn schemas(texts: &mut Texts, folder: &Folder) {
     file(
         "a file with a typing error",
         &folder.file("bad.cedarschema", "entity User;\nentty Doc;"),
+    );
+    file(
+        "a JSON file with a comma too many",
+        &folder.file("bad.json", "{ \"\": {\n  \"entityTypes\": {}, } }"),
     );
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::{self as cedar, PolicySet, SlotId};
 
-use crate::compile::error::{Lines, Problem};
+use crate::compile::error::Problem;
 use crate::compile::input::uid_of;
 use crate::compile::lower::LowerError;
 use crate::compile::scan;
@@ -28,8 +28,7 @@ impl Loader<'_> {
         match PolicySet::from_json_str(text) {
             Ok(set) => self.set(&set, file),
             Err(error) => {
-                let text = Some((&Lines::new(text), 0));
-                let problem = Problem::from_cedar((&error).into(), text);
+                let problem = Problem::from_cedar_json((&error).into(), text);
                 self.problems.push(problem.in_file(file));
             }
         }

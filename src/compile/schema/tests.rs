@@ -376,7 +376,7 @@ fn errors_tell_the_source() {
     let error = compile(&[good, SchemaSource::CedarText("entity B")]).unwrap_err();
     assert_eq!(error.source_index, Some(1));
     let error = compile(&[good, SchemaSource::JsonText("{")]).unwrap_err();
-    assert_eq!((error.source_index, error.offset), (Some(1), None));
+    assert_eq!((error.source_index, error.offset), (Some(1), Some(0..0)));
     let error = compile(&[good, good]).unwrap_err();
     assert_eq!((error.source_index, error.offset), (None, None));
 }
