@@ -49,7 +49,7 @@ impl ArrayPlace {
     }
 
     /// Where the last of them ends in the text.
-    pub(super) fn offset(self) -> usize {
+    pub(crate) fn offset(self) -> usize {
         self.offset
     }
 

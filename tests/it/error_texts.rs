@@ -543,6 +543,11 @@ fn entity_updates(texts: &mut Texts) {
     add("JSON that is none", update().upsert_json("[\n{ \"uid\" ]"));
     add("the second has no uid", update().upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"attrs\": {}, \"parents\": [] }]"));
     add("the second has an attribute that is not declared", update().upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"uid\": { \"type\": \"Team\", \"id\": \"s\" }, \"attrs\": { \"x\": 1 }, \"parents\": [] }]"));
+    add("of a second text, the second is of another type", update().upsert_json("[]").upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"uid\": { \"type\": \"User\", \"id\": \"u\" }, \"attrs\": { \"age\": \"x\" }, \"parents\": [] }]"));
+    add("one and no array, with an attribute missing", update().upsert_json("\n  { \"uid\": { \"type\": \"User\", \"id\": \"u\" }, \"attrs\": {}, \"parents\": [] }"));
+    add("JSON and another change of the same", update().upsert_json("[{ \"uid\": { \"type\": \"User\", \"id\": \"u\" }, \"attrs\": { \"age\": 1 }, \"parents\": [] }]").set_attr(("User", "u"), "age", &"x"));
+    add("a circle in JSON", update().upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"s\" }, \"attrs\": {}, \"parents\": [] },\n { \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [{ \"type\": \"Team\", \"id\": \"t\" }] }]"));
+    add("JSON of an action of the schema", update().upsert_json("[{ \"uid\": { \"type\": \"Action\", \"id\": \"read\" }, \"attrs\": {}, \"parents\": [{ \"type\": \"Action\", \"id\": \"write\" }] }]"));
     add("an attribute is missing", update().upsert(Entity::new(ann)));
     add(
         "an attribute of what there is not",

@@ -1,15 +1,17 @@
 //! Changes of entities: what callers say, and applying it.
 
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use bumpalo::Bump;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
+use crate::compile::error::line_column;
 use crate::entity::{Draft, Drafted, EntityChange, EntityError, EntityProblem, MAX_PROBLEMS, Part};
 use crate::epoch::Version;
 use crate::id::{EntityUid, EntityUidRef, Sym, Uid};
-use crate::json::{self, Json, JsonErrorKind};
+use crate::json::{self, ArrayReader, Json, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::names::Names;
 use crate::request::{Entity, Typed};
@@ -260,7 +262,9 @@ impl EntityUpdate {
             self.make(change, &mut draft, schema)
                 .map_err(EntityProblem::from)?;
         }
-        draft.finish(|names, uid, data| {
+        let limits = *draft.limits();
+        let read = draft.problems.len();
+        let drafted = draft.finish(|names, uid, data| {
             let Some(schema) = schema else { return Ok(()) };
             check::check_entity(
                 schema,
@@ -271,7 +275,56 @@ impl EntityUpdate {
                 names,
             )
             .map_err(|mismatch| mismatch.to_string())
+        });
+        drafted.map_err(|mut error| {
+            let found = error.problems_mut().get_mut(read..);
+            self.locate(&limits, found.unwrap_or_default());
+            error
         })
+    }
+
+    /// Says of problems that were found once all changes were made where in the JSON the entities are. Not of those that
+    /// something else of the update changes too: that may be what is wrong.
+    fn locate(&self, limits: &Limits, problems: &mut [EntityProblem]) {
+        let changed = self.changes.iter().filter_map(|change| match change {
+            Change::UpsertJson(_) => None,
+            Change::Upsert { uid, .. }
+            | Change::Remove(uid)
+            | Change::Set(uid, ..)
+            | Change::AddParent(uid, _)
+            | Change::RemoveParent(uid, _) => Some(self.names.owned_uid(*uid)),
+        });
+        let changed: HashSet<EntityUid> = changed.collect();
+        let mut open: HashMap<EntityUid, Vec<&mut EntityProblem>> = HashMap::new();
+        for problem in problems {
+            if let Some(uid) = problem
+                .entity()
+                .cloned()
+                .filter(|uid| !changed.contains(uid))
+            {
+                open.entry(uid).or_default().push(problem);
+            }
+        }
+        // What is given twice is as it was given last.
+        for change in self.changes.iter().rev() {
+            let Change::UpsertJson(text) = change else {
+                continue;
+            };
+            if open.is_empty() {
+                return;
+            }
+            let mut last: HashMap<EntityUid, usize> = HashMap::new();
+            each(text, limits, |entity, offset| {
+                if let Some((type_name, id)) = json::uid_of_entity(entity) {
+                    last.insert(EntityUid::new(type_name, id), offset);
+                }
+            });
+            for (uid, offset) in last {
+                for problem in open.remove(&uid).into_iter().flatten() {
+                    place(problem, text, offset);
+                }
+            }
+        }
     }
 
     fn make(
@@ -409,9 +462,12 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
         Json::Array(entities) => *entities,
         one => std::slice::from_ref(one),
     };
-    let before = draft.problems.len();
+    let first = draft.problems.len();
+    // The problems that were found, and the entities that they are with.
+    let mut wrong: Vec<(usize, usize)> = Vec::new();
     for (at, json) in entities.iter().enumerate() {
-        if draft.problems.len() - before >= MAX_PROBLEMS {
+        let before = draft.problems.len();
+        if before - first >= MAX_PROBLEMS {
             break;
         }
         match json::read_entity(&arena, json, schema, &mut draft.names) {
@@ -422,7 +478,52 @@ fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) 
             }
             Err(error) => draft.problems.push(unread(json, at, error)),
         }
+        wrong.extend((before..draft.problems.len()).map(|problem| (problem, at)));
     }
+    if wrong.is_empty() {
+        return;
+    }
+    let mut offsets = Vec::with_capacity(entities.len());
+    each(text, &limits, |_, offset| offsets.push(offset));
+    for (problem, at) in wrong {
+        if let (Some(problem), Some(offset)) = (draft.problems.get_mut(problem), offsets.get(at)) {
+            place(problem, text, *offset);
+        }
+    }
+}
+
+/// The entities of a JSON text, and where each begins. For texts that something is wrong with, and that were read before: to
+/// keep the places would cost every update.
+fn each(text: &str, limits: &Limits, mut entity: impl FnMut(&Json<'_>, usize)) {
+    let start = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default().trim_start();
+        let element = rest.strip_prefix(['[', ',']).unwrap_or(rest);
+        text.len() - element.trim_start().len()
+    };
+    let depth = limits.attribute_depth().saturating_add(3);
+    let mut arena = Bump::new();
+    if !text.trim_start().starts_with('[') {
+        if let Ok(json) = json::parse(&arena, text, depth) {
+            entity(&json, start(0));
+        }
+        return;
+    }
+    let mut reader = ArrayReader::new(text, depth);
+    loop {
+        arena.reset();
+        let from = reader.place().offset();
+        match reader.next(&arena) {
+            Ok(Some(json)) => entity(&json, start(from)),
+            _ => return,
+        }
+    }
+}
+
+fn place(problem: &mut EntityProblem, text: &str, offset: usize) {
+    let (line, column) = line_column(text, offset);
+    *problem = problem
+        .clone()
+        .at((line as usize, column as usize), offset as u64);
 }
 
 /// A record of one field.
