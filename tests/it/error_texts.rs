@@ -783,6 +783,12 @@ fn others(texts: &mut Texts) {
             uid.parse::<EntityUid>().refusal(),
         );
     }
+    for id in ["abc", "0123456789ABCDEF0123456789ABCDEF"] {
+        texts.add(
+            &format!("the log id {id}"),
+            id.parse::<duramen::evidence::log::LogId>().refusal(),
+        );
+    }
     let authorizer = Authorizer::builder().schema_str(SCHEMA).build().unwrap();
     let pinned = authorizer.pin();
     let mut search = |done: &str, type_name: &str| {

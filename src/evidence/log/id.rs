@@ -1,6 +1,7 @@
 //! The name of a log, which tells it from all others.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,7 +10,8 @@ pub(super) const DIGITS: usize = 32;
 
 /// Which log it is: 128 random bits, drawn when the log was begun. Written as 32 hexadecimal digits, in lower case.
 ///
-/// The first line of each segment says it, and so does each [`Checkpoint`](super::Checkpoint).
+/// The first line of each segment says it, and so does each [`Checkpoint`](super::Checkpoint). To be kept elsewhere, it is
+/// written by `Display` or serde, and read by `FromStr` or serde.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId(u128);
 
@@ -41,6 +43,19 @@ impl fmt::Debug for LogId {
     }
 }
 
+/// A text that is not the id of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the id of a log is {DIGITS} hexadecimal digits, in lower case")]
+pub struct LogIdError(());
+
+impl FromStr for LogId {
+    type Err = LogIdError;
+
+    fn from_str(text: &str) -> Result<Self, LogIdError> {
+        Self::from_hex(text.as_bytes()).ok_or(LogIdError(()))
+    }
+}
+
 impl Serialize for LogId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -50,8 +65,6 @@ impl Serialize for LogId {
 impl<'de> Deserialize<'de> for LogId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::from_hex(text.as_bytes()).ok_or_else(|| {
-            serde::de::Error::custom("the id of a log is 32 hexadecimal digits, in lower case")
-        })
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

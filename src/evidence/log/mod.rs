@@ -120,7 +120,7 @@ use std::time::Duration;
 pub use chain::LineHash;
 pub use checkpoint::Checkpoint;
 pub use error::{LogError, LogErrorKind};
-pub use id::LogId;
+pub use id::{LogId, LogIdError};
 pub use options::{LogOptions, SyncPolicy};
 pub use verify::{Finding, FindingKind, Verification, verify};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use duramen::evidence::log::{Checkpoint, DurableLog, FindingKind, LogErrorKind, verify};
+use duramen::evidence::log::{Checkpoint, DurableLog, FindingKind, LogErrorKind, LogId, verify};
 
 use super::*;
 
@@ -204,6 +204,19 @@ fn a_checkpoint_of_another_log_is_told_as_that() {
 fn segments_say_which_log_they_are_of() {
     let (scratch, checkpoints) = log();
     let log = checkpoints[1].log().unwrap();
+    assert_eq!(log.to_string().parse(), Ok(log));
+    let json = serde_json::to_string(&log).unwrap();
+    assert_eq!(json, format!("\"{log}\""));
+    assert_eq!(serde_json::from_str::<LogId>(&json).unwrap(), log);
+    for other in [
+        "",
+        &json,
+        &log.to_string()[1..],
+        "+0123456789abcdef0123456789abcde",
+    ] {
+        assert!(other.parse::<LogId>().is_err(), "{other}");
+        assert!(serde_json::from_value::<LogId>(other.into()).is_err());
+    }
     assert!(checkpoints[2..].iter().all(|of| of.log() == Some(log)));
     assert_eq!(checkpoints[0].log(), None, "no line says it yet");
     for (_, bytes) in segments(scratch.path()) {
