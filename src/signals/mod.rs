@@ -27,6 +27,9 @@
 //! ever set; times only go on; for everything else the event that happened last counts, for each entity and attribute by
 //! itself, and of two at one moment the stricter.
 //!
+//! An attribute does something where a policy reads it. [`SignalReport::unread`] has what was set and is read by none: log it, as a
+//! revocation that nobody asks for denies nothing.
+//!
 //! To learn which grants a signal took back, apply it within
 //! [`GrantTable::revoked_by`](crate::grant::GrantTable::revoked_by), or give the table a callback.
 
@@ -36,6 +39,7 @@ mod report;
 mod subject;
 mod token;
 mod transmitter;
+mod unread;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -88,6 +92,7 @@ pub use transmitter::{SignalAttribute, Transmitter};
 ///     "events": { "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {} }
 /// }"#)?;
 /// assert_eq!(report.changes()[0].0.id(), "s-1");
+/// assert!(report.unread().is_empty(), "no policy would notice: {:?}", report.unread());
 /// assert!(!authorizer.is_allowed(&request));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -176,6 +181,7 @@ impl SignalReceiver {
         }
         if !report.changes.is_empty() {
             report.updated = Some(authorizer.update_entities(update)?);
+            report.unread = unread::unread(&epoch, &report.changes);
         }
         places.into_iter().for_each(|place| order.take(place));
         // A subject that is not there yet may be when the token comes again.

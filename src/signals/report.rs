@@ -18,6 +18,7 @@ pub struct SignalReport {
     at: i64,
     pub(super) replayed: bool,
     pub(super) changes: Vec<(EntityUid, String)>,
+    pub(super) unread: Vec<(EntityUid, String)>,
     pub(super) ignored: Vec<IgnoredSignal>,
     pub(super) unresolved: Vec<Unresolved>,
     pub(super) updated: Option<EntitiesUpdated>,
@@ -53,6 +54,7 @@ impl SignalReport {
             at: token.at,
             replayed: false,
             changes: Vec::new(),
+            unread: Vec::new(),
             ignored: Vec::new(),
             unresolved: Vec::new(),
             updated: None,
@@ -95,6 +97,17 @@ impl SignalReport {
     /// Which attributes of which entities were set.
     pub fn changes(&self) -> &[(EntityUid, String)] {
         &self.changes
+    }
+
+    /// Changes that no policy can notice: those of entities of which no policy in force reads anything that was set. The
+    /// signal was applied, and for these entities no decision comes out differently by it: probably a policy is missing that
+    /// asks for one of the attributes.
+    ///
+    /// That a policy reads an attribute means that it has its name, behind `.` or `has`, on what may be an entity of the type. In
+    /// case of doubt it does: what is told here is certain. Names of tags and of fields of the context do not count.
+    /// `revokedAt` is not among these where a policy reads `revoked` of the session.
+    pub fn unread(&self) -> &[(EntityUid, String)] {
+        &self.unread
     }
 
     /// What was not done although it was said: events that were overtaken, claims that nobody declared.

@@ -370,6 +370,125 @@ fn sessions_below_the_subject_are_revoked() {
     assert_eq!(report.unresolved()[0].reason, "no session of it is stored");
 }
 
+/// What is set of the user by `credential-compromise`, `compromised`, is unread or not with these policies; and so far is it
+/// known: where setting it changes a decision, it is never unread.
+#[test]
+fn what_no_policy_reads_is_told() {
+    let jane = ("User", "jane.smith@example.com");
+    let compromised = vec![(
+        duramen::EntityUid::new(jane.0, jane.1),
+        "compromised".to_owned(),
+    )];
+    let report = |authorizer: &Authorizer| {
+        let event = format!("{RISC}credential-compromise");
+        let subject = iss_sub(IDP, jane.1);
+        let said = json!({ "credential_type": "password" });
+        let token = token(IDP, US, 1_615_305_159, subject, &event, said);
+        let report = receiver().apply(authorizer, &token.to_string()).unwrap();
+        assert_eq!(report.changes(), compromised);
+        report
+    };
+    let context = json!({ "jane": { "__entity": { "type": jane.0, "id": jane.1 } } }).to_string();
+    let with = |policies: &str| {
+        let authorizer = store();
+        authorizer.replace_policies(policies).unwrap();
+        authorizer
+    };
+    let decide = |authorizer: &Authorizer| {
+        let session = Request::new(("Session", "on-laptop"), ("Action", "a"), jane);
+        let user = Request::new(jane, ("Action", "a"), ("R", "r"));
+        [session, user].map(|request| authorizer.is_allowed(&request.context_json(&context)))
+    };
+    let when =
+        |condition: &str| format!("permit(principal, action, resource) when {{ {condition} }};");
+    for (policies, reads, changes) in [
+        ("permit(principal, action, resource);".to_owned(), false, false),
+        (when("principal has compromised"), true, true),
+        (when("!(principal has compromised && principal.compromised)"), true, true),
+        (when("principal[\"compromised\"]"), true, true),
+        (when("resource has compromised"), true, true),
+        (when("context.jane has compromised"), true, true),
+        (when("context.jane.compromised"), true, true),
+        (when("context has jane.compromised"), true, true),
+        (when("principal has compromised.at"), true, false),
+        (when("principal has owner.compromised"), true, false),
+        (when("if resource is User then resource.compromised else false"), true, true),
+        (when("[principal, resource].contains(User::\"x\") || User::\"jane.smith@example.com\".compromised"), true, true),
+        (when("(if principal is User then principal else resource).compromised"), true, true),
+        // It is another's: of the context, of a tag, of a record, of a type that is not the user's.
+        (when("context has compromised && context.compromised"), false, false),
+        (when("context has compromised.at"), false, false),
+        (when("principal.hasTag(\"compromised\")"), false, false),
+        (when("{ compromised: true } == { compromised: true }"), false, false),
+        (when("principal == resource || principal in resource || principal like \"*\""), false, false),
+        ("permit(principal is Device, action, resource) when { principal.compromised };".to_owned(), false, false),
+        ("permit(principal == Device::\"d\", action, resource) when { principal.compromised };".to_owned(), false, false),
+        ("permit(principal is Device in Group::\"g\", action, resource is R) when { resource.compromised };".to_owned(), false, false),
+        ("permit(principal is User, action, resource) when { principal.compromised };".to_owned(), true, true),
+        ("permit(principal is Device, action, resource) when { resource.compromised };".to_owned(), true, false),
+        ("permit(principal in Tenant::\"123456789\", action, resource) when { principal.compromised };".to_owned(), true, true),
+        ("permit(principal, action, resource == User::\"jane.smith@example.com\") when { resource.compromised };".to_owned(), true, true),
+        // Of many that have it in common it is shared.
+        ("permit(principal, action, resource) when { principal has compromised && principal.compromised };".repeat(10), true, true),
+    ] {
+        let authorizer = with(&policies);
+        let before = decide(&authorizer);
+        let unread = report(&authorizer).unread().to_vec();
+        assert_eq!(before != decide(&authorizer), changes, "{policies}");
+        assert_eq!(unread.is_empty(), reads, "{policies}");
+        assert!(reads || unread == compromised, "{policies}");
+    }
+    // What is not in force reads nothing, and what comes later does.
+    let reading = when("principal has compromised");
+    let authorizer = with("permit(principal, action, resource);");
+    let policies = |update| authorizer.update_policies(update).unwrap();
+    policies(PolicyUpdate::new().add("reads", reading.as_str()));
+    assert!(report(&authorizer).unread().is_empty());
+    policies(PolicyUpdate::new().remove("reads"));
+    assert_eq!(report(&authorizer).unread(), compromised);
+    let template = reading.replace("principal,", "principal == ?principal,");
+    policies(PolicyUpdate::new().add_template("t", template));
+    assert_eq!(report(&authorizer).unread(), compromised);
+    policies(PolicyUpdate::new().link("t", "device", Some(("Device", "d").into()), None));
+    assert_eq!(report(&authorizer).unread(), compromised);
+    policies(PolicyUpdate::new().link("t", "jane", Some(jane.into()), None));
+    assert!(report(&authorizer).unread().is_empty());
+}
+
+/// A session's `revokedAt` goes along with `revoked`; of a user alone, only the time is set.
+#[test]
+fn an_entity_is_read_if_anything_that_was_set_of_it_is() {
+    let revoke = |policies: &str| {
+        let authorizer = store();
+        authorizer.replace_policies(policies).unwrap();
+        let event = format!("{CAEP}session-revoked");
+        let subject = iss_sub(IDP, "jane.smith@example.com");
+        let token = token(IDP, US, 1_615_305_159, subject, &event, json!({}));
+        let report = receiver().apply(&authorizer, &token.to_string()).unwrap();
+        assert_eq!(report.changes().len(), 5);
+        let unread = report.unread().iter();
+        let unread = unread.map(|(uid, name)| format!("{} {name}", uid.type_name()));
+        unread
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    let (user, session) = (
+        "User sessionsRevokedAt",
+        ["Session revoked", "Session revokedAt"],
+    );
+    let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when";
+    assert_eq!(
+        revoke(&format!("{forbid} {{ principal.revoked }};")),
+        [user]
+    );
+    assert_eq!(
+        revoke(&format!("{forbid} {{ principal has sessionsRevokedAt }};")),
+        session
+    );
+    assert_eq!(revoke(""), [session[0], session[1], user]);
+}
+
 #[test]
 fn what_nobody_knows_is_reported_and_may_come_again() {
     let authorizer = store();
