@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 18] = [
     ("claims", crate::claims),
     ("context", crate::context),
     ("decide", crate::decide),
     ("entities", crate::entities),
     ("extensions", crate::extensions),
+    ("grants", crate::grants),
     ("inputs", crate::inputs),
     ("log", crate::log),
     ("names", crate::names),
@@ -32,6 +33,7 @@ const TARGETS: [Target; 16] = [
     ("signals", crate::signals),
     ("spiffe", crate::spiffe),
     ("typed", crate::typed),
+    ("whatif", crate::whatif),
 ];
 
 /// The runner.

@@ -36,6 +36,11 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         let bytes = |(numbers, first): (Numbers, u8)| [&[first], &numbers.to_bytes()[..]].concat();
         tapes(length).zip(0..).map(bytes).collect()
     };
+    // Where each byte is a number.
+    let each = |length: usize| {
+        let bytes = |n: Numbers| n.to_bytes().into_iter().skip(3).step_by(4).collect();
+        tapes(length).map(bytes).collect()
+    };
     let mut policies = Vec::new();
     let (mut entities, mut contexts, mut typed) = (Vec::new(), Vec::new(), Vec::new());
     for numbers in tapes(3_000) {
@@ -88,12 +93,9 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("schemas", worlds(1_500)),
         ("search", worlds(1_500)),
         ("inputs", worlds(1_500)),
-        (
-            "overlays",
-            tapes(800)
-                .map(|n| n.to_bytes().into_iter().skip(3).step_by(4).collect())
-                .collect(),
-        ),
+        ("overlays", each(800)),
+        ("grants", each(3_000)),
+        ("whatif", each(3_000)),
         ("policies", policies),
         ("entities", entities),
         ("context", contexts),

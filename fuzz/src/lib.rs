@@ -12,17 +12,27 @@
 #[allow(dead_code, unused_imports, reason = "the tests use all of it")]
 mod it {
     pub(crate) mod agree;
+    pub(crate) mod delegation {
+        pub(crate) mod chains;
+    }
     pub(crate) mod entity_updates;
     pub(crate) mod evidence {
         pub(crate) mod inputs;
+        pub(crate) mod whatif {
+            pub(crate) mod worlds;
+        }
     }
     pub(crate) mod generate;
+    pub(crate) mod grants {
+        pub(crate) mod worlds;
+    }
     pub(crate) mod many;
     pub(crate) mod oracle;
     pub(crate) mod overlays;
     pub(crate) mod schemas;
     pub(crate) mod search;
     pub(crate) mod stored;
+    pub(crate) mod updates;
     pub(crate) mod value;
 }
 
@@ -66,6 +76,16 @@ pub fn search(bytes: &[u8]) {
 /// Cedar, on nothing but what a record says was read, and Duramen on the world that the bytes make.
 pub fn inputs(bytes: &[u8]) {
     insist(it::evidence::inputs::records_agree(bytes));
+}
+
+/// Both engines, on a world that the bytes make, and the grants in it while policies, entities, contexts and the time change.
+pub fn grants(bytes: &[u8]) {
+    insist(it::grants::worlds::worlds_agree(bytes));
+}
+
+/// Other policies on what records say, masked and not, and on the world itself, both of which the bytes make.
+pub fn whatif(bytes: &[u8]) {
+    insist(it::evidence::whatif::worlds::bytes_agree(bytes));
 }
 
 /// Policies as text, as JSON, and schemas in both forms.

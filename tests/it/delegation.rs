@@ -1,5 +1,6 @@
 //! Chains of delegation: every hop must be allowed, what is no chain is denied, and the record tells it all.
 
+pub(crate) mod chains;
 mod records;
 
 use std::collections::BTreeSet;
@@ -16,50 +17,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::json;
 
+use self::chains::{ACTOR, DELEGATOR, SUBJECT, chain_of, hop, is_allowed};
 use super::evidence::Scratch;
 use super::generate::{Tape, config, tape};
 use super::oracle::{Answer, Ask, ours, reproduction, uid_ref};
-use super::value::{Uid, Val};
-
-pub(super) const ACTOR: &str = "e";
-pub(super) const SUBJECT: &str = "the subject";
-pub(super) const DELEGATOR: &str = "rec";
-
-/// What the oracle is asked about a hop: the request of its own, with what the chain adds to the context.
-fn hop(ask: &Ask, chain: &[Uid], at: usize) -> Ask {
-    let mut hop = ask.clone();
-    hop.principal = chain[at].clone();
-    if let (Some(actor), true) = (chain.last(), chain.len() > 1) {
-        hop.context.insert(ACTOR.into(), Val::Entity(actor.clone()));
-        hop.context
-            .insert(SUBJECT.into(), Val::Entity(chain[0].clone()));
-    }
-    if at > 0 {
-        let delegator = Val::Entity(chain[at - 1].clone());
-        hop.context.insert(DELEGATOR.into(), delegator);
-    }
-    hop
-}
-
-/// The ask with the chain's own names free, and a chain of up to three actors behind its principal.
-pub(super) fn chain_of(tape: &mut Tape<'_>, mut ask: Ask) -> (Ask, Vec<Uid>) {
-    // A property below is about what happens when they are not.
-    for name in [ACTOR, SUBJECT, DELEGATOR] {
-        ask.context.remove(name);
-    }
-    let mut chain = vec![ask.principal.clone()];
-    for _ in 0..tape.below(4) {
-        let uid = tape.uid();
-        if !chain.contains(&uid) {
-            chain.push(uid);
-        }
-    }
-    (ask, chain)
-}
-
-fn is_allowed(answer: &Answer) -> bool {
-    matches!(answer, Answer::Decided { allowed: true, .. })
-}
 
 /// How many chains were decided, and how many hops took away what the chain before had.
 static WIDTHS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];

@@ -2,7 +2,7 @@
 
 mod chains;
 mod time;
-mod worlds;
+pub(crate) mod worlds;
 mod writers;
 
 use std::collections::BTreeMap;

@@ -19,17 +19,17 @@ fn filler(count: usize) -> String {
 }
 
 /// What one update would do to stock Cedar's set, and the same for us.
-struct Trial {
-    set: cedar::PolicySet,
-    update: PolicyUpdate,
+pub(crate) struct Trial {
+    pub(crate) set: cedar::PolicySet,
+    pub(crate) update: PolicyUpdate,
     /// Why Cedar refuses it, if it does.
-    refused: Option<String>,
+    pub(crate) refused: Option<String>,
     /// Ids that were given a text.
     texts: BTreeSet<String>,
 }
 
 impl Trial {
-    fn new(set: &cedar::PolicySet) -> Self {
+    pub(crate) fn new(set: &cedar::PolicySet) -> Self {
         Self {
             set: set.clone(),
             update: PolicyUpdate::new(),
@@ -44,8 +44,10 @@ impl Trial {
         }
     }
 
-    fn step(&mut self, tape: &mut Tape<'_>) {
-        const IDS: [&str; 7] = ["a", "b", "c", "d", "e", "policy0", "policy7"];
+    pub(crate) fn step(&mut self, tape: &mut Tape<'_>) {
+        const IDS: [&str; 9] = [
+            "a", "b", "c", "d", "e", "policy0", "policy1", "policy2", "policy7",
+        ];
         const TEMPLATES: [&str; 3] = ["s", "t", "a"];
         let id = tape.pick(&IDS).to_owned();
         let template = tape.pick(&TEMPLATES).to_owned();

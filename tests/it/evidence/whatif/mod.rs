@@ -3,7 +3,7 @@
 mod chains;
 mod report;
 mod unknown;
-mod worlds;
+pub(crate) mod worlds;
 
 use std::sync::Arc;
 
