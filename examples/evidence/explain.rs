@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     Ok(Verdict::Fine)
 }
 
-fn not_explained(reason: &str) -> String {
+fn not_explained(reason: &impl std::fmt::Display) -> String {
     format!("cannot be explained from its record: {reason}")
 }
 

@@ -1,6 +1,7 @@
 //! `replay`: does each record say what its policies come to?
 
 use std::error::Error;
+use std::fmt::Display;
 use std::path::Path;
 
 use duramen::evidence::OwnedRecord;
@@ -53,14 +54,13 @@ pub(crate) fn of(directory: &Path) -> Result<Replays, Box<dyn Error>> {
     let mut versions = Versions::of(directory);
     let mut replays = Replays::default();
     let rest = records::each(directory, |record| {
-        let replayed = match versions.get(record.version.policies()) {
-            Ok(policies) => policies.replay(&record),
+        match versions.get(record.version.policies()) {
+            Ok(policies) => replays.count(&record, &policies.replay(&record)),
             Err(reason) => {
                 replays.without_policies += 1;
-                Replayed::NotReplayable(reason)
+                replays.not_replayable(&record, &reason);
             }
-        };
-        replays.count(&record, &replayed);
+        }
     })?;
     replays.unreadable = rest.unreadable;
     Ok(replays)
@@ -73,15 +73,21 @@ impl Replays {
                 self.same += 1;
                 return;
             }
-            Replayed::NotReplayable(reason) => {
-                self.not_replayable += 1;
-                format!("not replayable: {reason}")
-            }
+            Replayed::NotReplayable(reason) => return self.not_replayable(record, reason),
             Replayed::Decided { duramen, cedar } => {
                 self.different += 1;
                 format!("different: Duramen {duramen:?}, cedar-policy {cedar:?}")
             }
         };
+        self.name(record, what);
+    }
+
+    fn not_replayable(&mut self, record: &OwnedRecord, reason: &dyn Display) {
+        self.not_replayable += 1;
+        self.name(record, format!("not replayable: {reason}"));
+    }
+
+    fn name(&mut self, record: &OwnedRecord, what: String) {
         if self.named.len() < NAMED {
             self.named.push((record.id.clone(), what));
         }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use duramen::replay::{Flip, FlipCount, NotReplayable, Side, WhatIf, WhatIfReport};
+use duramen::replay::{Flip, FlipCount, NotReplayableKind, Side, WhatIf, WhatIfReport};
 use duramen::{Authorizer, Entities, Policies};
 
 use crate::command::{Arguments, Command, Verdict};
@@ -121,21 +121,21 @@ pub(crate) fn print(report: &WhatIfReport) {
     }
 }
 
-fn why(reason: NotReplayable) -> &'static str {
+fn why(reason: NotReplayableKind) -> &'static str {
     match reason {
-        NotReplayable::RequestRefused => "as the request was refused, and no policy was asked",
-        NotReplayable::DelegationRefused => {
+        NotReplayableKind::RequestRefused => "as the request was refused, and no policy was asked",
+        NotReplayableKind::DelegationRefused => {
             "as the delegation was refused, and no policy was asked"
         }
-        NotReplayable::NoInputs => {
+        NotReplayableKind::NoInputs => {
             "as the sink wanted no inputs: what policies read is not recorded"
         }
-        NotReplayable::StrictMode => {
+        NotReplayableKind::StrictMode => {
             "as a strict error mode denied, and the candidate is decided in Cedar's"
         }
-        NotReplayable::Stale => "as data was too old and policies failed",
-        NotReplayable::Masked => "as ids, or any field of the context, are masked",
-        NotReplayable::Unreadable => "as what the record says was read cannot be read",
+        NotReplayableKind::Stale => "as data was too old and policies failed",
+        NotReplayableKind::Masked => "as ids, or any field of the context, are masked",
+        NotReplayableKind::Unreadable => "as what the record says was read cannot be read",
         _ => "for another reason, which `--json` names",
     }
 }

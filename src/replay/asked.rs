@@ -6,6 +6,8 @@ use crate::evidence::{OwnedInputs, OwnedRecord};
 use crate::id::EntityUidRef;
 use crate::request::Request;
 
+use super::reason::{NotReplayable, NotReplayableKind};
+
 /// One question that a record has the answer to.
 pub(super) struct Asked<'r> {
     pub(super) principal: EntityUidRef<'r>,
@@ -27,17 +29,22 @@ impl Asked<'_> {
 }
 
 /// What was asked: the request, or the request for each hop of its delegation.
-pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
+pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, NotReplayable> {
     let hops = record
         .delegation
         .as_ref()
         .map(|delegation| &delegation.hops);
     if let Some(hops) = hops {
         if hops.iter().any(|hop| hop.outcome.is_none()) {
-            return Err(format!("no policy was asked: {}", record.outcome));
+            let what = format!("no policy was asked: {}", record.outcome);
+            return Err(NotReplayable::new(
+                NotReplayableKind::DelegationRefused,
+                what,
+            ));
         }
         if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
-            return Err("the first hop of the delegation is not the principal".into());
+            let what = "the first hop of the delegation is not the principal";
+            return Err(NotReplayable::unreadable(what));
         }
     }
     let first = (&record.principal, &record.context, &record.inputs);
@@ -46,7 +53,8 @@ pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, String> {
     let asked = std::iter::once(first).chain(actors);
     let asked = asked.map(|(principal, context, inputs)| {
         let (Some(context), Some(inputs)) = (context, inputs) else {
-            return Err("the record has no inputs: its sink wanted none".to_owned());
+            let what = "the record has no inputs: its sink wanted none";
+            return Err(NotReplayable::new(NotReplayableKind::NoInputs, what));
         };
         Ok(Asked {
             principal: principal.as_ref(),

@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::archive::Written;
 use super::asked::{Asked, asked};
 use super::cedar_uid;
+use super::reason::{NotReplayable, NotReplayableKind};
 
 /// Policies to decide records again with. [`PolicyArchive::load`](super::PolicyArchive::load) gives them.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub enum Replayed {
         cedar: Verdict,
     },
     /// It was not, for this reason.
-    NotReplayable(String),
+    NotReplayable(NotReplayable),
 }
 
 impl Replayed {
@@ -107,7 +108,7 @@ impl ArchivedPolicies {
         }
     }
 
-    fn try_replay(&self, record: &OwnedRecord) -> Result<Replayed, String> {
+    fn try_replay(&self, record: &OwnedRecord) -> Result<Replayed, NotReplayable> {
         self.can_decide(record)?;
         let asked = asked(record)?;
         let expected = Answer::recorded(record);
@@ -118,7 +119,8 @@ impl ArchivedPolicies {
                 None => answers.into_iter().next(),
                 Some(delegation) => Answer::of_chain(delegation, answers),
             };
-            let answer = answer.ok_or("the record has a delegation without hops")?;
+            let answer =
+                answer.ok_or_else(|| "the record has a delegation without hops".to_owned())?;
             // A record may say one thing as its outcome and another as its decision.
             let is_consistent = record.decision == record.outcome.decision();
             Ok::<_, String>(match is_consistent && answer == expected {
@@ -126,24 +128,26 @@ impl ArchivedPolicies {
                 false => Verdict::Different(answer),
             })
         };
+        let verdict = |ask| verdict(ask).map_err(NotReplayable::unreadable);
         Ok(Replayed::Decided {
             duramen: verdict(Self::ask_duramen)?,
             cedar: verdict(Self::ask_cedar)?,
         })
     }
 
-    pub(super) fn can_decide(&self, record: &OwnedRecord) -> Result<(), String> {
+    pub(super) fn can_decide(&self, record: &OwnedRecord) -> Result<(), NotReplayable> {
         if let Some(error) = &record.request_error {
-            return Err(format!("the request could not be decided: {error}"));
+            let what = format!("the request could not be decided: {error}");
+            return Err(NotReplayable::new(NotReplayableKind::RequestRefused, what));
         }
         if record.version.policies() != self.digest() {
-            return Err(format!(
-                "the record names policies with the digest {}",
-                record.version.policies()
-            ));
+            let digest = record.version.policies();
+            let what = format!("the record names policies with the digest {digest}");
+            return Err(NotReplayable::new(NotReplayableKind::OtherPolicies, what));
         }
         if record.replayable == Some(false) {
-            return Err(format!("masked: {}", record.masked.join(", ")));
+            let what = format!("masked: {}", record.masked.join(", "));
+            return Err(NotReplayable::new(NotReplayableKind::Masked, what));
         }
         Ok(())
     }
@@ -155,7 +159,7 @@ impl ArchivedPolicies {
         record: &OwnedRecord,
         hop: usize,
         ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
-    ) -> Result<Option<R>, String> {
+    ) -> Result<Option<R>, NotReplayable> {
         self.can_decide(record)?;
         let asked = asked(record)?;
         let asked = asked.get(hop);

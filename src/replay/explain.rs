@@ -7,6 +7,7 @@ use crate::explain::{ExplainOptions, ExplainedPolicy, Explanation};
 use super::answer::Answer;
 use super::archive::Written;
 use super::decide::ArchivedPolicies;
+use super::reason::NotReplayable;
 
 /// Why a record cannot be explained or exported.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
@@ -14,7 +15,7 @@ use super::decide::ArchivedPolicies;
 pub enum ReplayError {
     /// It cannot be decided again, for this reason.
     #[error("not replayable: {0}")]
-    NotReplayable(String),
+    NotReplayable(NotReplayable),
     /// Its delegation has no hop of that number.
     #[error("the record has no such hop: there are {hops}, counted from 0")]
     NoSuchHop {
@@ -140,7 +141,9 @@ impl ArchivedPolicies {
                 hops: hops.map_or(1, |chain| chain.hops.len()),
             });
         };
-        let (answer, mut explanation) = explained.map_err(ReplayError::NotReplayable)?;
+        let (answer, mut explanation) = explained
+            .map_err(NotReplayable::unreadable)
+            .map_err(ReplayError::NotReplayable)?;
         explanation.version = record.version;
         for policy in &mut explanation.policies {
             let text = policy.template.as_ref().unwrap_or(&policy.id);

@@ -7,6 +7,7 @@ use crate::evidence::OwnedRecord;
 use super::asked::{Asked, asked};
 use super::decide::ArchivedPolicies;
 use super::explain::ReplayError;
+use super::reason::NotReplayable;
 
 /// A request, with what it was decided on, as JSON documents in the formats of Cedar's own command line: for whoever
 /// wants to see the answer without trusting this crate.
@@ -60,10 +61,10 @@ impl ArchivedPolicies {
         self.files(record).map_err(ReplayError::NotReplayable)
     }
 
-    fn files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, String> {
+    fn files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, NotReplayable> {
         self.can_decide(record)?;
         let policies = self.policy_set().clone().to_json();
-        let policies = policies.map_err(|error| error.to_string())?;
+        let policies = policies.map_err(|error| NotReplayable::unreadable(error.to_string()))?;
         let files = asked(record)?.into_iter().map(|asked| {
             let Asked {
                 principal,

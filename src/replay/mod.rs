@@ -39,6 +39,7 @@ mod explain;
 mod export;
 // `ErrorLocation` is what decisions have to say and stands at the root of the crate.
 pub(crate) mod locate;
+mod reason;
 mod usage;
 mod whatif;
 
@@ -54,10 +55,11 @@ pub use archive::{ArchiveError, PolicyArchive};
 pub use decide::{ArchivedPolicies, Replayed, Verdict};
 pub use explain::ReplayError;
 pub use export::CedarFiles;
+pub use reason::{NotReplayable, NotReplayableKind};
 pub use usage::{PolicyUse, Usage, UsageReport, UsageSink};
 pub use whatif::{
-    AskedFact, FilledIn, Flip, FlipCount, NotReplayable, Reconsidered, Side, UndeterminedRecord,
-    UnknownCount, UnknownFact, WhatIf, WhatIfReport,
+    AskedFact, FilledIn, Flip, FlipCount, Reconsidered, Side, UndeterminedRecord, UnknownCount,
+    UnknownFact, WhatIf, WhatIfReport,
 };
 
 fn cedar_uid(uid: EntityUidRef<'_>) -> Result<cedar::EntityUid, String> {

@@ -6,7 +6,8 @@ use crate::decision::{Decision, Effect, ErrorMode, Outcome};
 use crate::evidence::{OwnedHop, OwnedPolicy, OwnedPolicyError, OwnedRecord};
 use crate::id::PolicyId;
 
-use super::report::{NotReplayable, Side};
+use super::report::Side;
+use crate::replay::reason::{NotReplayable, NotReplayableKind};
 
 /// What policies came to.
 pub(super) struct Before {
@@ -18,13 +19,10 @@ pub(super) struct Before {
 impl Before {
     /// # Errors
     /// Why there is nothing that a candidate with this error mode could be compared with.
-    pub(super) fn of(
-        record: &OwnedRecord,
-        mode: ErrorMode,
-    ) -> Result<Self, (NotReplayable, String)> {
+    pub(super) fn of(record: &OwnedRecord, mode: ErrorMode) -> Result<Self, NotReplayable> {
         if let Some(error) = &record.request_error {
             let what = format!("the request was refused: {error}");
-            return Err((NotReplayable::RequestRefused, what));
+            return Err(NotReplayable::new(NotReplayableKind::RequestRefused, what));
         }
         let hops = record
             .delegation
@@ -33,18 +31,21 @@ impl Before {
         let mut outcomes = hops.iter().map(|hop| hop.outcome);
         if outcomes.clone().any(|outcome| outcome.is_none()) {
             let what = format!("no policy was asked: {}", record.outcome);
-            return Err((NotReplayable::DelegationRefused, what));
+            return Err(NotReplayable::new(
+                NotReplayableKind::DelegationRefused,
+                what,
+            ));
         }
         let is_strict = |outcome| outcome == Outcome::EvaluationErrors;
         if (is_strict(record.outcome) || outcomes.clone().flatten().any(is_strict))
             && mode == ErrorMode::Cedar
         {
             let what = "a strict error mode denied; the candidate has Cedar's".to_owned();
-            return Err((NotReplayable::StrictMode, what));
+            return Err(NotReplayable::new(NotReplayableKind::StrictMode, what));
         }
         if record.context.is_none() || record.inputs.is_none() {
             let what = "the record has no inputs: its sink wanted none".to_owned();
-            return Err((NotReplayable::NoInputs, what));
+            return Err(NotReplayable::new(NotReplayableKind::NoInputs, what));
         }
         if !is_stale(record.outcome) && !outcomes.any(|outcome| outcome.is_some_and(is_stale)) {
             let side = Side::recorded(record.outcome, &record.determining, &record.errors);
@@ -64,7 +65,7 @@ impl Before {
     }
 }
 
-fn of_hop(hop: &OwnedHop, mode: ErrorMode) -> Result<Side, (NotReplayable, String)> {
+fn of_hop(hop: &OwnedHop, mode: ErrorMode) -> Result<Side, NotReplayable> {
     what_policies_said(
         hop.outcome.unwrap_or(Outcome::NoPermit),
         hop.determining.as_deref().unwrap_or_default(),
@@ -79,13 +80,13 @@ fn what_policies_said(
     determining: &[OwnedPolicy],
     errors: &[OwnedPolicyError],
     mode: ErrorMode,
-) -> Result<Side, (NotReplayable, String)> {
+) -> Result<Side, NotReplayable> {
     let said = match determining.first().map(|policy| policy.effect) {
         _ if !is_stale(outcome) => outcome,
         Some(Effect::Permit) if !errors.is_empty() && mode != ErrorMode::Cedar => {
             let what =
                 format!("{outcome}, and whether policies that failed denied is not recorded");
-            return Err((NotReplayable::Stale, what));
+            return Err(NotReplayable::new(NotReplayableKind::Stale, what));
         }
         Some(Effect::Permit) => Outcome::Allowed,
         Some(Effect::Forbid) => Outcome::Forbidden,

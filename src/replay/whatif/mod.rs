@@ -28,6 +28,7 @@ use crate::evidence::{Hidden, OwnedPolicy, OwnedRecord};
 use crate::id::PolicyId;
 
 use super::asked::asked;
+use super::reason::{NotReplayable, NotReplayableKind};
 
 use attempt::Attempt;
 use before::Before;
@@ -36,9 +37,7 @@ use facts::Facts;
 use tally::Tally;
 
 pub use facts::{AskedFact, UnknownFact};
-pub use report::{
-    FilledIn, Flip, FlipCount, NotReplayable, Side, UndeterminedRecord, UnknownCount, WhatIfReport,
-};
+pub use report::{FilledIn, Flip, FlipCount, Side, UndeterminedRecord, UnknownCount, WhatIfReport};
 
 /// How many flips of each direction, and how many undetermined records, are told one by one unless said otherwise.
 const SAMPLES: usize = 20;
@@ -109,8 +108,8 @@ pub enum Reconsidered {
     Flipped(Box<Flip>),
     /// The decision depends on something that is not known.
     Undetermined(Vec<UnknownFact>),
-    /// There is nothing to decide: why, and in words.
-    NotReplayable(NotReplayable, String),
+    /// There is nothing to decide, for this reason.
+    NotReplayable(NotReplayable),
     /// It is the record of a shadow decision.
     Shadow,
 }
@@ -178,26 +177,23 @@ impl WhatIf {
         }
         match self.try_reconsider(record) {
             Ok(reconsidered) => reconsidered,
-            Err((why, what)) => Reconsidered::NotReplayable(why, what),
+            Err(why) => Reconsidered::NotReplayable(why),
         }
     }
 
-    fn try_reconsider(
-        &mut self,
-        record: &OwnedRecord,
-    ) -> Result<Reconsidered, (NotReplayable, String)> {
+    fn try_reconsider(&mut self, record: &OwnedRecord) -> Result<Reconsidered, NotReplayable> {
         let before = Before::of(record, self.candidate.mode)?;
         let hidden = hidden(record)?;
-        let unreadable = |what| (NotReplayable::Unreadable, what);
-        let asked = asked(record).map_err(unreadable)?;
-        let facts = Facts::of(&asked, &hidden).map_err(unreadable)?;
+        let asked = asked(record)?;
+        let facts = Facts::of(&asked, &hidden).map_err(NotReplayable::unreadable)?;
         let asked = Question {
             record,
             before,
             hops: asked,
             hidden_context: hidden.iter().filter_map(Hidden::context).collect(),
         };
-        self.decide(&asked, facts).map_err(unreadable)
+        self.decide(&asked, facts)
+            .map_err(NotReplayable::unreadable)
     }
 
     fn decide(&mut self, asked: &Question<'_>, mut facts: Facts) -> Result<Reconsidered, String> {
@@ -264,10 +260,10 @@ impl WhatIf {
 
 /// What the record says was masked. Attributes, tags and fields of the context are not known then, also where nothing is
 /// masked that the decision rested on: the candidate's may.
-fn hidden(record: &OwnedRecord) -> Result<Vec<Hidden>, (NotReplayable, String)> {
+fn hidden(record: &OwnedRecord) -> Result<Vec<Hidden>, NotReplayable> {
     let masked = || {
         let what = format!("masked: {}", record.masked.join(", "));
-        (NotReplayable::Masked, what)
+        NotReplayable::new(NotReplayableKind::Masked, what)
     };
     let hidden = record.masked.iter().map(|rule| Hidden::read(rule));
     let hidden: Option<Vec<_>> = hidden.collect();

@@ -10,6 +10,7 @@ use crate::evidence::OwnedPolicy;
 use crate::id::{EntityUid, PolicyId};
 
 use super::facts::{AskedFact, UnknownFact};
+use crate::replay::reason::NotReplayableKind;
 
 /// What would have been decided otherwise. Made by [`WhatIf::report`](super::WhatIf::report); serializes to its fields.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -41,7 +42,7 @@ pub struct WhatIfReport {
     /// With a live store: what was taken from it.
     pub filled_in: Option<FilledIn>,
     /// How many records were not replayable, by reason.
-    pub reasons: BTreeMap<NotReplayable, u64>,
+    pub reasons: BTreeMap<NotReplayableKind, u64>,
     /// Some of what flips: first what is newly allowed, then what is newly denied, each in the order of the records.
     pub flips: Vec<Flip>,
     /// Some of what is undetermined, and what is not known there.
@@ -78,28 +79,6 @@ pub struct FilledIn {
     pub version: Version,
     /// How many records were decided on something that they do not say themselves.
     pub records: u64,
-}
-
-/// Why a record is not decided again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NotReplayable {
-    /// The request was refused, and policies were not asked.
-    RequestRefused,
-    /// The sink wanted no inputs.
-    NoInputs,
-    /// A strict [`ErrorMode`](crate::ErrorMode) denied, and the candidate's is Cedar's: build it with the same.
-    StrictMode,
-    /// Policies or entities were too old, some policies failed and others permitted: whether an error mode had denied for
-    /// that, the record does not tell, and the candidate's is strict.
-    Stale,
-    /// The delegation was refused, and policies were not asked.
-    DelegationRefused,
-    /// Ids or any field of the context are masked: what the candidate asks for cannot be told from the rest.
-    Masked,
-    /// What the record says cannot be read.
-    Unreadable,
 }
 
 /// A decision that would have been another.

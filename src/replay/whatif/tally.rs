@@ -7,9 +7,8 @@ use crate::epoch::{Version, VersionDigest};
 use crate::evidence::OwnedRecord;
 
 use super::Reconsidered;
-use super::report::{
-    FilledIn, Flip, Flips, NotReplayable, UndeterminedRecord, Unknowns, WhatIfReport,
-};
+use super::report::{FilledIn, Flip, Flips, UndeterminedRecord, Unknowns, WhatIfReport};
+use crate::replay::reason::NotReplayableKind;
 
 /// What was collected.
 #[derive(Debug, Default)]
@@ -26,7 +25,7 @@ pub(super) struct Tally {
     shadow: u64,
     pub(super) stale: u64,
     pub(super) filled_in: u64,
-    reasons: BTreeMap<NotReplayable, u64>,
+    reasons: BTreeMap<NotReplayableKind, u64>,
     /// By direction.
     flips: [Vec<Flip>; 2],
     undetermined_records: Vec<UndeterminedRecord>,
@@ -91,12 +90,12 @@ impl Tally {
                     });
                 }
             }
-            Reconsidered::NotReplayable(why, what) => {
+            Reconsidered::NotReplayable(why) => {
                 self.not_replayable += 1;
-                *self.reasons.entry(*why).or_default() += 1;
+                *self.reasons.entry(why.kind()).or_default() += 1;
                 if self.not_replayable_records.len() < self.samples {
                     self.not_replayable_records
-                        .push((record.id.clone(), what.clone()));
+                        .push((record.id.clone(), why.to_string()));
                 }
             }
             Reconsidered::Shadow => self.shadow += 1,

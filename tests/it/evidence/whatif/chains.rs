@@ -32,7 +32,7 @@ fn chains_are_decided_hop_by_hop() {
     };
     let report = what_if("permit(principal, action, resource);");
     assert_eq!((report.newly_allowed, report.same), (1, 1));
-    assert_eq!(report.reasons[&NotReplayable::DelegationRefused], 1);
+    assert_eq!(report.reasons[&NotReplayableKind::DelegationRefused], 1);
     assert_eq!(report.flips[0].principal.id(), "ann");
     assert_eq!(report.flips[0].actors[0].id(), "bot");
     let report = what_if(r#"permit(principal == User::"ann", action, resource);"#);
@@ -99,5 +99,5 @@ fn a_strict_hop_is_not_compared_with_cedars_mode() {
     let report = WhatIf::new(&candidate.build().unwrap())
         .unwrap()
         .run(sink.records());
-    assert_eq!(report.reasons.get(&NotReplayable::StrictMode), Some(&1));
+    assert_eq!(report.reasons.get(&NotReplayableKind::StrictMode), Some(&1));
 }

@@ -8,7 +8,7 @@ pub(crate) mod worlds;
 use std::sync::Arc;
 
 use duramen::evidence::{Mask, MaskSink, Masks, MemorySink, OwnedRecord};
-use duramen::replay::{NotReplayable, Reconsidered, WhatIf};
+use duramen::replay::{NotReplayableKind, Reconsidered, WhatIf};
 use duramen::{Authorizer, Decision, Delegation, ErrorMode, Outcome, Request};
 
 use super::{Scratch, recording};

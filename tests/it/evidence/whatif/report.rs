@@ -47,11 +47,11 @@ fn nothing_is_skipped_without_a_word() {
     assert_eq!(
         reasons,
         [
-            (NotReplayable::RequestRefused, 1),
-            (NotReplayable::NoInputs, 1),
-            (NotReplayable::StrictMode, 1),
-            (NotReplayable::Masked, 2),
-            (NotReplayable::Unreadable, 1),
+            (NotReplayableKind::RequestRefused, 1),
+            (NotReplayableKind::NoInputs, 1),
+            (NotReplayableKind::StrictMode, 1),
+            (NotReplayableKind::Masked, 2),
+            (NotReplayableKind::Unreadable, 1),
         ]
     );
 }
@@ -91,7 +91,7 @@ fn stale_records_are_compared_by_what_policies_said() {
     unclear.errors = records[2].errors.clone();
     assert_eq!(unclear.errors.len(), 1);
     let report = what_if(open, ErrorMode::DenyOnAnyError, &[unclear]);
-    assert_eq!(report.reasons[&NotReplayable::Stale], 1);
+    assert_eq!(report.reasons[&NotReplayableKind::Stale], 1);
     // The digest of the policies that forbade says the same.
     records[0].determining = what_forbids();
     let report = what_if(open, ErrorMode::Cedar, &records[..1]);

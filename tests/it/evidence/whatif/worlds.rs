@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use duramen::evidence::{Mask, MaskSink, Masks, MemorySink, OwnedRecord};
-use duramen::replay::{NotReplayable, Reconsidered, WhatIf};
+use duramen::replay::{NotReplayableKind, Reconsidered, WhatIf};
 use duramen::{Authorizer, Decision, Delegation, ErrorMode};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -59,7 +59,7 @@ fn candidates_agree(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
             Reconsidered::Same {
                 same_reasons: Some(true),
             } => {}
-            Reconsidered::NotReplayable(NotReplayable::RequestRefused, _) => {
+            Reconsidered::NotReplayable(why) if why.kind() == NotReplayableKind::RequestRefused => {
                 prop_assert!(record.request_error.is_some());
             }
             other => {
@@ -126,8 +126,8 @@ fn candidates_agree(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
                     found(2);
                     !is_filled && !unknown.is_empty()
                 }
-                Reconsidered::NotReplayable(why, _) => {
-                    why == NotReplayable::RequestRefused && truth == Answer::Invalid
+                Reconsidered::NotReplayable(why) => {
+                    why.kind() == NotReplayableKind::RequestRefused && truth == Answer::Invalid
                 }
                 other => return failed(format!("{other:#?}")),
             };
@@ -247,15 +247,14 @@ fn masked_candidates_agree(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
                     found(2);
                     !is_filled || !record.masked.is_empty()
                 }
-                Reconsidered::NotReplayable(NotReplayable::RequestRefused, _) => {
-                    record.request_error.is_some()
-                }
-                Reconsidered::NotReplayable(NotReplayable::DelegationRefused, _) => {
-                    !asked.1.is_empty()
-                }
-                Reconsidered::NotReplayable(NotReplayable::Masked, _) => {
-                    record.masked.iter().any(|rule| rule == "context.*")
-                }
+                Reconsidered::NotReplayable(why) => match why.kind() {
+                    NotReplayableKind::RequestRefused => record.request_error.is_some(),
+                    NotReplayableKind::DelegationRefused => !asked.1.is_empty(),
+                    NotReplayableKind::Masked => {
+                        record.masked.iter().any(|rule| rule == "context.*")
+                    }
+                    _ => false,
+                },
                 _ => false,
             };
             if !is_right {
