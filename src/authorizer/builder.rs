@@ -506,7 +506,9 @@ pub(super) fn compile_policies(
     if let Some(error) = CompileError::from_problems(policies.problems.clone()) {
         return Err(error);
     }
-    load::compile(&policies.sources, options)
+    let mut compiled = load::compile(&policies.sources, options)?;
+    compiled.warnings.extend(policies.warnings.iter().cloned());
+    Ok(compiled)
 }
 
 /// Policies and entities, or the problems of both.

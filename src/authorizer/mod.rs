@@ -189,9 +189,9 @@ impl Authorizer {
     }
 
     /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built, such as a
-    /// policy or a link that can never apply; that policies are annotated with ids that were not asked for
-    /// ([`Policies::ids_from_annotations`](crate::Policies::ids_from_annotations)); and that requests are to be validated
-    /// where there is no schema, or where it has no place for the time ([`Builder::context_time`]). For a log.
+    /// policy or a link that can never apply; that a directory has no policies, or policies are annotated with ids that were
+    /// not asked for ([`Policies::ids_from_annotations`](crate::Policies::ids_from_annotations)); and that requests are to be
+    /// validated where there is no schema, or where it has no place for the time ([`Builder::context_time`]). For a log.
     pub fn warnings(&self) -> &[Problem] {
         &self.inner.warnings
     }

@@ -36,6 +36,8 @@ pub struct Policies {
     pub(crate) sources: Sources,
     /// What could not be read.
     pub(crate) problems: Vec<Problem>,
+    /// What was read and is odd.
+    pub(crate) warnings: Vec<Problem>,
     pub(crate) as_of: Option<SystemTime>,
 }
 
@@ -89,13 +91,19 @@ impl Policies {
             } else {
                 PolicySource::Text { file, text }
             }),
-            Err(problem) => self.problems.push(*problem),
+            Err(mut problem) => {
+                if path.as_ref().is_dir() {
+                    problem.help =
+                        Some("`Policies::directory` reads the files of a directory".into());
+                }
+                self.problems.push(*problem);
+            }
         }
         self
     }
 
     /// Adds all `.cedar` files of a directory, by name; subdirectories are not entered. None is no error: then the directory
-    /// has no policies.
+    /// has no policies, which is among the [`Authorizer::warnings`](crate::Authorizer::warnings).
     #[must_use]
     pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
@@ -108,6 +116,12 @@ impl Policies {
             Ok(mut files) => {
                 files.retain(|file| file.extension().is_some_and(|end| end == "cedar"));
                 files.sort();
+                if files.is_empty() {
+                    let file: Arc<str> = path.display().to_string().into();
+                    let warning =
+                        Problem::new("no file in it ends in `.cedar`: it has no policies");
+                    self.warnings.push(warning.in_file(Some(&file)));
+                }
                 files.iter().fold(self, Self::file)
             }
             Err(error) => {

@@ -128,7 +128,9 @@ impl fmt::Display for Mismatch {
         match &self.problem {
             Problem::WrongType { expected, found } => {
                 write!(f, "`{path}` should be {expected}, but is {found}")?;
-                match typed_form(expected).filter(|_| found == "a string") {
+                // A record is what Cedar's JSON writes such values as; typed values have no such escapes.
+                let is_written = found == "a string" || found == "a record";
+                match typed_form(expected).filter(|_| is_written) {
                     Some(form) => write!(f, "; in Rust types, write `values::{form}`"),
                     None => Ok(()),
                 }

@@ -220,6 +220,11 @@ fn policies(texts: &mut Texts, folder: &Folder) {
         "a directory that is not there",
         Policies::new().directory(folder.0.join("none")),
     );
+    add("a directory as a file", Policies::new().file(&folder.0));
+    add(
+        "a schema as policies",
+        Policies::new().file(folder.file("app.cedarschema", "entity User;")),
+    );
     let link = |template: &str, principal, resource| {
         text("@id(\"t\") permit(principal == ?principal, action, resource);")
             .ids_from_annotations()
@@ -280,6 +285,11 @@ fn warnings(texts: &mut Texts, folder: &Folder) {
             Policies::new()
                 .file(folder.file("ids.cedar", &format!("@id(\"a \\\"b\\\"\") {PERMIT}"))),
         ),
+    );
+    std::fs::create_dir(folder.0.join("empty")).unwrap();
+    add(
+        "a directory without policies",
+        policies(Policies::new().directory(folder.0.join("empty"))),
     );
     add(
         "requests validated without a schema",
@@ -511,6 +521,10 @@ fn entities(texts: &mut Texts, folder: &Folder) {
         typed(json!({ "age": 1, "seen": { "at": "2024-01-01", "from": "10.0.0.1" } })),
     );
     texts.add(
+        "typed, a datetime as Cedar's JSON writes it",
+        typed(json!({ "age": 1, "seen": { "at": { "__extn": { "fn": "datetime", "arg": "2024-01-01" } } } })),
+    );
+    texts.add(
         "typed, a type with a space",
         build(Entities::new().insert(Entity::new(("My User", "u"))), false),
     );
@@ -541,6 +555,7 @@ fn entity_updates(texts: &mut Texts) {
     let update = EntityUpdate::new;
     let ann = ("User", "ann");
     add("JSON that is none", update().upsert_json("[\n{ \"uid\" ]"));
+    add("a path as text", update().upsert_json("entities.json"));
     add("the second has no uid", update().upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"attrs\": {}, \"parents\": [] }]"));
     add("the second has an attribute that is not declared", update().upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"uid\": { \"type\": \"Team\", \"id\": \"s\" }, \"attrs\": { \"x\": 1 }, \"parents\": [] }]"));
     add("of a second text, the second is of another type", update().upsert_json("[]").upsert_json("[{ \"uid\": { \"type\": \"Team\", \"id\": \"t\" }, \"attrs\": {}, \"parents\": [] },\n { \"uid\": { \"type\": \"User\", \"id\": \"u\" }, \"attrs\": { \"age\": \"x\" }, \"parents\": [] }]"));

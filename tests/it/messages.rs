@@ -30,6 +30,13 @@ fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
             .ends_with("(help: a path is read by `Policies::file`, and by `Policies::directory`)")
     );
     assert!(text(r#"{ "staticPolicies": {} }"#).contains("`Policies::json`"));
+    let directory = policies(Policies::new().file(std::env::temp_dir()));
+    assert!(
+        directory.ends_with("(help: `Policies::directory` reads the files of a directory)"),
+        "{directory}"
+    );
+    let none = policies(Policies::new().file("none.cedar"));
+    assert!(!none.contains("help"), "{none}");
     // Neither is said of what is Cedar, if wrong.
     for wrong in [
         "permit(principal, action, resource)",

@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
-use crate::compile::error::line_column;
+use crate::compile::error::{is_like_a_path, line_column};
 use crate::entity::{Draft, Drafted, EntityChange, EntityError, EntityProblem, MAX_PROBLEMS, Part};
 use crate::epoch::Version;
 use crate::id::{EntityUid, EntityUidRef, Sym, Uid};
@@ -438,6 +438,14 @@ fn may_alter(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, uid: Uid) -> b
 /// Reads one entity (an object) or several (an array of objects).
 fn upsert_json(draft: &mut Draft<'_>, schema: Option<&SchemaModel>, text: &str) {
     let limits: Limits = *draft.limits();
+    if is_like_a_path(text) {
+        let problem = format_args!(
+            "`{}` is no JSON; give the text of the file",
+            text.escape_debug()
+        );
+        draft.problems.push(EntityProblem::new(problem));
+        return;
+    }
     if let Err(exceeded) = limits.check(Limit::InputBytes, text.len()) {
         draft.problems.push(exceeded.into());
         return;

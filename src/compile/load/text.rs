@@ -47,10 +47,15 @@ impl Loader<'_> {
         let problems = self.problems.len();
         self.statements(file, text);
         if let Some(problem) = self.problems.get_mut(problems)
-            && file.is_none()
             && problem.help.is_none()
         {
-            problem.help = other_input(text).map(Into::into);
+            let help = match file {
+                Some(file) => file
+                    .ends_with(".cedarschema")
+                    .then_some("a schema is read by `Builder::schema_file`"),
+                None => other_input(text),
+            };
+            problem.help = help.map(Into::into);
         }
     }
 
