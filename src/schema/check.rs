@@ -8,7 +8,7 @@
 //! A check that succeeds allocates nothing, and recurses no deeper than the types of the schema nest: a
 //! value that is nested deeper than its type fails before it is walked.
 
-use crate::id::{EntityUidRef, Uid};
+use crate::id::{EntityUid, EntityUidRef, Uid};
 use crate::value::arena::NameText;
 use crate::value::text::is_identifier;
 use crate::value::{Record, Value, View};
@@ -17,6 +17,14 @@ use super::{
     ActionDecl, Attribute, EntityMismatch, EntityTypeDecl, ExtensionType, Mismatch, Names, Problem,
     RecordType, RequestMismatch, Role, SchemaModel, Type, is_action_type,
 };
+
+/// The one declared action with the id of another that is not, whatever its type and however it is written.
+fn near_action(schema: &SchemaModel, action: EntityUidRef<'_>) -> Option<EntityUid> {
+    let is_near = |decl: &&ActionDecl| decl.uid.id().eq_ignore_ascii_case(action.id());
+    let mut near = schema.actions().iter().filter(is_near);
+    let only = near.next()?;
+    near.next().is_none().then(|| only.uid.clone())
+}
 
 /// Checks a request.
 ///
@@ -37,6 +45,7 @@ pub(crate) fn check_request(
     let Some(decl) = schema.action(action) else {
         return Err(RequestMismatch::UndeclaredAction {
             uid: action.to_owned(),
+            near: near_action(schema, action),
         });
     };
     if decl.external {

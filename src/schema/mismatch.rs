@@ -19,8 +19,12 @@ pub(crate) enum RequestMismatch {
         uid: EntityUid,
         allowed: Names,
     },
-    #[error("the schema does not declare the action {uid}")]
-    UndeclaredAction { uid: EntityUid },
+    #[error("the schema does not declare the action {uid}{}", Meant(.near.as_ref()))]
+    UndeclaredAction {
+        uid: EntityUid,
+        /// The one that differs in case, or in its type, if it is alone.
+        near: Option<EntityUid>,
+    },
     #[error(
         "the action {uid} is external: the schema leaves its definition open, so no request is valid for it"
     )]
@@ -120,6 +124,18 @@ pub(crate) enum Problem {
     UndeclaredAction {
         uid: EntityUid,
     },
+}
+
+/// What was probably meant.
+struct Meant<'a>(Option<&'a EntityUid>);
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(uid) => write!(f, "; did you mean {uid}?"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for Mismatch {

@@ -718,6 +718,16 @@ fn requests(texts: &mut Texts) {
         &strict,
         Request::new(("User", "t"), ("Action", "reed"), ("Doc", "d")).context_json(mfa),
     );
+    add(
+        "an action of another type",
+        &strict,
+        Request::new(("User", "t"), ("action", "read"), ("Doc", "d")).context_json(mfa),
+    );
+    add(
+        "an action in another case",
+        &strict,
+        Request::new(("User", "t"), ("Action", "READ"), ("Doc", "d")).context_json(mfa),
+    );
     for (done, entities) in [
         ("entities: JSON that is none", "[\n  {,"),
         (

@@ -55,6 +55,28 @@ fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
     );
 }
 
+/// Who forgets the namespace of an action or mistakes its case is told which is meant, if that is one alone.
+#[test]
+fn the_action_that_was_meant_is_named() {
+    let shop = "namespace Shop { entity User; action view appliesTo { principal: User, resource: User }; }";
+    let other = "namespace Other { action view, edit appliesTo { principal: Shop::User, resource: Shop::User }; }";
+    for (schema, meant) in [
+        (
+            shop.to_owned(),
+            r#"Action::"View"; did you mean Shop::Action::"view"?"#,
+        ),
+        (format!("{shop} {other}"), r#"Action::"View""#),
+    ] {
+        let builder = Authorizer::builder().schema_str(schema);
+        let authorizer = builder.validate_requests(true).build().unwrap();
+        let user = ("Shop::User", "u");
+        let request = duramen::Request::new(user, ("Action", "View"), user);
+        let response = authorizer.is_authorized(&request);
+        let told = response.request_error().unwrap().to_string();
+        assert!(told.ends_with(meant), "{told}");
+    }
+}
+
 #[test]
 fn a_policy_is_named_once() {
     let built = Authorizer::builder()
