@@ -289,6 +289,9 @@ impl fmt::Display for EntityUid {
 /// use duramen::EntityUidRef;
 /// let uid = EntityUidRef::from(("User", "alice"));
 /// assert_eq!(uid.to_string(), r#"User::"alice""#);
+///
+/// let id = String::from("alice");
+/// assert_eq!(EntityUidRef::from(("User", &id)), uid);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename = "$duramen::EntityUid")]
@@ -320,9 +323,13 @@ impl<'a> EntityUidRef<'a> {
     }
 }
 
-impl<'a> From<(&'a str, &'a str)> for EntityUidRef<'a> {
-    fn from((type_name, id): (&'a str, &'a str)) -> Self {
-        Self { type_name, id }
+impl<'a, T, I> From<(&'a T, &'a I)> for EntityUidRef<'a>
+where
+    T: AsRef<str> + ?Sized,
+    I: AsRef<str> + ?Sized,
+{
+    fn from((type_name, id): (&'a T, &'a I)) -> Self {
+        Self::new(type_name.as_ref(), id.as_ref())
     }
 }
 

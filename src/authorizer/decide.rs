@@ -323,6 +323,7 @@ impl Authorizer {
         findings: &'r mut Findings,
     ) -> DecisionRecord<'r> {
         DecisionRecord {
+            known: machine.known_uids(),
             context: self.context(machine),
             inputs: self.inputs(epoch, machine, findings),
             ages,
@@ -495,6 +496,7 @@ impl<'r> Head<'r> {
             duration: self.duration,
             epoch,
             request,
+            known: [None; 3],
             context: None,
             inputs: None,
             ages: None,

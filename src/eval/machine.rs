@@ -130,6 +130,12 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Principal, action and resource, but for those that only this request knows.
+    pub(crate) fn known_uids(&self) -> [Option<Uid>; 3] {
+        [self.principal.uid, self.action.uid, self.resource.uid]
+            .map(|uid| (!uid.is_local()).then_some(uid))
+    }
+
     /// The request that the machine evaluates.
     pub(crate) fn request(&self) -> Resolved<'a> {
         Resolved {

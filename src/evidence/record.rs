@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::decision::{Decision, Effect, EnforcementMode, Outcome};
 use crate::epoch::{Epoch, Errors, Version};
-use crate::id::{EntityUidRef, NodeId, PolicyId};
+use crate::id::{EntityUidRef, NodeId, PolicyId, Uid};
 use crate::program::{Body, Policy, Program};
 use crate::request::{Request, RequestError, TraceIds};
 use crate::value::{ErrorKind, Raise};
@@ -41,6 +41,9 @@ pub struct DecisionRecord<'a> {
     pub(crate) duration: Duration,
     pub(crate) epoch: &'a Arc<Epoch>,
     pub(crate) request: &'a Request<'a>,
+    /// The request's principal, action and resource, those that the epoch knows: whoever keeps the record need not copy their
+    /// texts.
+    pub(crate) known: [Option<Uid>; 3],
     pub(crate) context: Option<ContextView<'a>>,
     pub(crate) inputs: Option<InputsView<'a>>,
     pub(crate) ages: Option<Ages<'a>>,

@@ -16,7 +16,7 @@ use crate::request::{Request, RequestError};
 
 use super::copied::{Copied, Span};
 use super::delegation::CopiedHops;
-use super::queue::slot::{SMALL, Slot};
+use super::queue::slot::{CopiedUid, SMALL, Slot};
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 
 use hmac::Key;
@@ -142,6 +142,7 @@ impl<S: DecisionSink> MaskSink<S> {
             duration: _,
             epoch: _,
             request: _,
+            known: _,
             context: _,
             inputs: _,
             delegation: _,
@@ -209,9 +210,10 @@ impl Masking<'_> {
     /// Uids, the context, and what was read of entities.
     fn request(&mut self, made: &mut Remade<'_>) {
         let (from, epoch) = (made.from, self.epoch);
-        let uids = uids_of(made);
-        for ((type_name, id), span) in uids.into_iter().zip(&mut *made.masked_uids) {
-            *span = self.uid(from, (type_name, id), made.to);
+        let uids = made.uids;
+        for ((type_name, id), masked) in uids.into_iter().zip(&mut *made.masked_uids) {
+            let (type_name, id) = self.uid(from, (type_name, id), made.to);
+            *masked = CopiedUid::Text(type_name, id);
         }
         if made.has_context {
             self.walk(from).context(epoch, made.to);
@@ -238,7 +240,7 @@ impl Masking<'_> {
     /// The hops of a delegation; those that there were, are left in `unmasked`.
     fn hops(&mut self, made: &mut Remade<'_>, unmasked: &mut CopiedHops) {
         let (from, epoch) = (made.from, self.epoch);
-        let [_, action, resource] = uids_of(made);
+        let [_, action, resource] = made.uids;
         made.hops.remake(unmasked, |hop| {
             let uid = (hop.uid.type_name(), hop.uid.id());
             if let Some(((context, entities), to)) = hop.inputs {
@@ -264,13 +266,6 @@ impl Masking<'_> {
         let id = masked.as_ref().map_or(id, walk::Hex::as_str);
         (to.add_text(type_name), to.add_text(id))
     }
-}
-
-/// The request's uids, as they were before they were masked.
-fn uids_of<'r>(made: &Remade<'r>) -> [(&'r str, &'r str); 3] {
-    let from = made.from;
-    made.uids
-        .map(|(type_name, id)| (from.text(type_name), from.text(id)))
 }
 
 impl<S: DecisionSink> DecisionSink for MaskSink<S> {
@@ -348,9 +343,9 @@ pub(super) struct Remade<'r> {
     pub(super) to: &'r mut Copied,
     pub(super) inputs_from: &'r Copied,
     pub(super) inputs_to: &'r mut Copied,
-    /// Type and id of principal, action, resource: in `from`, and where they stand in `to`.
-    pub(super) uids: [(Span, Span); 3],
-    pub(super) masked_uids: &'r mut [(Span, Span); 3],
+    /// Type and id of principal, action, resource, and where they stand in `to`.
+    pub(super) uids: [(&'r str, &'r str); 3],
+    pub(super) masked_uids: &'r mut [CopiedUid; 3],
     pub(super) has_context: bool,
     pub(super) has_inputs: bool,
     pub(super) hops: &'r mut CopiedHops,

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use crate::decision::Outcome;
 use crate::epoch::{Epoch, Errors, Failed};
 use crate::freshness::Age;
+use crate::id::{EntityUidRef, Uid};
 use crate::request::{Request, RequestError};
 use crate::value::Raise;
+use crate::value::arena::NameText;
 
 use super::super::ages::Ages;
 use super::super::context::ContextView;
@@ -56,12 +58,19 @@ struct Head {
     duration: Duration,
     outcome: Outcome,
     instance: [u8; 32],
-    /// Type and id of principal, action, resource.
-    uids: [(Span, Span); 3],
+    /// Principal, action, resource.
+    uids: [CopiedUid; 3],
     request_id: Option<Span>,
     trace: Option<(Span, Span)>,
     rechecks: Option<u64>,
     enforced: Option<Enforced>,
+}
+
+/// A uid of the request: a number of the epoch's, which is a quarter of a small record less to copy, or type and id.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::evidence) enum CopiedUid {
+    Known(Uid),
+    Text(Span, Span),
 }
 
 /// What few records have.
@@ -91,7 +100,7 @@ impl Slot {
                 duration: Duration::ZERO,
                 outcome: Outcome::NoPermit,
                 instance: [0; 32],
-                uids: Default::default(),
+                uids: [CopiedUid::Text(Span::default(), Span::default()); 3],
                 request_id: None,
                 trace: None,
                 rechecks: None,
@@ -151,8 +160,7 @@ impl Slot {
     pub(in crate::evidence) fn request(&self) -> Request<'_> {
         let Contents { head, copied, .. } = &*self.contents;
         let text = |span| copied.text(span);
-        let [principal, action, resource] =
-            head.uids.map(|(type_name, id)| (text(type_name), text(id)));
+        let [principal, action, resource] = head.uids(self.epoch.as_deref(), copied);
         let mut request = Request::new(principal, action, resource);
         if let Some(id) = head.request_id {
             request = request.request_id(text(id));
@@ -183,6 +191,10 @@ impl Slot {
             duration: head.duration,
             epoch,
             request,
+            known: head.uids.map(|uid| match uid {
+                CopiedUid::Known(uid) => Some(uid),
+                CopiedUid::Text(..) => None,
+            }),
             context: contents.has_context.then_some(context),
             inputs: contents.has_inputs.then_some(inputs),
             ages: None,
@@ -223,6 +235,9 @@ impl Slot {
         inputs_from: &mut Copied,
         remake: impl FnOnce(&mut Remade<'_>, &Epoch),
     ) {
+        let Some(epoch) = self.epoch.as_deref() else {
+            return;
+        };
         let contents = &mut *self.contents;
         std::mem::swap(&mut contents.copied, from);
         std::mem::swap(&mut contents.inputs, inputs_from);
@@ -244,13 +259,13 @@ impl Slot {
         for path in &mut seldom.masked {
             *path = moved(to, *path);
         }
-        let Some(epoch) = &self.epoch else { return };
+        let uids = contents.head.uids(Some(epoch), from);
         let mut remade = Remade {
             from,
             to,
             inputs_from,
             inputs_to: &mut contents.inputs,
-            uids: contents.head.uids,
+            uids,
             masked_uids: &mut contents.head.uids,
             has_context: contents.has_context,
             has_inputs: contents.has_inputs,
@@ -277,6 +292,19 @@ impl Slot {
     }
 }
 
+impl Head {
+    /// Type and id of principal, action, resource.
+    fn uids<'a>(&self, epoch: Option<&'a Epoch>, copied: &'a Copied) -> [(&'a str, &'a str); 3] {
+        self.uids.map(|uid| match uid {
+            CopiedUid::Text(type_name, id) => (copied.text(type_name), copied.text(id)),
+            // Who copied a number kept its epoch.
+            CopiedUid::Known(uid) => epoch
+                .map(|epoch| epoch.snapshot.names.uid_text(uid))
+                .unwrap_or_default(),
+        })
+    }
+}
+
 impl Contents {
     fn copy(&mut self, record: &DecisionRecord<'_>) {
         // Named one by one, so that a new field is not forgotten here.
@@ -288,6 +316,7 @@ impl Contents {
             duration,
             epoch: _,
             request,
+            known,
             context,
             inputs,
             ages: _,
@@ -301,8 +330,9 @@ impl Contents {
         } = *record;
         let copied = &mut self.copied;
         copied.clear();
-        let uid = |copied: &mut Copied, uid: crate::id::EntityUidRef<'_>| {
-            (copied.add_text(uid.type_name()), copied.add_text(uid.id()))
+        let uid = |copied: &mut Copied, known: Option<Uid>, uid: EntityUidRef<'_>| match known {
+            Some(known) => CopiedUid::Known(known),
+            None => CopiedUid::Text(copied.add_text(uid.type_name()), copied.add_text(uid.id())),
         };
         // Field by field: a whole `Head` would be put together on the stack first, and the processor would wait for its pieces.
         let head = &mut self.head;
@@ -313,9 +343,10 @@ impl Contents {
         head.outcome = outcome;
         // 32 digits, always.
         head.instance = instance.as_bytes().try_into().unwrap_or([b'0'; 32]);
-        head.uids[0] = uid(copied, request.principal());
-        head.uids[1] = uid(copied, request.action());
-        head.uids[2] = uid(copied, request.resource());
+        let [principal, action, resource] = known;
+        head.uids[0] = uid(copied, principal, request.principal());
+        head.uids[1] = uid(copied, action, request.action());
+        head.uids[2] = uid(copied, resource, request.resource());
         head.request_id = request.id().map(|id| copied.add_text(id));
         head.trace = request.trace_ids().map(|ids| {
             let trace = copied.add_text(ids.trace_id());
