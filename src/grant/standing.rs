@@ -360,13 +360,14 @@ impl Standing {
     /// Has `callback` called when the grant ends; gives it back if it has ended.
     pub(super) fn on_revoked(&self, callback: Callback) -> Option<(Callback, Arc<Revocation>)> {
         let mut state = self.lock();
-        match &state.ended {
-            Some(revocation) => Some((callback, Arc::clone(revocation))),
-            None => {
-                state.callback = Some(callback);
-                None
-            }
+        if let Some(revocation) = &state.ended {
+            return Some((callback, Arc::clone(revocation)));
         }
+        let replaced = state.callback.replace(callback);
+        drop(state);
+        // It is foreign code that drops what a callback has captured.
+        drop(replaced);
+        None
     }
 
     /// The number of the record of the decision that the grant was made from.

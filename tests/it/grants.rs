@@ -7,7 +7,8 @@ mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use duramen::evidence::{MemorySink, OwnedRecord};
@@ -477,6 +478,30 @@ fn holders_are_told_with_no_lock_held_and_may_panic() {
     let flag = Arc::clone(&late);
     alice.on_revoked(move |_| flag.store(true, Ordering::Relaxed));
     assert!(late.load(Ordering::Relaxed));
+}
+
+/// What a callback has captured may ask anything when it goes, too.
+#[test]
+fn a_callback_is_replaced_with_no_lock_held() {
+    struct Asks(Arc<Grant>);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(self.0.revocation().is_none());
+        }
+    }
+
+    let authorizer = staff(None);
+    let grant = Arc::new(authorizer.grant(&use_machine("alice")).unwrap());
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let asks = Asks(Arc::clone(&grant));
+        grant.on_revoked(move |_| drop(asks));
+        grant.on_revoked(|_| {});
+        done.send(()).unwrap();
+    });
+    let waited = is_done.recv_timeout(Duration::from_secs(30));
+    waited.expect("the replaced callback waits for a lock");
 }
 
 #[test]
