@@ -95,6 +95,13 @@ pub(super) struct Target {
     pub(super) role: SubjectKind,
 }
 
+impl Target {
+    fn new(epoch: &Epoch, uid: Uid, role: SubjectKind) -> Self {
+        let uid = epoch.snapshot.names.owned_uid(uid);
+        Self { uid, role }
+    }
+}
+
 impl Subject {
     /// `kinds` is what the subject of the event can be.
     pub(super) fn resolve(
@@ -178,35 +185,19 @@ impl Subject {
         if !self.complex {
             self.decide_kind(epoch)?;
         }
-        let revokes = event.event.revokes_sessions();
         let known = self.stored(epoch, unresolved);
-        let of = |kind| known.iter().find(|(known, _)| *known == kind);
-        let target = |uid: &Uid, role| Target {
-            uid: epoch.snapshot.names.owned_uid(*uid),
-            role,
-        };
-        if revokes && of(SubjectKind::Session).is_none() && self.has_no(SubjectKind::Session) {
-            let mut targets: Vec<Target> = sessions_below(epoch, &known, &transmitter.sessions)
-                .iter()
-                .map(|uid| target(uid, SubjectKind::Session))
-                .collect();
-            // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
-            if let [(SubjectKind::User, users)] = &*known
-                && self.members.len() == 1
-            {
-                targets.extend(users.iter().map(|uid| target(uid, SubjectKind::User)));
-            } else if targets.is_empty() && !known.is_empty() {
-                unresolved.push(Unresolved {
-                    subject: self.text(),
-                    reason: "no session of it is stored",
-                });
-            }
-            return Ok(targets);
+        if event.event.revokes_sessions() && self.has_no(SubjectKind::Session) {
+            return Ok(self.sessions(epoch, &known, &transmitter.sessions, unresolved));
         }
-        let kinds = event.kinds;
+        // Whoever is named with a session has lost that one, stored or not, and no other.
+        let kinds = match event.event.revokes_sessions() {
+            true => &[SubjectKind::Session],
+            false => event.kinds,
+        };
         let mut targets = Vec::new();
+        let of = |kind| known.iter().find(|(known, _)| *known == kind);
         for (kind, uids) in kinds.iter().filter_map(|kind| of(*kind)) {
-            targets.extend(uids.iter().map(|uid| target(uid, *kind)));
+            targets.extend(uids.iter().map(|uid| Target::new(epoch, *uid, *kind)));
             if !event.event.concerns_all_kinds() {
                 break;
             }
@@ -218,6 +209,33 @@ impl Subject {
             });
         }
         Ok(targets)
+    }
+
+    /// The stored sessions of a subject that names none, and the user if nothing else is named.
+    fn sessions(
+        &self,
+        epoch: &Epoch,
+        known: &[(SubjectKind, Vec<Uid>)],
+        session_types: &[String],
+        unresolved: &mut Vec<Unresolved>,
+    ) -> Vec<Target> {
+        let mut targets: Vec<Target> = sessions_below(epoch, known, session_types)
+            .into_iter()
+            .map(|uid| Target::new(epoch, uid, SubjectKind::Session))
+            .collect();
+        // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
+        if let [(SubjectKind::User, users)] = known
+            && self.members.len() == 1
+        {
+            let users = users.iter();
+            targets.extend(users.map(|uid| Target::new(epoch, *uid, SubjectKind::User)));
+        } else if targets.is_empty() && !known.is_empty() {
+            unresolved.push(Unresolved {
+                subject: self.text(),
+                reason: "no session of it is stored",
+            });
+        }
+        targets
     }
 
     /// The members that are stored, each with all that it may be.

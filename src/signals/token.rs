@@ -25,8 +25,9 @@ pub(super) struct Token<'a> {
     pub(super) issuer: &'a str,
     pub(super) jti: &'a str,
     issued: i64,
-    /// When it happened.
+    /// When it happened, and which claim says so.
     pub(super) at: i64,
+    at_claim: &'static str,
     pub(super) subject: Members<'a>,
     pub(super) event_type: &'a str,
     pub(super) event: Members<'a>,
@@ -88,15 +89,19 @@ impl<'a> Token<'a> {
             path: "event.",
         };
         let issued = claims.required_time("iat")?;
-        let happened = match event.time("event_timestamp")? {
-            Some(at) => Some(at),
-            None => claims.time("toe")?,
+        let (at, at_claim) = match event.time("event_timestamp")? {
+            Some(at) => (at, "event_timestamp"),
+            None => match claims.time("toe")? {
+                Some(at) => (at, "toe"),
+                None => (issued, "iat"),
+            },
         };
         let token = Self {
             issuer,
             jti: claims.text("jti")?,
             issued,
-            at: happened.unwrap_or(issued),
+            at,
+            at_claim,
             subject: match (claims.get("sub_id"), event.get("subject")) {
                 (None, Some(_)) if transmitter.legacy => event.object("subject")?,
                 _ => claims.object("sub_id")?,
@@ -114,7 +119,7 @@ impl<'a> Token<'a> {
             return Err(SignalError::InFuture("iat"));
         }
         if self.at > latest(self.issued) {
-            return Err(SignalError::InFuture("event_timestamp"));
+            return Err(SignalError::InFuture(self.at_claim));
         }
         Ok(())
     }

@@ -368,6 +368,14 @@ fn sessions_below_the_subject_are_revoked() {
     let (laptops, others, _, report) = revoke(nobodys);
     assert!(!laptops && !others);
     assert_eq!(report.unresolved()[0].reason, "no session of it is stored");
+    // A session that is named is the one that is meant, whatever stands beside it.
+    let (laptops, others, since, _) =
+        revoke(json!({ "format": "complex", "session": opaque("on-laptop"), "user": jane() }));
+    assert!(laptops && !others && !since);
+    let (laptops, others, since, report) =
+        revoke(json!({ "format": "complex", "session": opaque("gone"), "user": jane() }));
+    assert!(!laptops && !others && !since, "{report:?}");
+    assert_eq!(report.unresolved()[0].reason, "it is not stored");
 }
 
 /// What is set of the user by `credential-compromise`, `compromised`, is unread or not with these policies; and so far is it

@@ -64,6 +64,10 @@ fn what_breaks_a_rule_changes_nothing() {
         ),
         SignalError::InFuture("event_timestamp")
     );
+    assert_eq!(
+        refused("toe", &|token| token["toe"] = json!(1_508_185_200)),
+        SignalError::InFuture("toe")
+    );
     for (pointer, value) in [
         ("/iat", json!("1508184845")),
         ("/iat", json!(-1)),
