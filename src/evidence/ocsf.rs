@@ -120,11 +120,11 @@ fn first_word(text: &str) -> &str {
 /// | `activity_id`, `activity_name`, `type_uid` | the [`Activity`] of the action |
 /// | `time` | when the decision was begun, in milliseconds |
 /// | `severity_id` | 1, informational: denials are normal work |
-/// | `status_id` | 1 (success) when the decision was made by policies, **also when it is a deny**; 2 (failure) when it is a deny because the request was invalid or policies could not be evaluated. Whether access was given is in `action_id` |
+/// | `status_id` | 1 (success) when the decision was made by policies or by the chain of a delegation, **also when it is a deny**; 2 (failure) when it is a deny for another reason: the request was invalid, policies could not be evaluated, data was too old, evidence could not be kept. Whether access was given is in `action_id` |
 /// | `status_code` | the [`Outcome`](crate::Outcome) |
 /// | `status_detail` | what was wrong with the request |
 /// | `action_id` | 1 allowed, 2 denied |
-/// | `disposition_id` | 1 allowed; 2 blocked: a forbid applied; 26 unauthorized: no permit did; 27 error |
+/// | `disposition_id` | 1 allowed; 2 blocked: a forbid applied; 26 unauthorized: no permit did, or the chain does not hold; 27 error: what `status_id` 2 says |
 /// | `actor.user` | the principal: `uid` its id, `type` its type, `type_id` 99 |
 /// | `actor.authorizations` | the decision with each determining policy: `uid` its id, `type` its effect, `version` the digest of the policy set |
 /// | `api.operation` | the action's id |
@@ -133,7 +133,7 @@ fn first_word(text: &str) -> &str {
 /// | `resources` | the resource: `uid` its id, `type` its type |
 /// | `metadata.uid`, `metadata.sequence` | the decision's id and number |
 /// | `trace.uid` | the trace id, with the profile `trace`; OCSF's span needs times that a decision does not know, so the span id is in `unmapped` |
-/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`, `ages`, `rechecks`, `delegation`, `masked`, `replayable`; and `context` and `inputs` when the sink wants them |
+/// | `unmapped` | what OCSF has no place for, under the names that it has in a record: `engine`, `language`, `version`, `duration_ns`, `action`, `determining`, `errors`, `lost_before`, `span_id`, `ages`, `rechecks`, `delegation`, `masked`, `replayable`; and `context` and `inputs` when the sink wants them |
 ///
 /// ```
 /// use duramen::evidence::ocsf::{Activity, ApiActivity, OcsfSink};
