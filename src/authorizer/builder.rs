@@ -334,78 +334,95 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] with every problem that was found.
-    pub fn build(self) -> Result<Authorizer, BuildError> {
-        let stamps = self.freshness.as_ref().map(|bounds| {
-            let now = self.clock.now();
-            let policies = loaded_at(now, self.policies.as_of);
-            let entities = loaded_at(now, self.entities.as_of);
-            Stamps::new(Arc::new(bounds.clone()), policies, entities)
-        });
+    pub fn build(mut self) -> Result<Authorizer, BuildError> {
+        let stamps = self.stamps();
         let schema = self.compile_schema()?;
         self.check_freshness(schema.as_ref())?;
-        let mut warnings: Vec<Problem> = schema
-            .iter()
-            .flat_map(|schema| schema.warnings.iter().cloned())
-            .collect();
-        if self.validate_requests {
-            warnings.extend(self.odd_requests(schema.as_ref()));
-        }
-        let validating = schema.as_ref().filter(|_| self.validate_policies);
-        let options = self
-            .tuning
-            .options(validating.map(|schema| &schema.cedar), &self.limits);
-        let compiled = compile_policies(&self.policies, &options);
-        let model = schema.as_ref().map(|schema| Arc::clone(&schema.model));
-        let snapshot = self.entities.load(model.as_deref(), &self.limits);
-        let (compiled, snapshot) = both(compiled, snapshot)?;
-        let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
-        let epoch = Epoch::new(
-            Parts {
-                policies: ProgramSet::new(compiled.program).map_err(full)?,
-                linked: Vec::new(),
-                snapshot,
-                schema: model,
-                entity_revision: 1,
-                stamps,
-                indexing: self.tuning.indexing(),
-                shadow: None,
-            },
-            1,
-        )
-        .map_err(full)?;
+        let mut warnings = self.schema_warnings(schema.as_ref());
+        let (compiled, snapshot) = self.load(schema.as_ref())?;
         warnings.extend(compiled.warnings);
+        let (model, validating) = match schema {
+            Some(BuiltSchema { cedar, model, .. }) => (Some(model), Some(cedar)),
+            None => (None, None),
+        };
+        let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
+        let parts = Parts {
+            policies: ProgramSet::new(compiled.program).map_err(full)?,
+            linked: Vec::new(),
+            snapshot,
+            schema: model,
+            entity_revision: 1,
+            stamps,
+            indexing: self.tuning.indexing(),
+            shadow: None,
+        };
+        let epoch = Epoch::new(parts, 1).map_err(full)?;
         let wants = self.sink.wants();
         Ok(Authorizer {
             inner: Arc::new(Inner {
                 published: Published::new(epoch),
-                settings: Settings {
-                    reading: Reading {
-                        limits: self.limits,
-                        validate: self.validate_requests,
-                        keep_inputs: wants == Wants::DecisionsWithInputs,
-                        context_time: self.context_time.clone(),
-                    },
-                    error_mode: self.error_mode,
-                    wants,
-                    delivery: self.sink.delivery(),
-                    clock: self.clock,
-                    asks_clock: wants > Wants::Nothing
-                        || self.context_time.is_some()
-                        || self.freshness.is_some(),
-                    keeps_ages: self.freshness.is_some(),
-                    tuning: self.tuning,
-                },
-                schema: schema
-                    .map(|schema| schema.cedar)
-                    .filter(|_| self.validate_policies),
+                schema: validating.filter(|_| self.validate_policies),
                 warnings,
-                sink: self.sink,
                 instance: format!("{:032x}", crate::id::random()),
                 sequence: Sequence::default(),
                 watchers: Watchers::default(),
                 lost: AtomicU64::new(0),
+                settings: Settings {
+                    wants,
+                    delivery: self.sink.delivery(),
+                    asks_clock: self.asks_clock(wants),
+                    keeps_ages: self.freshness.is_some(),
+                    reading: self.reading(wants),
+                    error_mode: self.error_mode,
+                    clock: self.clock,
+                    tuning: self.tuning,
+                },
+                sink: self.sink,
             }),
         })
+    }
+
+    /// How old policies and entities are, where that is kept.
+    fn stamps(&self) -> Option<Stamps> {
+        let bounds = self.freshness.as_ref()?;
+        let now = self.clock.now();
+        let policies = loaded_at(now, self.policies.as_of);
+        let entities = loaded_at(now, self.entities.as_of);
+        Some(Stamps::new(Arc::new(bounds.clone()), policies, entities))
+    }
+
+    fn schema_warnings(&self, schema: Option<&BuiltSchema>) -> Vec<Problem> {
+        let mut warnings = schema.map_or_else(Vec::new, |schema| schema.warnings.clone());
+        if self.validate_requests {
+            warnings.extend(self.odd_requests(schema));
+        }
+        warnings
+    }
+
+    /// The policies and the entities, which are taken, or the problems of both.
+    fn load(&mut self, schema: Option<&BuiltSchema>) -> Result<(Compiled, Snapshot), BuildError> {
+        let validating = schema.filter(|_| self.validate_policies);
+        let validating = validating.map(|schema| &schema.cedar);
+        let options = self.tuning.options(validating, &self.limits);
+        let compiled = compile_policies(&self.policies, &options);
+        let model = schema.map(|schema| &*schema.model);
+        let snapshot = std::mem::take(&mut self.entities).load(model, &self.limits);
+        both(compiled, snapshot)
+    }
+
+    /// How requests are read.
+    fn reading(&self, wants: Wants) -> Reading {
+        Reading {
+            limits: self.limits,
+            validate: self.validate_requests,
+            keep_inputs: wants == Wants::DecisionsWithInputs,
+            context_time: self.context_time.clone(),
+        }
+    }
+
+    /// Whether something wants to know of each decision when it was made.
+    fn asks_clock(&self, wants: Wants) -> bool {
+        wants > Wants::Nothing || self.context_time.is_some() || self.freshness.is_some()
     }
 
     /// What makes the validation of requests another thing than was meant.

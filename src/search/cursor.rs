@@ -57,24 +57,23 @@ impl FromStr for Cursor {
     type Err = SearchError;
 
     fn from_str(text: &str) -> Result<Self, SearchError> {
-        let mut parts = text.split('-');
-        let mut part = |digits: usize| {
-            let part = parts.next()?;
-            // `from_str_radix` takes a sign, too.
-            let is_hex = part.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let part = (is_hex && part.len() <= digits).then_some(part)?;
-            u128::from_str_radix(part, 16).ok()
-        };
-        let read = (|| {
-            let cursor = Self {
-                instance: part(32)?,
-                epoch: u64::try_from(part(16)?).ok()?,
-                search: u64::try_from(part(16)?).ok()?,
-                next: Uid::known(usize::try_from(part(8)?).ok()?)?,
-            };
-            part(0).is_none().then_some(cursor)
-        })();
-        read.filter(|_| text.split('-').count() == 4)
-            .ok_or(SearchError::MalformedCursor)
+        read(text).ok_or(SearchError::MalformedCursor)
     }
+}
+
+fn read(text: &str) -> Option<Cursor> {
+    let mut parts = text.split('-');
+    let mut part = |digits: usize| {
+        // `from_str_radix` takes a sign, too.
+        let is_hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let part = parts.next().filter(|part| part.len() <= digits);
+        u128::from_str_radix(part.filter(is_hex)?, 16).ok()
+    };
+    let cursor = Cursor {
+        instance: part(32)?,
+        epoch: u64::try_from(part(16)?).ok()?,
+        search: u64::try_from(part(16)?).ok()?,
+        next: Uid::known(usize::try_from(part(8)?).ok()?)?,
+    };
+    parts.next().is_none().then_some(cursor)
 }

@@ -122,7 +122,8 @@ impl Asked {
         self
     }
 
-    /// The ids of the trace, for the decision's record.
+    /// The ids of the trace, for the decision's record. [`TraceIds::from_traceparent`](crate::TraceIds::from_traceparent)
+    /// reads them from the header.
     #[must_use]
     pub fn trace(mut self, trace_id: impl Into<String>, span_id: impl Into<String>) -> Self {
         self.trace = Some((trace_id.into(), span_id.into()));

@@ -52,13 +52,6 @@ pub struct AuthorizationLayer<E> {
     options: Options,
 }
 
-/// What the clones of a service have in common.
-struct Shared<E> {
-    authorizer: Authorizer,
-    extract: Arc<E>,
-    options: Options,
-}
-
 #[derive(Clone, Debug, Default)]
 struct Options {
     pass_preflights: bool,
@@ -218,13 +211,33 @@ struct Decided {
     sequence: Option<u64>,
 }
 
-impl<E: Extract> Shared<E> {
+/// What there is to do with a request.
+struct Verdict {
+    /// What was decided on; `None` where nothing was decided.
+    epoch: Option<u64>,
+    /// What the service finds, nothing with a preflight; or what to answer in its place.
+    authorized: Result<Option<Authorized>, Problem>,
+}
+
+impl Verdict {
+    fn undecided(rejection: Rejection) -> Self {
+        Self {
+            epoch: None,
+            authorized: Err(Problem::of(rejection)),
+        }
+    }
+}
+
+impl<E: Extract> AuthorizationLayer<E> {
     /// What was decided, or what to answer. Extracting is foreign code, and so is writing the context: a panic there is a
     /// failure, which allows nothing and is told the layers outside. As after any failure, nothing was decided and there is no
     /// record.
-    fn decide(&self, head: &mut Parts) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
+    fn decide(&self, head: &mut Parts) -> Verdict {
         if self.options.pass_preflights && is_preflight(head) {
-            return (None, Ok(None));
+            return Verdict {
+                epoch: None,
+                authorized: Ok(None),
+            };
         }
         let is_head = head.method == Method::HEAD;
         if is_head {
@@ -232,16 +245,16 @@ impl<E: Extract> Shared<E> {
         }
         let decided = catch_unwind(AssertUnwindSafe(|| match self.extract.extract(head) {
             Ok(asked) => self.ask(asked),
-            Err(rejection) => (None, Err(Problem::of(rejection))),
+            Err(rejection) => Verdict::undecided(rejection),
         }));
         if is_head {
             head.method = Method::HEAD;
         }
-        decided.unwrap_or_else(|panic| (None, Err(Problem::of(Rejection::panicked(&*panic)))))
+        decided.unwrap_or_else(|panic| Verdict::undecided(Rejection::panicked(&*panic)))
     }
 
-    fn ask(&self, asked: Asked) -> (Option<u64>, Result<Option<Authorized>, Problem>) {
-        let (decided, denied) = asked.with_request(|request| {
+    fn ask(&self, asked: Asked) -> Verdict {
+        let (epoch, decided) = asked.with_request(|request| {
             let response = self.authorizer.is_authorized(request);
             let policies = response.determining();
             let decided = Decided {
@@ -249,44 +262,35 @@ impl<E: Extract> Shared<E> {
                 policies: policies.map(|policy| policy.id().clone()).collect(),
                 sequence: response.sequence(),
             };
+            let epoch = decided.version.epoch();
+            let step_up = response.step_up().map(str::to_owned);
             match response.outcome() {
-                Outcome::Allowed => {
-                    let step_up = response.step_up().map(str::to_owned);
-                    (decided, Ok(step_up.collect()))
-                }
-                _ => (decided, Err(self.problem(&response))),
+                Outcome::Allowed => (epoch, Ok((decided, step_up.collect()))),
+                _ => (epoch, Err(self.problem(&response, decided))),
             }
         });
-        let epoch = decided.version.epoch();
-        let answer = match denied {
-            Ok(step_up) => Ok(Some(Authorized {
-                allow: Arc::new(Allow {
-                    principal: asked.into_principal(),
-                    decided,
-                    step_up,
-                }),
-            })),
-            Err((outcome, unsent_step_up, mut problem)) => {
-                problem.denied = Some(Denied {
-                    outcome,
-                    decided,
-                    unsent_step_up,
-                });
-                Err(problem)
-            }
-        };
-        (Some(epoch), answer)
+        let authorized = decided.map(|(decided, step_up)| {
+            let allow = Allow {
+                principal: asked.into_principal(),
+                decided,
+                step_up,
+            };
+            Some(Authorized {
+                allow: Arc::new(allow),
+            })
+        });
+        Verdict {
+            epoch: Some(epoch),
+            authorized,
+        }
     }
 
-    /// What a client is told of a deny.
-    fn problem(
-        &self,
-        response: &crate::eval::Response<'_>,
-    ) -> (Outcome, Option<PolicyId>, Problem) {
+    /// The answer to a deny: what a client is told, and what the layers outside find.
+    fn problem(&self, response: &crate::eval::Response<'_>, decided: Decided) -> Problem {
         let outcome = response.outcome();
         let scheme = self.options.step_up_scheme.as_deref();
         let challenge = scheme.map(|scheme| challenge::of(scheme, response));
-        let (mut problem, unsent) = match challenge {
+        let (mut problem, unsent_step_up) = match challenge {
             Some(Ok(Some(challenge))) => (Problem::challenge(challenge), None),
             Some(Err(policy)) => (Problem::new(status(outcome)), Some(policy)),
             Some(Ok(None)) | None => (Problem::new(status(outcome)), None),
@@ -302,7 +306,12 @@ impl<E: Extract> Shared<E> {
                 .filter_map(|policy| policy.annotation(name));
             problem.reasons = reasons.map(str::to_owned).collect();
         }
-        (outcome, unsent, problem)
+        problem.denied = Some(Denied {
+            outcome,
+            decided,
+            unsent_step_up,
+        });
+        problem
     }
 }
 
@@ -346,18 +355,9 @@ impl<S, E> Layer<S> for AuthorizationLayer<E> {
     type Service = Authorization<S, E>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self {
-            authorizer,
-            extract,
-            options,
-        } = self.clone();
         Authorization {
             inner,
-            shared: Arc::new(Shared {
-                authorizer,
-                extract,
-                options,
-            }),
+            layer: Arc::new(self.clone()),
         }
     }
 }
@@ -365,14 +365,14 @@ impl<S, E> Layer<S> for AuthorizationLayer<E> {
 /// A service behind an [`AuthorizationLayer`].
 pub struct Authorization<S, E> {
     inner: S,
-    shared: Arc<Shared<E>>,
+    layer: Arc<AuthorizationLayer<E>>,
 }
 
 impl<S: Clone, E> Clone for Authorization<S, E> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
+            layer: Arc::clone(&self.layer),
         }
     }
 }
@@ -381,7 +381,7 @@ impl<S: fmt::Debug, E> fmt::Debug for Authorization<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorization")
             .field("inner", &self.inner)
-            .field("authorizer", &self.shared.authorizer)
+            .field("authorizer", &self.layer.authorizer)
             .finish_non_exhaustive()
     }
 }
@@ -404,10 +404,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let with_body = head.method != Method::HEAD;
-        let (epoch, decided) = self.shared.decide(&mut head);
-        let header = self.shared.options.epoch_header.clone();
+        let Verdict { epoch, authorized } = self.layer.decide(&mut head);
+        let header = self.layer.options.epoch_header.clone();
         let header = header.zip(epoch.map(HeaderValue::from));
-        let state = match decided {
+        let state = match authorized {
             Ok(authorized) => {
                 if let Some(authorized) = authorized {
                     head.extensions.insert(authorized);

@@ -1,5 +1,5 @@
-//! The scan of policies and schemas in JSON, which shows its depth: brackets nest as the tree does. Only lists of conditions, and what copies its
-//! operands, are known by the keys of Cedar's formats.
+//! The scan of policies and schemas in JSON, which shows its depth: brackets nest as the tree does. Only lists of conditions,
+//! and what copies its operands, are known by the keys of Cedar's formats.
 
 use crate::limits::{Limit, Limits};
 
