@@ -2,8 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use duramen::evidence::log::{DurableLog, verify};
@@ -129,15 +128,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
 }
 
 /// Copies the log and makes an allow of the first deny.
-fn alter(directory: &Path, copy: &Path) -> io::Result<()> {
+fn alter(directory: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir(copy)?;
     let mut altered = false;
-    let mut segments = fs::read_dir(directory)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<Vec<PathBuf>>>()?;
-    segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
-    segments.sort();
-    for segment in segments {
+    for segment in records::segments(directory)? {
         let to = copy.join(segment.file_name().unwrap_or_default());
         let mut text = fs::read_to_string(&segment)?;
         let deny = r#""decision":"deny""#;
@@ -147,9 +141,8 @@ fn alter(directory: &Path, copy: &Path) -> io::Result<()> {
         }
         fs::write(to, text)?;
     }
-    if altered {
-        Ok(())
-    } else {
-        Err(io::Error::other("nothing was denied"))
+    match altered {
+        true => Ok(()),
+        false => Err("nothing was denied".into()),
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::command::{Arguments, Command, Verdict};
 use crate::records::{self, Versions};
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "export",
@@ -60,7 +61,8 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         let files: Vec<_> = files.iter().map(|(file, _)| file).collect();
         println!("{}", json!({ "id": record.id, "out": out, "files": files }));
     } else {
-        println!("{} is in {out}: policies, entities and request", record.id);
+        let id = plain(&record.id);
+        println!("{id} is in {out}: policies, entities and request");
     }
     Ok(Verdict::Fine)
 }

@@ -11,6 +11,7 @@ use duramen::evidence::OwnedRecord;
 use duramen::replay::{ArchivedPolicies, PolicyArchive};
 
 use crate::command::{Verdict, told};
+use crate::text::plain;
 
 /// Where the policies of a log's records are.
 pub(crate) fn archive(log: &Path) -> PathBuf {
@@ -53,15 +54,21 @@ pub(crate) fn each(log: &Path, mut each: impl FnMut(OwnedRecord)) -> Result<Rest
                 Ok(Line::Other) => {}
                 Err(error) => {
                     rest.unreadable += 1;
-                    let place = format!("{}, line {number}", segment.display());
-                    eprintln!(
-                        "{place} is left out, as it cannot be read ({error}); `evidence verify` tells whether the log is as it was written"
-                    );
+                    eprintln!("{}", left_out(segment, number, &error));
                 }
             }
         }
     }
     Ok(rest)
+}
+
+/// What is told of a line that cannot be read. The error may quote it.
+fn left_out(segment: &Path, number: u64, error: &serde_json::Error) -> String {
+    plain(&format!(
+        "{}, line {number}, is left out, as it cannot be read ({error}); `evidence verify` tells whether the log is as it \
+         was written",
+        segment.display()
+    ))
 }
 
 enum Line {
@@ -149,5 +156,21 @@ impl Versions {
             archive.load(digest).map_err(|error| told(&error))
         });
         loaded.as_ref().map_err(Clone::clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_an_unreadable_line_does_not_run_in_a_terminal() {
+        let line = br#"{ "id": "a-1", "sequence": 1, "outcome": "\u001b[2J\u202e" }"#;
+        let Err(error) = read(line) else {
+            panic!("it was read");
+        };
+        assert!(error.to_string().contains('\u{1b}'), "{error}");
+        let told = left_out(Path::new("0.jsonl"), 1, &error);
+        assert!(told.contains("\\u{1b}[2J\\u{202e}"), "{told}");
     }
 }

@@ -39,7 +39,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     if arguments.json {
         println!("{}", json!({ "report": out, "fine": page.is_fine() }));
     } else {
-        println!("{} is in {out}", directory);
+        println!("{directory} is in {out}");
     }
     Ok(match page.is_fine() {
         true => Verdict::Fine,
@@ -54,7 +54,7 @@ pub(crate) struct Page {
     pub(crate) replays: Replays,
     /// What a candidate would have decided, if there is one.
     pub(crate) what_if: Option<WhatIfReport>,
-    /// Or why there is none.
+    /// What the policies did, or why that is not known.
     pub(crate) usage: Result<UsageReport, String>,
     /// The id of a decision that no policy permitted, and why none did.
     pub(crate) explanation: Option<(String, String)>,

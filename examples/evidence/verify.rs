@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::command::{Arguments, Command, Verdict, told};
 use crate::keys::Signature;
 use crate::records;
+use crate::text::plain;
 
 pub(crate) const COMMAND: Command = Command {
     name: "verify",
@@ -51,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         println!("{json}");
     } else {
         print(&seen, is_relied_on);
-        told.iter().for_each(|told| println!("{told}"));
+        told.iter().for_each(|told| println!("{}", plain(told)));
     }
     Ok(match is_fine {
         true => Verdict::Fine,
