@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use cedar_policy as cedar;
@@ -338,9 +338,8 @@ impl Builder {
         let stamps = self.stamps();
         let schema = self.compile_schema()?;
         self.check_freshness(schema.as_ref())?;
-        let mut warnings = self.schema_warnings(schema.as_ref());
+        let warnings = self.schema_warnings(schema.as_ref());
         let (compiled, snapshot) = self.load(schema.as_ref())?;
-        warnings.extend(compiled.warnings);
         let (model, validating) = match schema {
             Some(BuiltSchema { cedar, model, .. }) => (Some(model), Some(cedar)),
             None => (None, None),
@@ -363,6 +362,7 @@ impl Builder {
                 published: Published::new(epoch),
                 schema: validating.filter(|_| self.validate_policies),
                 warnings,
+                policy_warnings: Mutex::new(compiled.warnings),
                 instance: format!("{:032x}", crate::id::random()),
                 sequence: Sequence::default(),
                 watchers: Watchers::default(),

@@ -18,7 +18,7 @@ mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use cedar_policy as cedar;
@@ -77,7 +77,11 @@ struct Inner {
     /// The schema as `cedar_policy` has it, for validating policies that come later; `None` also where policies
     /// are not validated.
     schema: Option<cedar::Schema>,
+    /// What was odd about the schema and the settings.
     warnings: Vec<Problem>,
+    /// And about the policies in force. Whoever changes these holds it until they are published: of two that do so at once, the
+    /// warnings that stay are of the policies that do.
+    policy_warnings: Mutex<Vec<Problem>>,
     sink: Box<dyn DecisionSink>,
     /// 32 hexadecimal digits.
     instance: String,
@@ -188,12 +192,16 @@ impl Authorizer {
         self.inner.published.pin().version
     }
 
-    /// What Cedar found odd about the schema and its validator about the policies when the authorizer was built, such as a
-    /// policy or a link that can never apply; that a directory has no policies, or policies are annotated with ids that were
-    /// not asked for ([`Policies::ids_from_annotations`](crate::Policies::ids_from_annotations)); and that requests are to be
-    /// validated where there is no schema, or where it has no place for the time ([`Builder::context_time`]). For a log.
-    pub fn warnings(&self) -> &[Problem] {
-        &self.inner.warnings
+    /// What Cedar found odd about the schema, and its validator about the policies in force, such as a policy or a link that can
+    /// never apply; that a directory has no policies, or policies are annotated with ids that were not asked for
+    /// ([`Policies::ids_from_annotations`](crate::Policies::ids_from_annotations)); and that requests are to be validated
+    /// where there is no schema, or where it has no place for the time ([`Builder::context_time`]). For a log, when the
+    /// authorizer was built and whenever policies were replaced; what an update is warned of is in
+    /// [`PolicyChanges::warnings`] as well.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = self.inner.warnings.clone();
+        warnings.extend_from_slice(&self.inner.policy_warnings());
+        warnings
     }
 
     /// How many policies are in force, links included and templates not.
@@ -249,6 +257,14 @@ impl Authorizer {
     /// The time by the authorizer's clock.
     pub(crate) fn time(&self) -> SystemTime {
         self.inner.settings.clock.now()
+    }
+}
+
+impl Inner {
+    fn policy_warnings(&self) -> MutexGuard<'_, Vec<Problem>> {
+        let warnings = self.policy_warnings.lock();
+        // A list that another thread has left in the middle of a change is a list.
+        warnings.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Replacing and changing what is decided on: policies, entities, or both.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::compile::load::Options;
@@ -65,7 +66,8 @@ impl PolicyChanges {
 }
 
 impl Authorizer {
-    /// Replaces the policies. Decisions that have begun end on the old ones.
+    /// Replaces the policies. Decisions that have begun end on the old ones. What is odd about the new ones is among the
+    /// [`Authorizer::warnings`] then.
     ///
     /// # Errors
     /// [`CompileError`] with all problems; the policies in force stay.
@@ -75,7 +77,8 @@ impl Authorizer {
         let compiled = builder::compile_policies(&policies, &self.options())?;
         let policies = ProgramSet::new(compiled.program).map_err(Problem::new)?;
         let stamp = |stamps: Stamps| stamps.with_policies(at);
-        self.replace(stamp, |parts| parts.policies = policies)
+        let warnings = Some(compiled.warnings);
+        self.replace(stamp, warnings, |parts| parts.policies = policies)
             .map_err(|full| Problem::new(full).into())
     }
 
@@ -90,7 +93,7 @@ impl Authorizer {
         let limits = &self.inner.settings.reading.limits;
         let snapshot = entities.load(schema.as_deref(), limits)?;
         let stamp = |stamps: Stamps| stamps.with_entities(at);
-        self.replace(stamp, |parts| {
+        self.replace(stamp, None, |parts| {
             parts.linked.clear();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
@@ -120,7 +123,7 @@ impl Authorizer {
         let (compiled, snapshot) = builder::both(compiled, snapshot)?;
         let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
         let policies = ProgramSet::new(compiled.program).map_err(full)?;
-        self.replace(stamp, |parts| {
+        self.replace(stamp, Some(compiled.warnings), |parts| {
             parts.policies = policies;
             parts.linked.clear();
             parts.snapshot = snapshot;
@@ -168,8 +171,11 @@ impl Authorizer {
     pub(super) fn replace(
         &self,
         stamp: impl FnOnce(Stamps) -> Stamps,
+        warnings: Option<Vec<Problem>>,
         change: impl FnOnce(&mut Parts),
     ) -> Result<Version, TableFull> {
+        // Before the policies are, and not while watchers are told.
+        let mut warned = warnings.is_some().then(|| self.inner.policy_warnings());
         let (version, marks) = self.inner.published.replace(|current, _| {
             let mut parts = self.parts(current);
             parts.stamps = parts.stamps.map(stamp);
@@ -177,6 +183,10 @@ impl Authorizer {
             let next = Epoch::new(parts, current.version.epoch() + 1)?;
             Ok((next, Marks::Everything))
         })?;
+        if let (Some(warned), Some(warnings)) = (&mut warned, warnings) {
+            **warned = warnings;
+        }
+        drop(warned);
         self.inner.watchers.tell(|| News {
             version,
             change: Arc::new(Change::Everything),
@@ -240,6 +250,7 @@ impl Authorizer {
         let mut warnings = Vec::new();
         let at = self.loading(update.as_of);
         let ids = || update.steps.iter().map(Step::id);
+        let mut warned = inner.policy_warnings();
         let (version, marks) = inner.published.replace(|current, watched| {
             let options = self.options();
             let (policies, remarks) = update.apply(&current.policies, &options)?;
@@ -255,6 +266,10 @@ impl Authorizer {
             let next = next.map_err(|full| CompileError::from(Problem::new(full)))?;
             Ok::<_, CompileError>((next, marks))
         })?;
+        let changed: HashSet<&PolicyId> = ids().collect();
+        warned.retain(|warning| !warning.policy().is_some_and(|id| changed.contains(id)));
+        warned.extend_from_slice(&warnings);
+        drop(warned);
         inner.watchers.tell(|| News {
             version,
             change: Arc::new(Change::Policies(ids().cloned().collect())),

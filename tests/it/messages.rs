@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use duramen::{Authorizer, BuildError, Entities, Entity, Limits, Policies, Request};
+use duramen::{Authorizer, BuildError, Entities, Entity, Limits, Policies, PolicyUpdate, Request};
 use serde_json::json;
 
 const PERMIT: &str = "permit(principal, action, resource);";
@@ -173,8 +173,8 @@ fn a_link_to_a_policy_is_told_so() {
 fn what_is_odd_is_a_warning() {
     let warnings = |builder: duramen::Builder| -> Vec<String> {
         let authorizer = builder.build().unwrap();
-        let warnings = authorizer.warnings().iter();
-        warnings.map(ToString::to_string).collect()
+        let warnings = authorizer.warnings();
+        warnings.iter().map(ToString::to_string).collect()
     };
     let unchecked = Authorizer::builder()
         .policies(PERMIT)
@@ -202,12 +202,50 @@ fn what_is_odd_is_a_warning() {
     );
 }
 
+/// Those of the policies in force, whichever way they came.
+#[test]
+fn warnings_are_of_what_is_in_force() {
+    let warned = |authorizer: &Authorizer| -> Vec<String> {
+        let warnings = authorizer.warnings();
+        let policies = warnings.iter().filter_map(|warning| warning.policy());
+        policies.map(ToString::to_string).collect()
+    };
+    let schema = "entity User, Doc; action view appliesTo { principal: User, resource: Doc };";
+    let never = "permit(principal, action, resource) when { false };";
+    let authorizer = Authorizer::builder()
+        .schema_str(schema)
+        .policies(PERMIT)
+        .build()
+        .unwrap();
+    assert_eq!(warned(&authorizer), [""; 0]);
+    authorizer
+        .replace_policies(format!("{PERMIT} {never}"))
+        .unwrap();
+    assert_eq!(warned(&authorizer), ["policy1"]);
+    // What is refused changes nothing.
+    authorizer.replace_policies("permit(").unwrap_err();
+    assert_eq!(warned(&authorizer), ["policy1"]);
+    let update = PolicyUpdate::new().add("new", never);
+    let changes = authorizer.update_policies(update).unwrap();
+    assert_eq!(changes.warnings().len(), 1);
+    assert_eq!(warned(&authorizer), ["policy1", "new"]);
+    let update = PolicyUpdate::new().remove("policy1").replace("new", PERMIT);
+    authorizer.update_policies(update).unwrap();
+    assert_eq!(warned(&authorizer), [""; 0]);
+    authorizer.replace_all(never, "[]").unwrap();
+    assert_eq!(warned(&authorizer), ["policy0"]);
+    authorizer.replace_entities("[]").unwrap();
+    assert_eq!(warned(&authorizer), ["policy0"]);
+    authorizer.replace_policies(PERMIT).unwrap();
+    assert_eq!(warned(&authorizer), [""; 0]);
+}
+
 #[test]
 fn ids_in_annotations_that_nobody_asked_for_are_a_warning() {
     let warnings = |policies: Policies| -> Vec<String> {
         let authorizer = Authorizer::builder().policies(policies).build().unwrap();
-        let warnings = authorizer.warnings().iter();
-        warnings.map(ToString::to_string).collect()
+        let warnings = authorizer.warnings();
+        warnings.iter().map(ToString::to_string).collect()
     };
     let text = format!("{PERMIT} @id(\"seen\")\n{PERMIT}");
     assert_eq!(

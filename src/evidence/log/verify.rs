@@ -149,6 +149,28 @@ impl Verification {
     }
 }
 
+/// A line for a log: how much was read, and what came of it.
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.count.saturating_sub(self.first);
+        for (count, what, after) in [
+            (lines, "line", ", "),
+            (self.decisions, "decision", ", "),
+            (self.segments, "segment", ": "),
+        ] {
+            let plural = if count == 1 { "" } else { "s" };
+            write!(f, "{count} {what}{plural}{after}")?;
+        }
+        match &self.finding {
+            Some(finding) => finding.fmt(f),
+            None if self.checkpoint_compared => {
+                f.write_str("the chain holds and has all that it had at the checkpoint")
+            }
+            None => f.write_str("the chain holds"),
+        }
+    }
+}
+
 /// What is wrong with a log, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {

@@ -51,6 +51,29 @@ fn every_truncation_is_found_with_a_checkpoint() {
 }
 
 #[test]
+fn what_was_seen_is_said_in_a_line() {
+    let (scratch, segments) = small_log();
+    let said = |checkpoint| verify(scratch.path(), checkpoint).unwrap().to_string();
+    let fine = said(None);
+    let checkpoint = Checkpoint::of(scratch.path()).unwrap();
+    assert_eq!(
+        said(Some(&checkpoint)),
+        format!("{fine} and has all that it had at the checkpoint")
+    );
+    let (read, verdict) = fine.split_once(": ").unwrap();
+    assert!(read.starts_with("7 lines, "), "{read}");
+    assert!(read.ends_with(&format!(" decisions, {} segments", segments.len())));
+    assert_eq!(verdict, "the chain holds");
+    let (name, bytes) = segments.last().unwrap();
+    fs::write(scratch.path().join(name), &bytes[..bytes.len() - 2]).unwrap();
+    let torn = said(None);
+    assert!(
+        torn.contains(": the log ends in the middle of line 6"),
+        "{torn}"
+    );
+}
+
+#[test]
 fn a_chain_that_was_written_anew_is_found_with_a_checkpoint() {
     let (scratch, segments) = small_log();
     let checkpoint = Checkpoint::of(scratch.path()).unwrap();
