@@ -175,7 +175,7 @@ impl Authorizer {
         change: impl FnOnce(&mut Parts),
     ) -> Result<Version, TableFull> {
         // Before the policies are, and not while watchers are told.
-        let mut warned = warnings.is_some().then(|| self.inner.policy_warnings());
+        let warned = warnings.map(|new| (self.inner.policy_warnings(), new));
         let (version, marks) = self.inner.published.replace(|current, _| {
             let mut parts = self.parts(current);
             parts.stamps = parts.stamps.map(stamp);
@@ -183,10 +183,9 @@ impl Authorizer {
             let next = Epoch::new(parts, current.version.epoch() + 1)?;
             Ok((next, Marks::Everything))
         })?;
-        if let (Some(warned), Some(warnings)) = (&mut warned, warnings) {
-            **warned = warnings;
+        if let Some((mut warned, new)) = warned {
+            *warned = new;
         }
-        drop(warned);
         self.inner.watchers.tell(|| News {
             version,
             change: Arc::new(Change::Everything),

@@ -24,7 +24,7 @@ pub(crate) use build::{Mark, NewPolicy, ProgramBuilder, SlotError, Slots, span};
 pub(crate) use classes::Classes;
 pub(crate) use digest::{Digest, SetDigest, Writer as DigestWriter};
 pub(crate) use op::{Node, Span, Var};
-pub(crate) use set::{Change, Dead, ProgramSet};
+pub(crate) use set::{Change, Dead, Layer, ProgramSet};
 
 use ids::IdTable;
 

@@ -121,7 +121,8 @@ impl Layer {
         self.program.policies.len() - self.dead.count
     }
 
-    fn live(&self) -> impl Iterator<Item = &Policy> {
+    /// The policies in force.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Policy> {
         let policies = self.program.policies.iter().zip(0..);
         policies.filter_map(|(policy, number)| (!self.dead.contains(number)).then_some(policy))
     }

@@ -6,7 +6,7 @@ use crate::evidence::{OwnedInputs, OwnedRecord};
 use crate::id::EntityUidRef;
 use crate::request::Request;
 
-use super::reason::{NotReplayable, NotReplayableKind};
+use super::reason::NotReplayable;
 
 /// One question that a record has the answer to.
 pub(super) struct Asked<'r> {
@@ -36,11 +36,7 @@ pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, NotReplayabl
         .map(|delegation| &delegation.hops);
     if let Some(hops) = hops {
         if hops.iter().any(|hop| hop.outcome.is_none()) {
-            let what = format!("no policy was asked: {}", record.outcome);
-            return Err(NotReplayable::new(
-                NotReplayableKind::DelegationRefused,
-                what,
-            ));
+            return Err(NotReplayable::delegation_refused(record.outcome));
         }
         if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
             let what = "the first hop of the delegation is not the principal";
@@ -53,8 +49,7 @@ pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, NotReplayabl
     let asked = std::iter::once(first).chain(actors);
     let asked = asked.map(|(principal, context, inputs)| {
         let (Some(context), Some(inputs)) = (context, inputs) else {
-            let what = "the record has no inputs: its sink wanted none";
-            return Err(NotReplayable::new(NotReplayableKind::NoInputs, what));
+            return Err(NotReplayable::no_inputs());
         };
         Ok(Asked {
             principal: principal.as_ref(),

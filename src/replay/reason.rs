@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::decision::Outcome;
+
 /// Why a record is not decided again: the kind, and in words what `Display` writes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotReplayable {
@@ -45,6 +47,18 @@ impl NotReplayable {
     /// Because what the record says cannot be read.
     pub(super) fn unreadable(what: impl Into<String>) -> Self {
         Self::new(NotReplayableKind::Unreadable, what)
+    }
+
+    /// Because the sink wanted no inputs.
+    pub(super) fn no_inputs() -> Self {
+        let what = "the record has no inputs: its sink wanted none";
+        Self::new(NotReplayableKind::NoInputs, what)
+    }
+
+    /// Because a delegation was refused before a policy was asked, with this outcome.
+    pub(super) fn delegation_refused(outcome: Outcome) -> Self {
+        let what = format!("no policy was asked: {outcome}");
+        Self::new(NotReplayableKind::DelegationRefused, what)
     }
 
     /// Which kind of reason it is.

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
-use crate::epoch::{Epoch, Segment};
+use crate::epoch::Epoch;
 use crate::id::{EntityUid, NodeId, Sym, Uid};
-use crate::program::{Body, Node, Policy, Program, Scope, Var};
+use crate::program::{Body, Layer, Node, Policy, Program, Scope, Var};
 use crate::value::arena::NameText;
 
 /// Those of the changes that no policy in force reads, of entities of which none is read.
@@ -29,14 +29,13 @@ pub(super) fn unread(epoch: &Epoch, changes: &[(EntityUid, String)]) -> Vec<(Ent
 
 /// Whether a policy in force may read an attribute of entities of a type.
 fn may_be_read(epoch: &Epoch, type_name: &str, attribute: &str) -> bool {
-    let reads = |Segment { program, dead, .. }: &Segment| {
+    let reads = |layer: &Layer| {
+        let program = &layer.program;
         let Some(name) = program.names.find_sym(attribute) else {
             return false;
         };
         let mut bodies: HashMap<u32, Readers> = HashMap::new();
-        let policies = program.policies.iter().zip(0..);
-        let mut policies = policies.filter(|(_, number)| !dead.contains(*number));
-        policies.any(|(policy, _)| {
+        layer.live().any(|policy| {
             let readers = bodies.entry(policy.body).or_insert_with(|| {
                 let body = program.body(policy);
                 body.map_or_else(Readers::default, |body| Readers::of(program, body, name))
@@ -44,7 +43,7 @@ fn may_be_read(epoch: &Epoch, type_name: &str, attribute: &str) -> bool {
             readers.read(program, policy, type_name)
         })
     };
-    epoch.segments.iter().any(reads)
+    epoch.policies.layers().iter().any(reads)
 }
 
 /// Of what a body may read an attribute of some name.

@@ -87,6 +87,19 @@ pub(crate) fn load(
     }
 }
 
+/// Checks what the fuzzer of a target found once, and what it begins with.
+pub(crate) fn regressions_agree(target: &str, agree: impl Fn(&[u8]) -> Result<(), TestCaseError>) {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions");
+    let mut count = 0;
+    for file in std::fs::read_dir(format!("{directory}/{target}")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        agree(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0, "no cases in {directory}/{target}");
+}
+
 /// A world made from bytes.
 pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
     let (tuning, numbers, seed) = many::of_bytes(bytes);

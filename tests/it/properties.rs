@@ -3,7 +3,7 @@
 use duramen::{ErrorMode, Outcome};
 use proptest::prelude::*;
 
-use super::agree::{compare, load, worlds_agree};
+use super::agree::{compare, load, regressions_agree, worlds_agree};
 use super::generate::{Tape, config, short_tape, tape};
 use super::oracle::{Answer, Ask, World, reproduction, tunings};
 use super::value::{EntityData, Record, uid};
@@ -184,16 +184,7 @@ fn worlds_are_worth_the_time() {
 /// What the fuzzer found once, and what it begins with.
 #[test]
 fn fuzzed_worlds_agree() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions/decide");
-    let files = std::fs::read_dir(directory).unwrap();
-    let mut count = 0;
-    for file in files {
-        let path = file.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        worlds_agree(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        count += 1;
-    }
-    assert!(count > 0, "no cases in {directory}");
+    regressions_agree("decide", worlds_agree);
 }
 
 /// `fuzz/narrow` lowers thresholds by their names.

@@ -30,11 +30,7 @@ impl Before {
             .map_or(&[][..], |chain| &chain.hops);
         let mut outcomes = hops.iter().map(|hop| hop.outcome);
         if outcomes.clone().any(|outcome| outcome.is_none()) {
-            let what = format!("no policy was asked: {}", record.outcome);
-            return Err(NotReplayable::new(
-                NotReplayableKind::DelegationRefused,
-                what,
-            ));
+            return Err(NotReplayable::delegation_refused(record.outcome));
         }
         let is_strict = |outcome| outcome == Outcome::EvaluationErrors;
         if (is_strict(record.outcome) || outcomes.clone().flatten().any(is_strict))
@@ -44,8 +40,7 @@ impl Before {
             return Err(NotReplayable::new(NotReplayableKind::StrictMode, what));
         }
         if record.context.is_none() || record.inputs.is_none() {
-            let what = "the record has no inputs: its sink wanted none".to_owned();
-            return Err(NotReplayable::new(NotReplayableKind::NoInputs, what));
+            return Err(NotReplayable::no_inputs());
         }
         if !is_stale(record.outcome) && !outcomes.any(|outcome| outcome.is_some_and(is_stale)) {
             let side = Side::recorded(record.outcome, &record.determining, &record.errors);

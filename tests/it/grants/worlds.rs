@@ -622,13 +622,5 @@ proptest! {
 /// What the fuzzer found once, and what it begins with.
 #[test]
 fn fuzzed_grants_agree() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions/grants");
-    let mut count = 0;
-    for file in std::fs::read_dir(directory).unwrap() {
-        let path = file.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        worlds_agree(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        count += 1;
-    }
-    assert!(count > 0, "no cases in {directory}");
+    crate::agree::regressions_agree("grants", worlds_agree);
 }
