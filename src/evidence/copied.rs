@@ -4,7 +4,7 @@
 //! decision's epoch has are copied as numbers: who keeps a copy keeps the epoch too.
 
 use std::cell::Cell;
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -18,6 +18,7 @@ use crate::value::{Record, Value, View};
 
 use super::context::{EscapedDatetime, EscapedEntity, call};
 use super::list::List;
+use super::texts::{Span, Texts};
 
 /// How much of a copy stands in it, in a kilobyte: all of a typical request's.
 const TOKENS: usize = 32;
@@ -33,15 +34,8 @@ pub(super) struct Copied {
     /// Apart, as they would make every token larger than the two words that it is.
     addresses: List<IpAddr, ADDRESSES>,
     /// Whole texts.
-    text: List<u8, TEXT>,
+    text: Texts<TEXT>,
     pub(super) tokens: List<Token, TOKENS>,
-}
-
-/// A piece of a copy's text.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,12 +95,10 @@ impl Default for Copied {
 }
 
 impl Copied {
-    pub(super) const EMPTY: &'static Self = &Self::new();
-
     const fn new() -> Self {
         Self {
             addresses: List::new(IpAddr::ANY),
-            text: List::new(0),
+            text: Texts::new(),
             tokens: List::new(Token::Bool(false)),
         }
     }
@@ -128,26 +120,15 @@ impl Copied {
     }
 
     pub(super) fn add_text(&mut self, text: &str) -> Span {
-        // A line of four gigabytes is not kept by any sink, and neither are pieces of it.
-        let start = count(self.text.len());
-        self.text.extend_from_slice(text.as_bytes());
-        let end = count(self.text.len());
-        Span { start, end }
+        self.text.add(text)
     }
 
     pub(super) fn add_display(&mut self, text: impl fmt::Display) -> Span {
-        let start = count(self.text.len());
-        // A list takes everything.
-        let _ = write!(self.text, "{text}");
-        let end = count(self.text.len());
-        Span { start, end }
+        self.text.add_display(text)
     }
 
     pub(super) fn text(&self, span: Span) -> &str {
-        let text = self.text.as_slice();
-        let text = text.get(span.start as usize..span.end as usize);
-        // Spans are those of whole texts.
-        str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
+        self.text.get(span)
     }
 
     pub(super) fn add_record(&mut self, record: Record<'_>, names: RequestNames<'_>) {
@@ -216,8 +197,8 @@ impl Copied {
 
     /// Adds the values of another copy.
     pub(super) fn add_copied(&mut self, other: &Self) {
-        let text = count(self.text.len());
-        self.text.extend_from_slice(other.text.as_slice());
+        let text = self.text.end();
+        self.text.add_all(&other.text);
         let addresses = count(self.addresses.len());
         self.addresses.extend_from_slice(other.addresses.as_slice());
         for token in other.tokens.as_slice() {

@@ -14,11 +14,12 @@ use crate::request::locals::RequestNames;
 use crate::value::{Raise, Record};
 
 use super::context::ContextView;
-use super::copied::{Copied, Span};
+use super::copied::Copied;
 use super::inputs::{EntityInputs, InputsView};
 use super::json::{Marked, Members, Part};
 use super::pieces::{Each, Timestamp};
 use super::record::{RecordedError, RecordedPolicy};
+use super::texts::{Span, Texts};
 
 /// The hops of one decision, in memory that is reused. Empty when the request has no delegation.
 #[derive(Debug, Default)]
@@ -362,7 +363,7 @@ pub(super) type HopCopies = (Copied, Copied);
 #[derive(Debug, Default)]
 pub(super) struct CopiedHops {
     hops: Hops,
-    text: Copied,
+    texts: Texts,
     uids: Vec<(Span, Span)>,
     /// By hop; as many as have been needed so far.
     inputs: Vec<HopCopies>,
@@ -374,7 +375,7 @@ impl CopiedHops {
         // Most records have none: then nothing is written.
         if !self.hops.is_empty() {
             self.hops.clear();
-            self.text.clear();
+            self.texts.clear();
             self.uids.clear();
             self.with_inputs = 0;
         }
@@ -385,10 +386,7 @@ impl CopiedHops {
         self.hops.copy(delegation.hops);
         for hop in delegation.hops() {
             let uid = hop.principal();
-            let span = (
-                self.text.add_text(uid.type_name()),
-                self.text.add_text(uid.id()),
-            );
+            let span = (self.texts.add(uid.type_name()), self.texts.add(uid.id()));
             self.uids.push(span);
             let (Some(context), Some(entities)) = (hop.context(), hop.inputs()) else {
                 continue;
@@ -421,11 +419,11 @@ impl CopiedHops {
         from: &mut Self,
         mut remake: impl FnMut(RemadeHop<'_>) -> (Span, Span),
     ) {
-        std::mem::swap(&mut self.text, &mut from.text);
+        std::mem::swap(&mut self.texts, &mut from.texts);
         std::mem::swap(&mut self.uids, &mut from.uids);
         std::mem::swap(&mut self.inputs, &mut from.inputs);
         from.with_inputs = self.with_inputs;
-        self.text.clear();
+        self.texts.clear();
         self.uids.clear();
         while self.inputs.len() < self.with_inputs {
             self.inputs.push(Default::default());
@@ -439,7 +437,7 @@ impl CopiedHops {
             });
             let uid = remake(RemadeHop {
                 uid: from.uid(at),
-                to: &mut self.text,
+                to: &mut self.texts,
                 inputs,
             });
             self.uids.push(uid);
@@ -460,7 +458,7 @@ impl CopiedHops {
     pub(super) fn bytes(&self) -> usize {
         let inputs = self.inputs.iter().take(self.with_inputs);
         let inputs = inputs.map(|(context, entities)| context.bytes() + entities.bytes());
-        self.text.bytes()
+        self.texts.bytes()
             + inputs.sum::<usize>()
             + size_of_val(&self.hops.determining[..])
             + size_of_val(&self.hops.errors[..])
@@ -468,7 +466,7 @@ impl CopiedHops {
 
     fn uid(&self, at: usize) -> EntityUidRef<'_> {
         let (type_name, id) = self.uids.get(at).copied().unwrap_or_default();
-        EntityUidRef::new(self.text.text(type_name), self.text.text(id))
+        EntityUidRef::new(self.texts.get(type_name), self.texts.get(id))
     }
 
     fn inputs(&self, at: usize) -> Option<&HopCopies> {
@@ -480,7 +478,7 @@ impl CopiedHops {
 pub(super) struct RemadeHop<'r> {
     pub(super) uid: EntityUidRef<'r>,
     /// Where the new uid's text belongs.
-    pub(super) to: &'r mut Copied,
+    pub(super) to: &'r mut Texts,
     /// Context and entities, as they are and as they are to be.
     pub(super) inputs: Option<(&'r HopCopies, &'r mut HopCopies)>,
 }

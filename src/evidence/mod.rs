@@ -37,6 +37,7 @@ mod pieces;
 mod queue;
 mod record;
 mod sinks;
+mod texts;
 #[cfg(feature = "tracing")]
 mod tracing;
 

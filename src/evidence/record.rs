@@ -19,12 +19,12 @@ use crate::value::{ErrorKind, Raise};
 use super::Wants;
 use super::ages::{Ages, AgesView};
 use super::context::ContextView;
-use super::copied::Copied;
 use super::delegation::RecordedDelegation;
 use super::inputs::InputsView;
 use super::json::{Marked, Members, Part};
 use super::mask::Masked;
 use super::pieces::{Each, Pairs, Text, Timestamp};
+use super::texts::Texts;
 
 /// The number of the record format that is written. Fields may be added under the same number.
 pub(super) const FORMAT: u32 = 1;
@@ -234,7 +234,7 @@ impl<'a> DecisionRecord<'a> {
     /// The rules of a [`MaskSink`](super::MaskSink) by which something was masked: paths, and `id(TYPE)` where ids are.
     pub fn masked(&self) -> impl ExactSizeIterator<Item = &'a str> {
         let none = Masked {
-            copied: Copied::EMPTY,
+            texts: Texts::EMPTY,
             paths: &[],
             replayable: true,
         };

@@ -14,9 +14,10 @@ use crossbeam_queue::ArrayQueue;
 use crate::epoch::Epoch;
 use crate::request::{Request, RequestError};
 
-use super::copied::{Copied, Span};
+use super::copied::Copied;
 use super::delegation::CopiedHops;
 use super::queue::slot::{CopiedUid, SMALL, Slot};
+use super::texts::{Span, Texts};
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 
 use hmac::Key;
@@ -86,8 +87,7 @@ pub struct MaskSink<S> {
 struct Place {
     slot: Slot,
     work: Work,
-    unmasked: Copied,
-    unmasked_inputs: Copied,
+    unmasked: Unmasked,
     unmasked_hops: CopiedHops,
 }
 
@@ -113,8 +113,7 @@ impl<S: DecisionSink> MaskSink<S> {
             Box::new(Place {
                 slot: Slot::new(),
                 work: Work::default(),
-                unmasked: Copied::default(),
-                unmasked_inputs: Copied::default(),
+                unmasked: Unmasked::default(),
                 unmasked_hops: CopiedHops::default(),
             })
         })
@@ -123,8 +122,7 @@ impl<S: DecisionSink> MaskSink<S> {
     fn give_back(&self, mut place: Box<Place>) {
         if place.slot.bytes() > SMALL {
             place.slot.shrink();
-            place.unmasked = Copied::default();
-            place.unmasked_inputs = Copied::default();
+            place.unmasked = Unmasked::default();
             place.unmasked_hops = CopiedHops::default();
         }
         // When there are enough, it just drops.
@@ -158,12 +156,11 @@ impl<S: DecisionSink> MaskSink<S> {
             slot,
             work,
             unmasked,
-            unmasked_inputs,
             unmasked_hops,
         } = place;
         slot.copy(record);
         work.clear();
-        slot.remake(unmasked, unmasked_inputs, |made, epoch| {
+        slot.remake(unmasked, |made, epoch| {
             let mut masking = Masking {
                 masks: &self.masks,
                 key: self.key.as_ref(),
@@ -174,12 +171,12 @@ impl<S: DecisionSink> MaskSink<S> {
             masking.hops(made, unmasked_hops);
             for rule in &work.rules {
                 if let Some(rule) = self.masks.rules.get(*rule) {
-                    made.masked.push(made.to.add_text(&rule.text));
+                    made.masked.push(made.texts.add(&rule.text));
                 }
             }
             for entry in &work.ids {
                 if let Some(text) = self.ids.get(*entry) {
-                    made.masked.push(made.to.add_text(text));
+                    made.masked.push(made.texts.add(text));
                 }
             }
             *made.replayable &= !work.read;
@@ -209,37 +206,37 @@ impl Masking<'_> {
 
     /// Uids, the context, and what was read of entities.
     fn request(&mut self, made: &mut Remade<'_>) {
-        let (from, epoch) = (made.from, self.epoch);
+        let (unmasked, epoch) = (made.unmasked, self.epoch);
         let uids = made.uids;
         for ((type_name, id), masked) in uids.into_iter().zip(&mut *made.masked_uids) {
-            let (type_name, id) = self.uid(from, (type_name, id), made.to);
+            let (type_name, id) = self.uid(&unmasked.context, (type_name, id), made.texts);
             *masked = CopiedUid::Text(type_name, id);
         }
         if made.has_context {
-            self.walk(from).context(epoch, made.to);
+            self.walk(&unmasked.context).context(epoch, made.context);
         }
         // What is masked for any hop must be known before entities that were read for another are named.
         let [_, action, resource] = uids;
         made.hops.for_each_input(|uid, (context, entities)| {
             let uids = [(uid.type_name(), uid.id()), action, resource];
-            self.walk(context).context(epoch, made.inputs_to);
-            self.walk(entities).inputs(uids, made.inputs_to);
-            made.inputs_to.clear();
+            self.walk(context).context(epoch, made.inputs);
+            self.walk(entities).inputs(uids, made.inputs);
+            made.inputs.clear();
         });
         if made.has_inputs {
-            self.walk(made.inputs_from).inputs(uids, made.inputs_to);
+            self.walk(&unmasked.inputs).inputs(uids, made.inputs);
             if self.work.has_secrets() {
-                made.inputs_to.clear();
-                let mut walk = self.walk(made.inputs_from);
+                made.inputs.clear();
+                let mut walk = self.walk(&unmasked.inputs);
                 walk.noting = false;
-                walk.inputs(uids, made.inputs_to);
+                walk.inputs(uids, made.inputs);
             }
         }
     }
 
     /// The hops of a delegation; those that there were, are left in `unmasked`.
     fn hops(&mut self, made: &mut Remade<'_>, unmasked: &mut CopiedHops) {
-        let (from, epoch) = (made.from, self.epoch);
+        let (any, epoch) = (&made.unmasked.context, self.epoch);
         let [_, action, resource] = made.uids;
         made.hops.remake(unmasked, |hop| {
             let uid = (hop.uid.type_name(), hop.uid.id());
@@ -251,20 +248,15 @@ impl Masking<'_> {
                 walk.noting = false;
                 walk.inputs([uid, action, resource], &mut to.1);
             }
-            self.uid(from, uid, hop.to)
+            self.uid(any, uid, hop.to)
         });
     }
 
     /// Writes a uid, its id masked if its type is. `any` is some copy: no value of it is looked at.
-    fn uid(
-        &mut self,
-        any: &Copied,
-        (type_name, id): (&str, &str),
-        to: &mut Copied,
-    ) -> (Span, Span) {
+    fn uid(&mut self, any: &Copied, (type_name, id): (&str, &str), to: &mut Texts) -> (Span, Span) {
         let masked = self.walk(any).masked_id(type_name, id);
         let id = masked.as_ref().map_or(id, walk::Hex::as_str);
-        (to.add_text(type_name), to.add_text(id))
+        (to.add(type_name), to.add(id))
     }
 }
 
@@ -337,17 +329,25 @@ impl<S: fmt::Debug> fmt::Debug for MaskSink<S> {
     }
 }
 
-/// A slot's copy on the way to its masked one.
+/// What a slot's copy was made of before it was masked.
+#[derive(Debug, Default)]
+pub(super) struct Unmasked {
+    pub(super) texts: Texts,
+    pub(super) context: Copied,
+    pub(super) inputs: Copied,
+}
+
+/// A slot's copy on the way to its masked one: what is masked is written to what is empty.
 pub(super) struct Remade<'r> {
-    pub(super) from: &'r Copied,
-    pub(super) to: &'r mut Copied,
-    pub(super) inputs_from: &'r Copied,
-    pub(super) inputs_to: &'r mut Copied,
-    /// Type and id of principal, action, resource, and where they stand in `to`.
+    pub(super) unmasked: &'r Unmasked,
+    pub(super) texts: &'r mut Texts,
+    pub(super) context: &'r mut Copied,
+    pub(super) has_context: bool,
+    pub(super) inputs: &'r mut Copied,
+    pub(super) has_inputs: bool,
+    /// Type and id of principal, action, resource, and where they stand in `texts`.
     pub(super) uids: [(&'r str, &'r str); 3],
     pub(super) masked_uids: &'r mut [CopiedUid; 3],
-    pub(super) has_context: bool,
-    pub(super) has_inputs: bool,
     pub(super) hops: &'r mut CopiedHops,
     pub(super) masked: &'r mut Vec<Span>,
     pub(super) replayable: &'r mut bool,
@@ -356,13 +356,13 @@ pub(super) struct Remade<'r> {
 /// What was masked in a record.
 #[derive(Clone, Copy)]
 pub(crate) struct Masked<'a> {
-    pub(super) copied: &'a Copied,
+    pub(super) texts: &'a Texts,
     pub(super) paths: &'a [Span],
     pub(super) replayable: bool,
 }
 
 impl<'a> Masked<'a> {
     pub(super) fn paths(self) -> impl ExactSizeIterator<Item = &'a str> {
-        self.paths.iter().map(move |path| self.copied.text(*path))
+        self.paths.iter().map(move |path| self.texts.get(*path))
     }
 }

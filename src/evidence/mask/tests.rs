@@ -20,7 +20,7 @@ fn places_stay_small() {
     let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
     assert!(authorizer.is_allowed(&request.context_json(&context)));
     let place = sink.places.pop().unwrap();
-    let copies = [&place.unmasked, &place.unmasked_inputs];
+    let copies = [&place.unmasked.context, &place.unmasked.inputs];
     let bytes = copies.map(Copied::bytes);
     assert!(bytes.iter().all(|bytes| *bytes <= SMALL), "{bytes:?}");
     assert!(place.slot.bytes() <= SMALL, "{}", place.slot.bytes());

@@ -164,8 +164,8 @@ impl QueueSink {
             flushes: Mutex::default(),
             changed: Condvar::new(),
         });
-        for _ in 0..capacity {
-            shared.give_back(Slot::new());
+        for slot in Slot::several(capacity) {
+            shared.give_back(slot);
         }
         let worker = Worker::new(Arc::clone(&shared), sink, delivery);
         let worker = std::thread::Builder::new()

@@ -13,43 +13,32 @@ use crate::value::arena::NameText;
 
 use super::super::ages::Ages;
 use super::super::context::ContextView;
-use super::super::copied::{Copied, Span};
+use super::super::copied::Copied;
 use super::super::delegation::CopiedHops;
 use super::super::inputs::InputsView;
 use super::super::list::List;
-use super::super::mask::{Masked, Remade};
+use super::super::mask::{Masked, Remade, Unmasked};
+use super::super::texts::{Span, Texts};
 use super::super::{DecisionRecord, Enforced};
 
 /// What a slot keeps of its memory when it is used again. A typical record takes less than one kilobyte.
 pub(in crate::evidence) const SMALL: usize = 16 << 10;
 
 /// A record that owns what it says.
+///
+/// In two pieces. The threads of a queue go round all of its slots, and a processor knows by heart where some thousand pages
+/// of memory are. When a slot was one piece of 3.5 kB, copying to 4096 of them waited mostly for its next page to be looked up;
+/// what every record writes is in half a kilobyte now, and those lie side by side ([`Slot::several`]).
 #[derive(Debug)]
 pub(in crate::evidence) struct Slot {
     /// Kept when the slot is used again: as long as policies and entities stay what they are, a copy touches no count of
     /// references, which all deciding threads would share. Beside the contents, which a deciding thread must not load from.
     epoch: Option<Arc<Epoch>>,
-    contents: Box<Contents>,
+    head: Box<Head>,
+    values: Box<Values>,
 }
 
-/// What is written of a record: without a look at what was written before, for which see [`List`].
-///
-/// In this order in memory: what every record writes comes first.
-#[derive(Debug)]
-#[repr(C)]
-struct Contents {
-    head: Head,
-    /// Whether `seldom` is about this record.
-    has_seldom: bool,
-    has_context: bool,
-    has_inputs: bool,
-    determining: List<u32, 8>,
-    copied: Copied,
-    inputs: Copied,
-    seldom: Seldom,
-}
-
-/// What is copied as it is.
+/// What every record has: written without a look at what was written before, for which see [`List`].
 #[derive(Debug)]
 struct Head {
     sequence: u64,
@@ -64,6 +53,20 @@ struct Head {
     trace: Option<(Span, Span)>,
     rechecks: Option<u64>,
     enforced: Option<Enforced>,
+    determining: List<u32, 8>,
+    texts: Texts,
+    /// Which of the values are about this record.
+    has_context: bool,
+    has_inputs: bool,
+    has_seldom: bool,
+}
+
+/// What only those sinks are told that want inputs, and what few records have.
+#[derive(Debug, Default)]
+struct Values {
+    context: Copied,
+    inputs: Copied,
+    seldom: Box<Seldom>,
 }
 
 /// A uid of the request: a number of the epoch's, which is a quarter of a small record less to copy, or type and id.
@@ -84,7 +87,7 @@ struct Seldom {
     /// Errors that many policies have in common.
     shared_errors: Vec<Failed>,
     request_error: Option<RequestError>,
-    /// What was masked, in `copied`; and whether the record can be decided again all the same.
+    /// What was masked, in the head's texts; and whether the record can be decided again all the same.
     masked: Vec<Span>,
     replayable: bool,
 }
@@ -92,39 +95,21 @@ struct Seldom {
 impl Slot {
     /// A slot with memory for a typical record.
     pub(in crate::evidence) fn new() -> Self {
-        let contents = Box::new(Contents {
-            head: Head {
-                sequence: 0,
-                lost_before: 0,
-                time: SystemTime::UNIX_EPOCH,
-                duration: Duration::ZERO,
-                outcome: Outcome::NoPermit,
-                instance: [0; 32],
-                uids: [CopiedUid::Text(Span::default(), Span::default()); 3],
-                request_id: None,
-                trace: None,
-                rechecks: None,
-                enforced: None,
-            },
-            has_seldom: false,
-            has_context: false,
-            has_inputs: false,
-            determining: List::new(0),
-            copied: Copied::default(),
-            inputs: Copied::default(),
-            seldom: Seldom {
-                ages: None,
-                type_ages: Vec::new(),
-                delegation: CopiedHops::default(),
-                errors: Vec::with_capacity(4),
-                shared_errors: Vec::with_capacity(2),
-                request_error: None,
-                masked: Vec::with_capacity(8),
-                replayable: true,
-            },
-        });
-        let epoch = None;
-        Self { epoch, contents }
+        Self::with(Box::default())
+    }
+
+    /// So many slots, their heads side by side in memory.
+    pub(in crate::evidence) fn several(count: usize) -> impl Iterator<Item = Self> {
+        let heads: Vec<Box<Head>> = std::iter::repeat_with(Box::default).take(count).collect();
+        heads.into_iter().map(Self::with)
+    }
+
+    fn with(head: Box<Head>) -> Self {
+        Self {
+            epoch: None,
+            head,
+            values: Box::default(),
+        }
     }
 
     /// Copies a record into the slot.
@@ -133,18 +118,22 @@ impl Slot {
         if !kept.is_some_and(|kept| Arc::ptr_eq(kept, record.epoch)) {
             self.epoch = Some(Arc::clone(record.epoch));
         }
-        self.contents.copy(record);
+        self.head.copy(record);
+        self.values.copy(record, &mut self.head);
     }
 
     /// How much memory the record takes.
     #[inline]
     pub(in crate::evidence) fn bytes(&self) -> usize {
-        let contents = &*self.contents;
-        let mut bytes = contents.copied.bytes() + contents.determining.bytes();
-        if contents.has_inputs {
-            bytes += contents.inputs.bytes();
+        let Self { head, values, .. } = self;
+        let mut bytes = head.texts.bytes() + head.determining.bytes();
+        if head.has_context {
+            bytes += values.context.bytes();
         }
-        if let Some(seldom) = contents.seldom() {
+        if head.has_inputs {
+            bytes += values.inputs.bytes();
+        }
+        if let Some(seldom) = self.seldom() {
             bytes += seldom.delegation.bytes() + size_of_val(&seldom.errors[..]);
         }
         bytes
@@ -153,14 +142,18 @@ impl Slot {
     /// How much memory the slot takes for texts and values, whether or not there are any.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.contents.copied.capacity() + self.contents.inputs.capacity()
+        let Values {
+            context, inputs, ..
+        } = &*self.values;
+        self.head.texts.capacity() + context.capacity() + inputs.capacity()
     }
 
     /// The request that the record is about.
     pub(in crate::evidence) fn request(&self) -> Request<'_> {
-        let Contents { head, copied, .. } = &*self.contents;
-        let text = |span| copied.text(span);
-        let [principal, action, resource] = head.uids(self.epoch.as_deref(), copied);
+        let head = &*self.head;
+        let text = |span| head.texts.get(span);
+        let epoch = self.epoch.as_deref();
+        let [principal, action, resource] = head.uids.map(|uid| uid.parts(epoch, &head.texts));
         let mut request = Request::new(principal, action, resource);
         if let Some(id) = head.request_id {
             request = request.request_id(text(id));
@@ -178,11 +171,10 @@ impl Slot {
         request: &'a Request<'a>,
     ) -> Option<DecisionRecord<'a>> {
         let epoch = self.epoch.as_ref()?;
-        let contents = &*self.contents;
-        let Contents { head, copied, .. } = contents;
+        let Self { head, values, .. } = self;
         let names = &epoch.snapshot.names;
-        let context = ContextView::copied(copied, names);
-        let inputs = InputsView::copied(&contents.inputs, copied, names);
+        let context = ContextView::copied(&values.context, names);
+        let inputs = InputsView::copied(&values.inputs, &values.context, names);
         let record = DecisionRecord {
             instance: str::from_utf8(&head.instance).unwrap_or_default(),
             sequence: head.sequence,
@@ -195,18 +187,18 @@ impl Slot {
                 CopiedUid::Known(uid) => Some(uid),
                 CopiedUid::Text(..) => None,
             }),
-            context: contents.has_context.then_some(context),
-            inputs: contents.has_inputs.then_some(inputs),
+            context: head.has_context.then_some(context),
+            inputs: head.has_inputs.then_some(inputs),
             ages: None,
             delegation: None,
             outcome: head.outcome,
-            determining: contents.determining.as_slice(),
+            determining: head.determining.as_slice(),
             errors: Errors::new(epoch, &[], &[]),
             request_error: None,
             masked: None,
             enforced: head.enforced,
         };
-        let Some(seldom) = contents.seldom() else {
+        let Some(seldom) = self.seldom() else {
             return Some(record);
         };
         Some(DecisionRecord {
@@ -219,7 +211,7 @@ impl Slot {
             errors: Errors::new(epoch, &seldom.errors, &seldom.shared_errors),
             request_error: seldom.request_error.as_ref(),
             masked: (!seldom.masked.is_empty()).then_some(Masked {
-                copied,
+                texts: &head.texts,
                 paths: &seldom.masked,
                 replayable: seldom.replayable,
             }),
@@ -227,48 +219,48 @@ impl Slot {
         })
     }
 
-    /// Makes uids, context and inputs anew by `remake`, from the copies that there are. These are left in `from` and
-    /// `inputs_from`.
+    /// Makes uids, context and inputs anew by `remake`, from the copies that there are. These are left in `unmasked`.
     pub(in crate::evidence) fn remake(
         &mut self,
-        from: &mut Copied,
-        inputs_from: &mut Copied,
+        unmasked: &mut Unmasked,
         remake: impl FnOnce(&mut Remade<'_>, &Epoch),
     ) {
         let Some(epoch) = self.epoch.as_deref() else {
             return;
         };
-        let contents = &mut *self.contents;
-        std::mem::swap(&mut contents.copied, from);
-        std::mem::swap(&mut contents.inputs, inputs_from);
-        let to = &mut contents.copied;
-        to.clear();
-        contents.inputs.clear();
-        let moved = |to: &mut Copied, span| to.add_text(from.text(span));
-        if let Some(id) = &mut contents.head.request_id {
-            *id = moved(to, *id);
+        let (head, values) = (&mut *self.head, &mut *self.values);
+        std::mem::swap(&mut head.texts, &mut unmasked.texts);
+        std::mem::swap(&mut values.context, &mut unmasked.context);
+        std::mem::swap(&mut values.inputs, &mut unmasked.inputs);
+        head.texts.clear();
+        values.context.clear();
+        values.inputs.clear();
+        let (from, to) = (&unmasked.texts, &mut head.texts);
+        let mut moved = |span| to.add(from.get(span));
+        if let Some(id) = &mut head.request_id {
+            *id = moved(*id);
         }
-        if let Some((trace, span)) = &mut contents.head.trace {
-            (*trace, *span) = (moved(to, *trace), moved(to, *span));
+        if let Some((trace, span)) = &mut head.trace {
+            (*trace, *span) = (moved(*trace), moved(*span));
         }
-        if !contents.has_seldom {
-            contents.seldom.clear();
-            contents.has_seldom = true;
+        let seldom = &mut values.seldom;
+        if !head.has_seldom {
+            seldom.clear();
+            head.has_seldom = true;
         }
-        let seldom = &mut contents.seldom;
         for path in &mut seldom.masked {
-            *path = moved(to, *path);
+            *path = moved(*path);
         }
-        let uids = contents.head.uids(Some(epoch), from);
+        let uids = head.uids.map(|uid| uid.parts(Some(epoch), from));
         let mut remade = Remade {
-            from,
-            to,
-            inputs_from,
-            inputs_to: &mut contents.inputs,
+            unmasked,
+            texts: &mut head.texts,
+            context: &mut values.context,
+            has_context: head.has_context,
+            inputs: &mut values.inputs,
+            has_inputs: head.has_inputs,
             uids,
-            masked_uids: &mut contents.head.uids,
-            has_context: contents.has_context,
-            has_inputs: contents.has_inputs,
+            masked_uids: &mut head.uids,
             hops: &mut seldom.delegation,
             masked: &mut seldom.masked,
             replayable: &mut seldom.replayable,
@@ -278,12 +270,17 @@ impl Slot {
 
     /// Of a slot that has been remade.
     pub(in crate::evidence) fn set_request_error(&mut self, error: RequestError) {
-        self.contents.seldom.request_error = Some(error);
+        self.values.seldom.request_error = Some(error);
     }
 
     /// Gives back the memory of a record that was large.
     pub(in crate::evidence) fn shrink(&mut self) {
-        self.contents = Self::new().contents;
+        let Self { head, values, .. } = Self::new();
+        (self.head, self.values) = (head, values);
+    }
+
+    fn seldom(&self) -> Option<&Seldom> {
+        self.head.has_seldom.then_some(&self.values.seldom)
     }
 
     /// Lets go of policies and entities, which may have been replaced since.
@@ -292,22 +289,23 @@ impl Slot {
     }
 }
 
-impl Head {
-    /// Type and id of principal, action, resource.
-    fn uids<'a>(&self, epoch: Option<&'a Epoch>, copied: &'a Copied) -> [(&'a str, &'a str); 3] {
-        self.uids.map(|uid| match uid {
-            CopiedUid::Text(type_name, id) => (copied.text(type_name), copied.text(id)),
+impl CopiedUid {
+    /// Type and id.
+    fn parts<'a>(self, epoch: Option<&'a Epoch>, texts: &'a Texts) -> (&'a str, &'a str) {
+        match self {
+            Self::Text(type_name, id) => (texts.get(type_name), texts.get(id)),
             // Who copied a number kept its epoch.
-            CopiedUid::Known(uid) => epoch
+            Self::Known(uid) => epoch
                 .map(|epoch| epoch.snapshot.names.uid_text(uid))
                 .unwrap_or_default(),
-        })
+        }
     }
 }
 
-impl Contents {
+impl Head {
+    /// Field by field: a whole `Head` would be put together on the stack first, and the processor would wait for its pieces.
     fn copy(&mut self, record: &DecisionRecord<'_>) {
-        // Named one by one, so that a new field is not forgotten here.
+        // Named one by one, so that a new field is not forgotten here, or in `Values::copy`.
         let DecisionRecord {
             instance,
             sequence,
@@ -316,9 +314,9 @@ impl Contents {
             duration,
             epoch: _,
             request,
-            known,
-            context,
-            inputs,
+            known: [principal, action, resource],
+            context: _,
+            inputs: _,
             ages: _,
             delegation: _,
             outcome,
@@ -328,51 +326,89 @@ impl Contents {
             masked: _,
             enforced,
         } = *record;
-        let copied = &mut self.copied;
-        copied.clear();
-        let uid = |copied: &mut Copied, known: Option<Uid>, uid: EntityUidRef<'_>| match known {
+        let texts = &mut self.texts;
+        texts.clear();
+        let uid = |texts: &mut Texts, known: Option<Uid>, uid: EntityUidRef<'_>| match known {
             Some(known) => CopiedUid::Known(known),
-            None => CopiedUid::Text(copied.add_text(uid.type_name()), copied.add_text(uid.id())),
+            None => CopiedUid::Text(texts.add(uid.type_name()), texts.add(uid.id())),
         };
-        // Field by field: a whole `Head` would be put together on the stack first, and the processor would wait for its pieces.
-        let head = &mut self.head;
-        head.sequence = sequence;
-        head.lost_before = lost_before;
-        head.time = time;
-        head.duration = duration;
-        head.outcome = outcome;
+        self.sequence = sequence;
+        self.lost_before = lost_before;
+        self.time = time;
+        self.duration = duration;
+        self.outcome = outcome;
         // 32 digits, always.
-        head.instance = instance.as_bytes().try_into().unwrap_or([b'0'; 32]);
-        let [principal, action, resource] = known;
-        head.uids[0] = uid(copied, principal, request.principal());
-        head.uids[1] = uid(copied, action, request.action());
-        head.uids[2] = uid(copied, resource, request.resource());
-        head.request_id = request.id().map(|id| copied.add_text(id));
-        head.trace = request.trace_ids().map(|ids| {
-            let trace = copied.add_text(ids.trace_id());
-            (trace, copied.add_text(ids.span_id()))
-        });
-        head.rechecks = request.rechecks;
-        head.enforced = enforced;
-        self.has_context = context.is_some();
-        if let Some(context) = context {
-            context.copy_to(copied);
+        self.instance = instance.as_bytes().try_into().unwrap_or([b'0'; 32]);
+        self.uids[0] = uid(texts, principal, request.principal());
+        self.uids[1] = uid(texts, action, request.action());
+        self.uids[2] = uid(texts, resource, request.resource());
+        self.request_id = request.id().map(|id| texts.add(id));
+        self.trace = request
+            .trace_ids()
+            .map(|ids| (texts.add(ids.trace_id()), texts.add(ids.span_id())));
+        self.rechecks = request.rechecks;
+        self.enforced = enforced;
+        self.determining.clear();
+        self.determining.extend_from_slice(determining);
+    }
+}
+
+impl Values {
+    /// Copies what there is, and notes in the head what that was.
+    fn copy(&mut self, record: &DecisionRecord<'_>, head: &mut Head) {
+        head.has_context = record.context.is_some();
+        if let Some(context) = record.context {
+            self.context.clear();
+            context.copy_to(&mut self.context);
         }
-        self.has_inputs = inputs.is_some();
-        if let Some(inputs) = inputs {
+        head.has_inputs = record.inputs.is_some();
+        if let Some(inputs) = record.inputs {
             self.inputs.clear();
             inputs.copy_to(&mut self.inputs);
         }
-        self.determining.clear();
-        self.determining.extend_from_slice(determining);
-        self.has_seldom = Seldom::is_in(record);
-        if self.has_seldom {
-            self.seldom.copy(record, &mut self.copied);
+        head.has_seldom = Seldom::is_in(record);
+        if head.has_seldom {
+            self.seldom.copy(record, &mut head.texts);
         }
     }
+}
 
-    fn seldom(&self) -> Option<&Seldom> {
-        self.has_seldom.then_some(&self.seldom)
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            sequence: 0,
+            lost_before: 0,
+            time: SystemTime::UNIX_EPOCH,
+            duration: Duration::ZERO,
+            outcome: Outcome::NoPermit,
+            instance: [0; 32],
+            uids: [CopiedUid::Text(Span::default(), Span::default()); 3],
+            request_id: None,
+            trace: None,
+            rechecks: None,
+            enforced: None,
+            determining: List::new(0),
+            texts: Texts::default(),
+            has_context: false,
+            has_inputs: false,
+            has_seldom: false,
+        }
+    }
+}
+
+impl Default for Seldom {
+    /// With room for a few.
+    fn default() -> Self {
+        Self {
+            ages: None,
+            type_ages: Vec::new(),
+            delegation: CopiedHops::default(),
+            errors: Vec::with_capacity(4),
+            shared_errors: Vec::with_capacity(2),
+            request_error: None,
+            masked: Vec::with_capacity(8),
+            replayable: true,
+        }
     }
 }
 
@@ -386,7 +422,7 @@ impl Seldom {
             || record.masked.is_some()
     }
 
-    fn copy(&mut self, record: &DecisionRecord<'_>, copied: &mut Copied) {
+    fn copy(&mut self, record: &DecisionRecord<'_>, texts: &mut Texts) {
         self.clear();
         if let Some(ages) = record.ages {
             self.ages = Some((ages.policies, ages.entities));
@@ -401,7 +437,7 @@ impl Seldom {
         self.request_error = record.request_error.cloned();
         if let Some(masked) = record.masked {
             self.replayable = masked.replayable;
-            let paths = masked.paths().map(|path| copied.add_text(path));
+            let paths = masked.paths().map(|path| texts.add(path));
             self.masked.extend(paths);
         }
     }
