@@ -163,6 +163,7 @@ mod schema;
 mod search;
 pub mod signals;
 pub mod spiffe;
+mod stopwatch;
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;

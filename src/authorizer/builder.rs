@@ -21,6 +21,7 @@ use crate::json;
 use crate::limits::Limits;
 use crate::program::ProgramSet;
 use crate::schema::{ActionDecl, ExtensionType, Type};
+use crate::stopwatch::Ticks;
 
 use super::timing::loaded_at;
 use super::watch::Watchers;
@@ -357,6 +358,9 @@ impl Builder {
         };
         let epoch = Epoch::new(parts, 1).map_err(full)?;
         let wants = self.sink.wants();
+        if self.asks_clock(wants) {
+            Ticks::prepare();
+        }
         Ok(Authorizer {
             inner: Arc::new(Inner {
                 published: Published::new(epoch),

@@ -409,7 +409,7 @@ impl Authorizer {
                 _ => inner.lost.swap(0, Ordering::Relaxed),
             },
             time: started.time,
-            duration: started.instant.elapsed(),
+            duration: started.begun.elapsed(),
             outcome,
         });
         // A sink is foreign code: its panic must not take the decision, or the service, with it.

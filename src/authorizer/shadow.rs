@@ -1,9 +1,5 @@
 //! Policies that decide beside those in force, and whose answers nobody is told.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Instant;
-
 use crate::compile::{CompileError, Policies, Problem};
 use crate::decision::Outcome;
 use crate::epoch::{Compared, Epoch, Marks, Shadow, ShadowParts, Tally, Version};
@@ -11,7 +7,10 @@ use crate::eval::{self, Findings, Machine};
 use crate::evidence::{Ages, DecisionRecord, Enforced};
 use crate::program::ProgramSet;
 use crate::request::Request;
+use crate::stopwatch::Ticks;
 use crate::value::arena::TableFull;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::{Authorizer, Started, builder};
 
@@ -197,7 +196,7 @@ impl Beside<'_> {
     /// When the shadow begins, if there may be a record of it.
     pub(super) fn begun(&self) -> Option<Started> {
         self.started.map(|started| Started {
-            instant: Instant::now(),
+            begun: Ticks::now(),
             ..started
         })
     }

@@ -1,6 +1,6 @@
 //! What the clock has to do with decisions: the time in contexts, and the age of what is decided on.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bumpalo::Bump;
 
@@ -11,6 +11,7 @@ use crate::evidence::{Ages, Wants};
 use crate::ext::Datetime;
 use crate::freshness::{DataSource, FreshnessError, Moment, StaleTypes};
 use crate::request::{Now, Request, RequestError, RequestPart};
+use crate::stopwatch::Ticks;
 use crate::value::arena::NameText;
 
 use super::{Authorizer, Clock};
@@ -19,7 +20,7 @@ use super::{Authorizer, Clock};
 #[derive(Clone, Copy)]
 pub(super) struct Started {
     pub(super) time: SystemTime,
-    pub(super) instant: Instant,
+    pub(super) begun: Ticks,
 }
 
 /// Which decisions may be denied for nothing but the time.
@@ -102,15 +103,13 @@ impl Authorizer {
     pub(super) fn started(&self, time_of_day: &mut TimeOfDay) -> Option<Started> {
         let settings = &self.inner.settings;
         settings.asks_clock.then(|| {
-            let instant = Instant::now();
+            let begun = Ticks::now();
             let time = match settings.clock {
                 // What is decided on is told what the clock shows now.
-                Clock::System if !self.depends_on_time() => {
-                    time_of_day.at(instant, SystemTime::now)
-                }
+                Clock::System if !self.depends_on_time() => time_of_day.at(begun, SystemTime::now),
                 _ => settings.clock.now(),
             };
-            Started { time, instant }
+            Started { time, begun }
         })
     }
 
