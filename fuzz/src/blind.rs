@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 19] = [
     ("claims", crate::claims),
     ("context", crate::context),
     ("decide", crate::decide),
@@ -24,6 +24,7 @@ const TARGETS: [Target; 18] = [
     ("grants", crate::grants),
     ("inputs", crate::inputs),
     ("log", crate::log),
+    ("masks", crate::masks),
     ("names", crate::names),
     ("overlays", crate::overlays),
     ("policies", crate::policies),

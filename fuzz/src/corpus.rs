@@ -96,6 +96,7 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("overlays", each(800)),
         ("grants", each(3_000)),
         ("whatif", each(3_000)),
+        ("masks", each(3_000)),
         ("policies", policies),
         ("entities", entities),
         ("context", contexts),

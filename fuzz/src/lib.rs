@@ -18,6 +18,9 @@ mod it {
     pub(crate) mod entity_updates;
     pub(crate) mod evidence {
         pub(crate) mod inputs;
+        pub(crate) mod masking {
+            pub(crate) mod secrets;
+        }
         pub(crate) mod whatif {
             pub(crate) mod worlds;
         }
@@ -86,6 +89,11 @@ pub fn grants(bytes: &[u8]) {
 /// Other policies on what records say, masked and not, and on the world itself, both of which the bytes make.
 pub fn whatif(bytes: &[u8]) {
     insist(it::evidence::whatif::worlds::bytes_agree(bytes));
+}
+
+/// A world with secrets in it and masks over those, which the bytes make.
+pub fn masks(bytes: &[u8]) {
+    insist(it::evidence::masking::secrets::nothing_gets_through(bytes));
 }
 
 /// Policies as text, as JSON, and schemas in both forms.

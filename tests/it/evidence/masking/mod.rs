@@ -5,6 +5,7 @@ mod digests;
 mod names;
 mod paths;
 mod schemas;
+pub(crate) mod secrets;
 
 use std::io::Write;
 use std::sync::Mutex;
