@@ -26,12 +26,12 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
                 Some(key) => keys::sign(checkpoint, Path::new(key))?,
                 None => checkpoint,
             };
-            println!("{}", checkpoint.to_json());
+            say!("{}", checkpoint.to_json());
             Ok(Verdict::Fine)
         }
         Err(error) if error.kind() == LogErrorKind::Damaged => {
             if arguments.json {
-                println!("{}", json!({ "error": told(&error) }));
+                say!("{}", json!({ "error": told(&error) }));
             }
             eprintln!(
                 "no checkpoint of what is not as it was written: {}",

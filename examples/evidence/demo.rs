@@ -90,29 +90,30 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
             "usage": usage,
             "report": file,
         });
-        println!("{report}");
+        say!("{report}");
     } else {
-        println!(
+        say!(
             "{DECISIONS} decisions, {allowed} of them allowed, in {}",
             directory.display()
         );
-        println!("checkpoint: {}\n", checkpoint.to_json());
-        println!("The log as it is:");
+        say!("checkpoint: {}\n", checkpoint.to_json());
+        say!("The log as it is:");
         verifying::print(untouched, true);
-        println!("\nA copy of it in which a deny was made an allow:");
+        say!("\nA copy of it in which a deny was made an allow:");
         verifying::print(&tampered, false);
-        println!("\nDecided again:");
+        say!("\nDecided again:");
         replays.print();
-        println!("\nWhy {id} was denied:\n{}", plain(why));
-        println!("With the policies in {}:", changed.display());
+        say!("\nWhy {id} was denied:\n{}", plain(why));
+        say!("With the policies in {}:", changed.display());
         whatif::print(what_if);
-        println!(
+        say!(
             "\nThose were the shadow meanwhile, and saw {} newly allowed and {} newly denied",
-            shadow.newly_allowed, shadow.newly_denied
+            shadow.newly_allowed,
+            shadow.newly_denied
         );
-        println!("\nWhat the policies did:");
+        say!("\nWhat the policies did:");
         usage::print(usage);
-        println!("\nAll of that, to look at: {}", file.display());
+        say!("\nAll of that, to look at: {}", file.display());
     }
     let agree = shadow.newly_allowed == what_if.newly_allowed
         && shadow.newly_denied == what_if.newly_denied;

@@ -35,11 +35,11 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     };
     match explained {
         Ok(explanation) if arguments.json => {
-            println!("{}", json!({ "id": id, "explanation": explanation }));
+            say!("{}", json!({ "id": id, "explanation": explanation }));
         }
         Ok(explanation) => {
             let time = record.time.unwrap_or_default();
-            println!("{}", plain(&format!("{id}, {time}\n{explanation}")));
+            say!("{}", plain(&format!("{id}, {time}\n{explanation}")));
         }
         // A request that was refused has its reason in the record.
         Err(ReplayError::NotReplayable(reason)) => {
@@ -56,9 +56,9 @@ fn not_explained(reason: &impl std::fmt::Display) -> String {
 
 fn finding(arguments: &Arguments, id: &str, what: &str) -> Result<Verdict, Box<dyn Error>> {
     if arguments.json {
-        println!("{}", json!({ "id": id, "finding": what }));
+        say!("{}", json!({ "id": id, "finding": what }));
     } else {
-        println!("{}: {}", plain(id), plain(what));
+        say!("{}: {}", plain(id), plain(what));
     }
     Ok(Verdict::Finding)
 }

@@ -59,10 +59,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     }
     if arguments.json {
         let files: Vec<_> = files.iter().map(|(file, _)| file).collect();
-        println!("{}", json!({ "id": record.id, "out": out, "files": files }));
+        say!("{}", json!({ "id": record.id, "out": out, "files": files }));
     } else {
         let id = plain(&record.id);
-        println!("{id} is in {out}: policies, entities and request");
+        say!("{id} is in {out}: policies, entities and request");
     }
     Ok(Verdict::Fine)
 }

@@ -33,7 +33,10 @@
 //! Each takes `--json` and then prints one JSON object on one line, `{"error":"…"}` where it could not be carried out. None
 //! but `demo` writes to DIR. What a log has that cannot be read is left out, told on the error output, and a finding. The
 //! exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
-//! be carried out.
+//! be carried out, or its output not be written.
+
+#[macro_use]
+mod output;
 
 mod checkpoint;
 mod command;
@@ -70,6 +73,10 @@ const COMMANDS: [Command; 9] = [
 ];
 
 fn main() -> ExitCode {
+    output::checked(run())
+}
+
+fn run() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let is_json = std::env::args().any(|word| word == "--json");
     let named = words.next().unwrap_or_default();
@@ -77,7 +84,7 @@ fn main() -> ExitCode {
         eprintln!("usage:");
         if is_json {
             let error = format!("there is no command {named:?}");
-            println!("{}", serde_json::json!({ "error": error }));
+            say!("{}", serde_json::json!({ "error": error }));
         }
         for command in &COMMANDS {
             eprintln!("  evidence {} {} [--json]", command.name, command.usage);
@@ -90,7 +97,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let error = told(&*error);
             if is_json {
-                println!("{}", serde_json::json!({ "error": error }));
+                say!("{}", serde_json::json!({ "error": error }));
             }
             eprintln!("evidence {named}: {}", text::plain(&error));
             ExitCode::from(2)

@@ -42,7 +42,7 @@ pub(crate) struct Replays {
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let replays = of(arguments.directory())?;
     if arguments.json {
-        println!("{}", replays.as_json());
+        say!("{}", replays.as_json());
     } else {
         replays.print();
     }
@@ -110,20 +110,22 @@ impl Replays {
 
     pub(crate) fn print(&self) {
         for (id, what) in &self.named {
-            println!("{}: {}", plain(id), plain(what));
+            say!("{}: {}", plain(id), plain(what));
         }
-        println!(
+        say!(
             "{} same with Duramen and with cedar-policy, {} different, {} not replayable",
-            self.same, self.different, self.not_replayable
+            self.same,
+            self.different,
+            self.not_replayable
         );
         if self.without_policies > 0 {
-            println!(
+            say!(
                 "{} of them because their policies are not in the archive: keep them with `PolicyArchive::keep`",
                 self.without_policies
             );
         }
         if self.unreadable > 0 {
-            println!("{} lines could not be read", self.unreadable);
+            say!("{} lines could not be read", self.unreadable);
         }
     }
 

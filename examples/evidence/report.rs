@@ -37,9 +37,9 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let page = Page::of(directory.as_ref(), checkpoint.as_ref(), candidate)?;
     fs::write(out, page.to_html()).map_err(|error| format!("{out}: {error}"))?;
     if arguments.json {
-        println!("{}", json!({ "report": out, "fine": page.is_fine() }));
+        say!("{}", json!({ "report": out, "fine": page.is_fine() }));
     } else {
-        println!("{directory} is in {out}");
+        say!("{directory} is in {out}");
     }
     Ok(match page.is_fine() {
         true => Verdict::Fine,

@@ -21,7 +21,7 @@ pub(crate) const COMMAND: Command = Command {
 fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let (report, rest) = of(arguments.directory())?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
         print(&report);
     }
@@ -50,12 +50,17 @@ pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Rest), Box<dyn Error>
 
 /// Prints the report, for people.
 pub(crate) fn print(report: &UsageReport) {
-    println!(
+    say!(
         "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} change",
-        "policy", "effect", "decided", "failed", "last decided", "owner"
+        "policy",
+        "effect",
+        "decided",
+        "failed",
+        "last decided",
+        "owner"
     );
     for policy in report.policies.iter().chain(&report.gone) {
-        println!(
+        say!(
             "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} {}",
             plain(policy.id.as_str()),
             policy
@@ -68,13 +73,13 @@ pub(crate) fn print(report: &UsageReport) {
             plain(policy.change().unwrap_or("-")),
         );
     }
-    println!(
+    say!(
         "{} of {} policies never decided, in {} decisions",
         report.unused().count(),
         report.policies.len(),
         report.decisions
     );
     if report.lost > 0 {
-        println!("{} more decisions have no record", report.lost);
+        say!("{} more decisions have no record", report.lost);
     }
 }

@@ -49,10 +49,10 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
         let mut json = as_json(&seen, is_relied_on);
         json["fine"] = is_fine.into();
         json["signature"] = json!({ "is": signature.as_str(), "message": told });
-        println!("{json}");
+        say!("{json}");
     } else {
         print(&seen, is_relied_on);
-        told.iter().for_each(|told| println!("{}", plain(told)));
+        told.iter().for_each(|told| say!("{}", plain(told)));
     }
     Ok(match is_fine {
         true => Verdict::Fine,
@@ -68,7 +68,7 @@ pub(crate) fn read(file: &Path) -> Result<Checkpoint, Box<dyn Error>> {
 
 /// Prints what was seen, for people.
 pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
-    println!(
+    say!(
         "{} lines in {} segments, {} of them decisions, head {}",
         seen.count() - seen.first_index(),
         seen.segments(),
@@ -76,35 +76,35 @@ pub(crate) fn print(seen: &Verification, with_checkpoint: bool) {
         seen.head()
     );
     if let Some(log) = seen.log() {
-        println!("the log is {log}");
+        say!("the log is {log}");
     }
     if seen.first_index() > 0 {
-        println!(
+        say!(
             "{} lines before them were removed, as the log tells",
             seen.first_index()
         );
     }
     if seen.lost() > 0 {
-        println!(
+        say!(
             "{} records were lost before they came to the log, as it tells",
             seen.lost()
         );
     }
     if seen.cuts() > 0 {
-        println!(
+        say!(
             "half-written ends were cut off {} times, as the log tells",
             seen.cuts()
         );
     }
     match seen.finding() {
-        Some(finding) => println!("FOUND: {finding}\n{}", next(finding)),
+        Some(finding) => say!("FOUND: {finding}\n{}", next(finding)),
         None if seen.checkpoint_compared() => {
-            println!("FINE: the chain holds and has all that it had at the checkpoint");
+            say!("FINE: the chain holds and has all that it had at the checkpoint");
         }
         None if with_checkpoint => {
-            println!("FINE: the chain holds; all lines that the checkpoint is about were removed");
+            say!("FINE: the chain holds; all lines that the checkpoint is about were removed");
         }
-        None => println!(
+        None => say!(
             "FINE: the chain holds. Whether lines are missing at its end, only a checkpoint can tell"
         ),
     }

@@ -38,7 +38,7 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     })?;
     let report = what_if.report();
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
         print(&report);
     }
@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path) -> Policies {
 
 /// Prints the report, for people.
 pub(crate) fn print(report: &WhatIfReport) {
-    println!(
+    say!(
         "{} decisions: {} would be allowed and were denied, {} would be denied and were allowed, {} the same ({} for \
          other reasons), {} undetermined, {} not replayable",
         report.records - report.shadow,
@@ -75,32 +75,32 @@ pub(crate) fn print(report: &WhatIfReport) {
         report.not_replayable,
     );
     if let Some(filled) = &report.filled_in {
-        println!(
+        say!(
             "{} were decided on entities as they are now",
             filled.records
         );
     }
     if report.shadow > 0 {
-        println!(
+        say!(
             "{} records of shadow decisions were left out",
             report.shadow
         );
     }
     if report.stale > 0 {
-        println!(
+        say!(
             "{} were denied because data was too old: compared by what policies said",
             report.stale
         );
     }
     for (reason, records) in &report.reasons {
-        println!("not replayable: {records}, {}", why(*reason));
+        say!("not replayable: {records}, {}", why(*reason));
     }
     for flip in &report.flips {
-        println!("{}", plain(&line(flip)));
+        say!("{}", plain(&line(flip)));
     }
     let shown = report.flips.len() as u64;
     if report.flip_count() > shown {
-        println!("and {} more", report.flip_count() - shown);
+        say!("and {} more", report.flip_count() - shown);
     }
     for (what, counts) in [
         ("policies that decided before", &report.by_policy_before),
@@ -112,7 +112,7 @@ pub(crate) fn print(report: &WhatIfReport) {
         print_counts(what, counts);
     }
     for unknown in &report.unknown {
-        println!(
+        say!(
             "undetermined: {} records do not tell {} of {}",
             unknown.records,
             plain(&unknown.what),
@@ -147,15 +147,16 @@ fn print_counts(what: &str, counts: &[FlipCount]) {
     if counts.is_empty() {
         return;
     }
-    println!(
+    say!(
         "\n{:<44} newly allowed  newly denied",
         format!("flips by {what}")
     );
     for count in counts.iter().take(NAMED) {
         let name = plain(count.name.as_deref().unwrap_or("others"));
-        println!(
+        say!(
             "  {name:<42} {:>13} {:>13}",
-            count.newly_allowed, count.newly_denied
+            count.newly_allowed,
+            count.newly_denied
         );
     }
 }
