@@ -37,6 +37,7 @@ mod it {
     pub(crate) mod stored;
     pub(crate) mod updates;
     pub(crate) mod value;
+    pub(crate) mod written;
 }
 
 pub mod blind;

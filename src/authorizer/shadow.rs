@@ -1,5 +1,8 @@
 //! Policies that decide beside those in force, and whose answers nobody is told.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use crate::compile::{CompileError, Policies, Problem};
 use crate::decision::Outcome;
 use crate::epoch::{Compared, Epoch, Marks, Shadow, ShadowParts, Tally, Version};
@@ -9,8 +12,6 @@ use crate::program::ProgramSet;
 use crate::request::Request;
 use crate::stopwatch::Ticks;
 use crate::value::arena::TableFull;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use super::{Authorizer, Started, builder};
 

@@ -55,3 +55,4 @@ mod uids;
 mod updates;
 mod validation;
 mod value;
+mod written;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use cedar_policy as cedar;
 use cedar_policy::{AuthorizationError, EvaluationError};
 use duramen::{
-    Authorizer, Builder, Entity, EntityUidRef, ErrorKind, Outcome, Policies, Request, Response,
-    Tuning,
+    Authorizer, Builder, Delegation, Entity, EntityUidRef, ErrorKind, Outcome, Policies, Request,
+    Response, Tuning,
 };
 
 use super::value::{EntityData, Record, Uid, entities_json, record_json};
@@ -290,6 +290,16 @@ impl Ask {
         };
         let entities = entities_json(overlay);
         f(&request.entities_json(&entities))
+    }
+
+    /// The same, with those who act for the principal, if there are any.
+    pub(crate) fn with_actors<R>(&self, actors: &[Uid], f: impl FnOnce(&Request<'_>) -> R) -> R {
+        let actors: Vec<EntityUidRef<'_>> = actors.iter().map(uid_ref).collect();
+        let delegation = Delegation::new(&actors);
+        self.with_request(|request| match actors.is_empty() {
+            true => f(request),
+            false => f(&request.delegation(&delegation)),
+        })
     }
 }
 

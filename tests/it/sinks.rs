@@ -21,6 +21,7 @@ use serde_json::{Value as Json, json};
 use super::generate::{Tape, config, tape};
 use super::oracle::{Answer, reproduction, tunings};
 use super::value::record_json;
+use super::written::Written;
 
 const POLICIES: &str = r#"
     @reason("open") @ticket("T-1")
@@ -218,30 +219,6 @@ fn a_memory_sink_keeps_the_last() {
     }
 }
 
-/// A writer that tests can look into.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Shared {
-    fn records(&self) -> Vec<OwnedRecord> {
-        let bytes = self.0.lock().unwrap();
-        let text = std::str::from_utf8(&bytes).unwrap();
-        assert!(text.is_empty() || text.ends_with('\n'));
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
 /// What `serde_json` makes of records.
 #[derive(Default)]
 struct Texts(Mutex<Vec<u8>>);
@@ -260,7 +237,7 @@ impl DecisionSink for Texts {
 
 #[test]
 fn lines_read_back() {
-    let writer = Shared::default();
+    let writer = Written::default();
     let lines = Arc::new(JsonLinesSink::new(writer.clone()));
     let memory = Arc::new(MemorySink::new(10));
     let (to_lines, to_memory) = (
@@ -296,7 +273,7 @@ fn lines_read_back() {
         assert_eq!(serde_json::from_str::<OwnedRecord>(&text).unwrap(), *record);
     }
 
-    let writer = Shared::default();
+    let writer = Written::default();
     let sink = JsonLinesSink::new(writer.clone()).without_inputs();
     let authorizer = builder().sink(sink).build().unwrap();
     assert!(authorizer.is_allowed(&requests[0]));
@@ -305,7 +282,7 @@ fn lines_read_back() {
 
 #[test]
 fn lines_of_many_threads_do_not_mix() {
-    let writer = Shared::default();
+    let writer = Written::default();
     let authorizer = builder()
         .sink(JsonLinesSink::new(writer.clone()))
         .build()
@@ -380,8 +357,8 @@ proptest! {
         if world.oracle().is_err() {
             return Ok(());
         }
-        let (lines, texts) = (Shared::default(), Arc::new(Texts::default()));
-        let (queued_lines, queued_texts) = (Shared::default(), Arc::new(Texts::default()));
+        let (lines, texts) = (Written::default(), Arc::new(Texts::default()));
+        let (queued_lines, queued_texts) = (Written::default(), Arc::new(Texts::default()));
         let queued = FanOut::new()
             .sink(Arc::clone(&queued_texts))
             .sink(JsonLinesSink::new(queued_lines.clone()));
@@ -398,9 +375,10 @@ proptest! {
         }
         drop(authorizer);
         let texts = texts.0.lock().unwrap();
-        prop_assert_eq!(&*lines.0.lock().unwrap(), &*texts);
-        prop_assert_eq!(&*queued_lines.0.lock().unwrap(), &*texts);
-        prop_assert_eq!(&*queued_texts.0.lock().unwrap(), &*texts);
+        let texts = str::from_utf8(&texts).unwrap();
+        prop_assert_eq!(lines.text(), texts);
+        prop_assert_eq!(queued_lines.text(), texts);
+        prop_assert_eq!(&*queued_texts.0.lock().unwrap(), texts.as_bytes());
     }
 
     /// Where an error stands does not depend on optimisations.

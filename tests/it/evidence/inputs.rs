@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::super::generate::{Tape, config, tape};
 use super::super::many::of_bytes;
 use super::super::oracle::{Answer, Oracle, World, answer, ours, reproduction};
+use super::super::written::Written;
 
 /// The answer of stock Cedar to what the record says, with the policies of `oracle` and no entities but the record's.
 fn replayed(record: &OwnedRecord, oracle: &Oracle) -> Answer {
@@ -114,7 +115,7 @@ proptest! {
 /// The digest is of the texts as they stand in the line, straight from the decision and by way of the queue.
 #[test]
 fn the_digest_is_of_the_text() {
-    let lines = Lines::default();
+    let lines = Written::default();
     let sink = || JsonLinesSink::new(lines.clone());
     let policies = r#"permit(principal, action, resource)
         when { principal.dept == "x" && resource has owner && context.n > 1 && principal in Group::"g" };"#;
@@ -153,27 +154,6 @@ fn the_digest_is_of_the_text() {
             !entities.contains("other"),
             "what was not read is not there: {entities}"
         );
-    }
-}
-
-/// What is written, for several writers and a reader.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

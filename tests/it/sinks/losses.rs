@@ -117,7 +117,7 @@ fn a_panicking_sink_is_a_failing_one() {
         }
     }
     // A writer that panics once leaves the sink usable, and its record counts as lost.
-    struct Once(Shared, bool);
+    struct Once(Written, bool);
     impl Write for Once {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             assert!(
@@ -130,7 +130,7 @@ fn a_panicking_sink_is_a_failing_one() {
             Ok(())
         }
     }
-    let writer = Shared::default();
+    let writer = Written::default();
     let sink = JsonLinesSink::new(Once(writer.clone(), false));
     let authorizer = builder().sink(sink).build().unwrap();
     assert!(authorizer.is_allowed(&request("alice", "view")));

@@ -121,13 +121,13 @@ fn the_digest_of_inputs_is_over_what_is_left() {
     let directory = Scratch::new();
     let log = Arc::new(DurableLog::options(directory.path()).open().unwrap());
     let masks = masks().path("*.ssn", Mask::Drop).unwrap();
-    let masked = Bytes::default();
+    let masked = Written::default();
     let sinks = FanOut::new()
         .sink(MaskSink::new(JsonLinesSink::new(masked.clone()), masks).unwrap())
         .sink(Arc::clone(&log));
     let authorizer = deciding(READING, sinks);
     assert!(authorizer.is_allowed(&asked()));
-    let text = String::from_utf8(masked.0.lock().unwrap().clone()).unwrap();
+    let text = masked.text();
     let part = |from: &str, to: &str| {
         let start = text.find(from).unwrap() + from.len();
         &text[start..start + text[start..].find(to).unwrap()]

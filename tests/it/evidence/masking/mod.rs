@@ -7,9 +7,6 @@ mod paths;
 mod schemas;
 pub(crate) mod secrets;
 
-use std::io::Write;
-use std::sync::Mutex;
-
 use duramen::evidence::{
     DecisionSink, FanOut, JsonLinesSink, Mask, MaskSink, Masks, MemorySink, OwnedRecord, QueueSink,
 };
@@ -17,6 +14,7 @@ use duramen::{Delegation, EntityUidRef};
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::written::Written;
 
 const KEY: &[u8] = b"thirty-two bytes of a test's key";
 
@@ -86,19 +84,4 @@ fn is_digest(value: &Json) -> bool {
         .as_str()
         .and_then(|text| text.strip_prefix("hmac-sha256:"));
     digits.is_some_and(|digits| digits.len() == 64)
-}
-
-/// Bytes that many sinks write to.
-#[derive(Clone, Default)]
-struct Bytes(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Bytes {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

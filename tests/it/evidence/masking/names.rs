@@ -35,7 +35,7 @@ fn nothing_that_is_masked_gets_through() {
     };
     for mask in [Mask::Drop, Mask::Digest] {
         let directory = Scratch::new();
-        let (before, behind, plain) = (Bytes::default(), Bytes::default(), Bytes::default());
+        let (before, behind, plain) = (Written::default(), Written::default(), Written::default());
         let log = Arc::new(DurableLog::options(directory.path()).open().unwrap());
         let sinks = FanOut::new()
             .sink(
@@ -66,9 +66,8 @@ fn nothing_that_is_masked_gets_through() {
         );
         assert!(!authorizer.is_allowed(&wrong));
         drop(authorizer);
-        let text = |bytes: &Bytes| String::from_utf8(bytes.0.lock().unwrap().clone()).unwrap();
         let log = String::from_utf8(lines(&segments(directory.path())).concat()).unwrap();
-        let plain = text(&plain);
+        let plain = plain.text();
         for secret in [
             "SECRET-1\"",
             "SECRET-4",
@@ -81,7 +80,7 @@ fn nothing_that_is_masked_gets_through() {
                 "{secret} is in no record to begin with: {plain}"
             );
         }
-        for text in [text(&before), text(&behind), log] {
+        for text in [before.text(), behind.text(), log] {
             assert_eq!(
                 text.lines()
                     .filter(|line| line.contains("\"decision\""))

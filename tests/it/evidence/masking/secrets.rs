@@ -1,18 +1,19 @@
 //! Whole worlds with secrets in them: what is masked is in no record, whichever way policies came to it.
 
 use std::cell::Cell;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use duramen::evidence::{FanOut, JsonLinesSink, Mask, MaskSink, Masks, MemorySink, QueueSink};
-use duramen::{Delegation, EntityUidRef};
+use duramen::evidence::{
+    DecisionSink, FanOut, JsonLinesSink, Mask, MaskSink, Masks, MemorySink, QueueSink,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::super::super::generate::{Numbers, Tape, config, tape};
 use super::super::super::many::of_each_byte;
-use super::super::super::oracle::{Ask, World, reproduction, uid_ref};
+use super::super::super::oracle::{Ask, World, reproduction};
 use super::super::super::value::{EntityData, Record, Uid, Val, uid};
+use super::super::super::written::Written;
 
 /// In every text that must not get through, and in no other.
 const SECRET: &str = "SECRET";
@@ -218,26 +219,8 @@ fn plant(entity: &mut EntityData, places: &[Place], by_ids: bool, tape: &mut Tap
     }
 }
 
-/// Text that a sink wrote.
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Text {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Text {
-    fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
+fn masked<S: DecisionSink>(sink: S, masks: &Masks) -> MaskSink<S> {
+    MaskSink::new(sink, masks.clone()).unwrap()
 }
 
 /// A world with secrets that bytes make.
@@ -248,29 +231,24 @@ pub(crate) fn nothing_gets_through(bytes: &[u8]) -> Result<(), TestCaseError> {
 
 fn keeps_secrets(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
     let Made { world, asks, masks } = make(tape);
-    let mask = |sink| MaskSink::new(sink, masks.clone()).unwrap();
-    let (plain, direct) = (Text::default(), Text::default());
-    let [behind, before] = [(); 2].map(|()| Arc::new(MemorySink::new(100)));
-    let kept = Arc::new(MemorySink::new(100));
+    let (plain, direct) = (Written::default(), Written::default());
+    let [kept, behind, before] = [(); 3].map(|()| Arc::new(MemorySink::new(100)));
+    let queue = QueueSink::new(Arc::clone(&behind)).unwrap();
     let sinks = FanOut::new()
         .sink(JsonLinesSink::new(plain.clone()))
-        .sink(MaskSink::new(JsonLinesSink::new(direct.clone()), masks.clone()).unwrap())
-        .sink(mask(Arc::clone(&kept)))
-        .sink(MaskSink::new(QueueSink::new(Arc::clone(&behind)).unwrap(), masks.clone()).unwrap())
-        .sink(QueueSink::new(mask(Arc::clone(&before))).unwrap());
+        .sink(masked(JsonLinesSink::new(direct.clone()), &masks))
+        .sink(masked(Arc::clone(&kept), &masks))
+        .sink(masked(queue, &masks))
+        .sink(QueueSink::new(masked(Arc::clone(&before), &masks)).unwrap());
     let Ok(authorizer) = world.builder().sink(sinks).build() else {
         return Ok(());
     };
     for (ask, actors) in &asks {
-        let actors: Vec<EntityUidRef<'_>> = actors.iter().map(uid_ref).collect();
-        let delegation = Delegation::new(&actors);
-        ask.with_request(|request| match actors.is_empty() {
-            true => authorizer.is_allowed(request),
-            false => authorizer.is_allowed(&request.delegation(&delegation)),
-        });
+        ask.with_actors(actors, |request| authorizer.is_allowed(request));
     }
     drop(authorizer);
-    let (plain, direct) = (plain.lines(), direct.lines());
+    let (plain, direct) = (plain.text(), direct.text());
+    let [plain, direct]: [Vec<&str>; 2] = [plain.lines().collect(), direct.lines().collect()];
     prop_assert_eq!(plain.len(), asks.len());
     prop_assert_eq!(direct.len(), asks.len());
     for ((line, plain), (ask, _)) in direct.iter().zip(&plain).zip(&asks) {
@@ -282,7 +260,7 @@ fn keeps_secrets(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
     }
     let kept = kept.records();
     for (record, line) in kept.iter().zip(&direct) {
-        prop_assert_eq!(&serde_json::to_string(record).unwrap(), line);
+        prop_assert_eq!(&serde_json::to_string(record).unwrap(), *line);
     }
     prop_assert_eq!(&before.records(), &kept);
     prop_assert_eq!(&behind.records(), &kept);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use duramen::evidence::{Mask, MaskSink, Masks, MemorySink, OwnedRecord};
 use duramen::replay::{NotReplayableKind, Reconsidered, WhatIf};
-use duramen::{Authorizer, Decision, Delegation, ErrorMode};
+use duramen::{Authorizer, Decision, ErrorMode};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::super::super::generate::{Tape, config, tape};
 use super::super::super::many::of_each_byte;
-use super::super::super::oracle::{Answer, Ask, ours, reproduction, uid_ref};
+use super::super::super::oracle::{Answer, Ask, ours, reproduction};
 use super::super::super::value::Uid;
 
 thread_local! {
@@ -208,18 +208,13 @@ fn masked_candidates_agree(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
             (ask, actors)
         })
         .collect();
-    let with_request = |(ask, actors): &(Ask, Vec<Uid>), authorizer: &Authorizer| {
-        let actors: Vec<_> = actors.iter().map(uid_ref).collect();
-        let delegation = Delegation::new(&actors);
-        ask.with_request(|request| match actors.is_empty() {
-            true => authorizer.is_authorized(request).is_allowed(),
-            false => authorizer
-                .is_authorized(&request.delegation(&delegation))
-                .is_allowed(),
+    let is_allowed = |(ask, actors): &(Ask, Vec<Uid>), authorizer: &Authorizer| {
+        ask.with_actors(actors, |request| {
+            authorizer.is_authorized(request).is_allowed()
         })
     };
     for ask in &asks {
-        with_request(ask, &enforced);
+        is_allowed(ask, &enforced);
     }
     let records = sink.records();
     let Ok(tried) = Authorizer::builder().policies(candidate.policies()).build() else {
@@ -231,7 +226,7 @@ fn masked_candidates_agree(tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
     let mut alone = WhatIf::new(&tried).unwrap();
     let mut filled = WhatIf::new(&tried).unwrap().fill_in(&enforced);
     for (record, asked) in records.iter().zip(&asks) {
-        let allowed = with_request(asked, &whole);
+        let allowed = is_allowed(asked, &whole);
         for (what_if, is_filled) in [(&mut alone, false), (&mut filled, true)] {
             if is_filled && asked.0.overlay.is_some() {
                 continue;
