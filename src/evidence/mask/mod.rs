@@ -91,6 +91,14 @@ struct Place {
     unmasked_hops: CopiedHops,
 }
 
+impl Place {
+    /// Of the record as it was as well: its masked copy may be short, and it had more secrets than any.
+    fn is_small(&self) -> bool {
+        let unmasked = self.unmasked.bytes() + self.unmasked_hops.bytes();
+        self.slot.bytes() <= SMALL && unmasked <= SMALL
+    }
+}
+
 impl<S: DecisionSink> MaskSink<S> {
     /// Masks the records that a sink gets.
     ///
@@ -120,13 +128,13 @@ impl<S: DecisionSink> MaskSink<S> {
     }
 
     fn give_back(&self, mut place: Box<Place>) {
-        if place.slot.bytes() > SMALL {
-            place.slot.shrink();
-            place.unmasked = Unmasked::default();
-            place.unmasked_hops = CopiedHops::default();
+        // What one record needed is not kept for all.
+        if place.is_small() {
+            // Nor are policies and entities that have been replaced, for as long as nothing is decided.
+            place.slot.forget();
+            // When there are enough places, it just drops.
+            let _ = self.places.push(place);
         }
-        // When there are enough, it just drops.
-        let _ = self.places.push(place);
     }
 
     /// Makes the masked copy of a record.
@@ -335,6 +343,12 @@ pub(super) struct Unmasked {
     pub(super) texts: Texts,
     pub(super) context: Copied,
     pub(super) inputs: Copied,
+}
+
+impl Unmasked {
+    fn bytes(&self) -> usize {
+        self.texts.bytes() + self.context.bytes() + self.inputs.bytes()
+    }
 }
 
 /// A slot's copy on the way to its masked one: what is masked is written to what is empty.
