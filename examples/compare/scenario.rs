@@ -179,19 +179,29 @@ impl Scenario {
         let entities = cedar::Entities::from_json_str(&entity_text, schema.as_ref())?;
 
         let mut types = HashMap::new();
-        let mut cases = Vec::with_capacity(requests.len());
-        for request in requests {
+        let mut inputs = Vec::with_capacity(requests.len());
+        // What the engines are asked with, all of it before anything is made of it: an application has just read its request.
+        // Among what Cedar's requests and the file's leave of the heap, a decision of `abac-p50` took a tenth more.
+        for request in &requests {
             for uid in [&request.principal, &request.action, &request.resource] {
                 if !types.contains_key(&uid.type_name) {
                     let parsed = cedar::EntityTypeName::from_str(&uid.type_name)?;
                     types.insert(uid.type_name.clone(), parsed);
                 }
             }
-            let context = Typed::record(&request.context)?;
+            inputs.push((
+                request.principal.clone(),
+                request.action.clone(),
+                request.resource.clone(),
+                Typed::record(&request.context)?,
+            ));
+        }
+        let mut cases = Vec::with_capacity(requests.len());
+        for (request, (principal, action, resource, context)) in requests.into_iter().zip(inputs) {
             let cedar = cedar::Request::new(
-                request.principal.to_cedar()?,
-                request.action.to_cedar()?,
-                request.resource.to_cedar()?,
+                principal.to_cedar()?,
+                action.to_cedar()?,
+                resource.to_cedar()?,
                 context.to_cedar_context()?,
                 None,
             )?;
@@ -201,9 +211,9 @@ impl Scenario {
                 errors: request.errors.unwrap_or_default(),
             });
             cases.push(Case {
-                principal: request.principal,
-                action: request.action,
-                resource: request.resource,
+                principal,
+                action,
+                resource,
                 context,
                 recorded,
                 cedar,

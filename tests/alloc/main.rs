@@ -27,8 +27,9 @@ use serde::Serialize;
 
 use counting::{Calls, calls_of};
 
-const WARM_UP: usize = 6;
-const RUNS: usize = 40;
+/// Under Miri everything takes a thousand times as long.
+const WARM_UP: usize = if cfg!(miri) { 3 } else { 6 };
+const RUNS: usize = if cfg!(miri) { 1 } else { 40 };
 
 #[track_caller]
 fn allocates_nothing(what: &str, mut run: impl FnMut()) {

@@ -124,7 +124,8 @@ impl QueueSink {
 
     /// A queue of `capacity` records, from one (which 0 is taken for) to 1,048,576, of which the delivery class is given.
     ///
-    /// Small records take up to 16 kB each; larger ones up to 64 MiB together.
+    /// Each place takes 3 kB from the beginning, 12 MB for 4,096. Records that need more take up to 16 kB each, and those that
+    /// need more than that up to 64 MiB together.
     ///
     /// # Errors
     /// When the operating system gives no thread, and [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a larger
