@@ -87,7 +87,7 @@ impl Names {
     /// The entity type, when it is known.
     pub(crate) fn find_type(&self, type_name: &str) -> Option<TypeId> {
         self.types
-            .find(self.hash("", type_name), "", type_name)
+            .find(self.hash_name(type_name), "", type_name)
             .and_then(TypeId::known)
     }
 
@@ -95,7 +95,7 @@ impl Names {
     #[inline]
     pub(crate) fn find_sym(&self, name: &str) -> Option<Sym> {
         self.syms
-            .find(self.hash("", name), "", name)
+            .find(self.hash_name(name), "", name)
             .and_then(Sym::known)
     }
 
@@ -105,7 +105,8 @@ impl Names {
             return Ok(type_id);
         }
         let type_id = TypeId::known(self.types.len()).ok_or(TableFull)?;
-        self.types.add(self.hash("", type_name), "", type_name, 0)?;
+        self.types
+            .add(self.hash_name(type_name), "", type_name, 0)?;
         Ok(type_id)
     }
 
@@ -134,6 +135,14 @@ impl Names {
         // The tables use 32 bits of it.
         hasher.finish() as u32
     }
+
+    /// Of a type or an attribute, which has one part: an empty one costs as much to mix in as a short one.
+    #[inline]
+    fn hash_name(&self, name: &str) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(name.as_bytes());
+        hasher.finish() as u32
+    }
 }
 
 impl Default for Names {
@@ -156,7 +165,7 @@ impl Intern for Names {
     }
 
     fn sym(&mut self, name: &str) -> Result<Sym, TableFull> {
-        let hash = self.hash("", name);
+        let hash = self.hash_name(name);
         if let Some(row) = self.syms.find(hash, "", name) {
             return Sym::known(row).ok_or(TableFull);
         }
