@@ -345,12 +345,19 @@ impl View<'_> {
 
 /// Equality of short texts, which ids, type names and most attributes are, without the call to `memcmp`: two loads that
 /// overlap in the middle. Six comparisons a request; a tenth of what its three look-ups cost.
+///
+/// Empty ones above all. Where an empty text points to is no memory, and on processors with AVX-512 glibc's `memcmp` loads from
+/// there, masked: each took 60 ns on a Zen 4, and with one for every name of a context a third of the decision.
 #[inline]
 pub(crate) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
     match a.len() {
+        0 => true,
+        len @ 1..=3 => {
+            a.first() == b.first() && a.get(len / 2) == b.get(len / 2) && a.last() == b.last()
+        }
         4..=8 => {
             a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk()
         }
