@@ -58,7 +58,7 @@ impl<T: Serialize> WriteRecord for T {
         bounds: Bounds,
     ) -> Result<Record<'b>, WriteError> {
         let shared = names.shared;
-        let known = |name: &str| shared.find_sym(name).is_some();
+        let known = |name: &str| shared.find_sym(name);
         let observed: Option<serialize::Observed<'_>> = match fields {
             Fields::All => None,
             Fields::Known => Some(&known),

@@ -7,7 +7,7 @@ use serde::{Serialize, ser};
 use crate::id::{ENTITY_UID, Sym};
 use crate::json::{Json, Step, duplicate, parse};
 use crate::value::Value;
-use crate::value::arena::Intern;
+use crate::value::arena::{Intern, TableFull};
 
 use super::text::Text;
 use super::writer::{Outcome, Place, ValueWriter, Writer};
@@ -184,9 +184,9 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
         value: &T,
         check_new: impl Fn(&Self, Sym) -> Done<'a>,
     ) -> Done<'a> {
-        let place = self.writer.field(self.place, key);
+        let (place, known) = self.writer.field(self.place, key);
         let result = match self.value(place, value) {
-            Ok(Some(value)) if place.keep => match self.writer.names.sym(key) {
+            Ok(Some(value)) if place.keep => match self.sym(known, key) {
                 Ok(sym) => check_new(self, sym).map(|()| self.fields.push((sym, value))),
                 Err(full) => Err(full.into()),
             },
@@ -210,11 +210,11 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
         let (outer, arena) = (self.place, self.writer.arena);
         let writer = &mut *self.writer;
         let name = key.serialize(Text::new(arena, |text: &str| {
-            let place = writer.field(outer, text);
-            Ok(if place.keep {
-                Key::Kept(place, writer.names.sym(text)?)
-            } else {
-                Key::Checked(place, arena.alloc_str(text))
+            let (place, known) = writer.field(outer, text);
+            Ok(match known {
+                Some(sym) if place.keep => Key::Kept(place, sym),
+                None if place.keep => Key::Kept(place, writer.names.sym(text)?),
+                _ => Key::Checked(place, arena.alloc_str(text)),
             })
         }))?;
         let result = match name {
@@ -237,6 +237,14 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
     fn value<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Outcome<'a> {
         let writer = &mut *self.writer;
         value.serialize(ValueWriter { writer, place })
+    }
+
+    #[inline]
+    fn sym(&mut self, known: Option<Sym>, key: &str) -> Result<Sym, TableFull> {
+        match known {
+            Some(sym) => Ok(sym),
+            None => self.writer.names.sym(key),
+        }
     }
 
     fn is_new(&self, key: Sym) -> Done<'a> {

@@ -23,6 +23,7 @@ mod writer;
 use bumpalo::Bump;
 use serde::Serialize;
 
+use crate::id::Sym;
 use crate::value::Record;
 #[cfg(test)]
 use crate::value::Value;
@@ -32,9 +33,9 @@ pub(crate) use error::{SerializeError, SerializeErrorKind};
 
 use writer::{Place, ValueWriter, Writer};
 
-/// Whether anything can tell what is in the top-level field of this name. Fields for which this is false are checked
+/// The name of a top-level field, if anything can tell what is in such a field. Fields for which there is none are checked
 /// like all others, but neither copied nor interned.
-pub(crate) type Observed<'o> = &'o dyn Fn(&str) -> bool;
+pub(crate) type Observed<'o> = &'o dyn Fn(&str) -> Option<Sym>;
 
 /// Writes one value. Structs, sequences, newtypes and `Some` may stand in each other up to `max_depth` deep.
 #[cfg(test)]

@@ -81,16 +81,17 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
         }
     }
 
-    /// The place of the field `name` of a record at `place`.
+    /// The place of the field `name` of a record at `place`, and its name if that had to be looked up.
     #[inline]
-    pub(super) fn field(&self, place: Place, name: &str) -> Place {
-        let observed = match self.observed {
-            Some(observed) if place.top => observed(name),
-            _ => true,
-        };
-        Place {
-            keep: place.keep && observed,
-            ..place.element()
+    pub(super) fn field(&self, place: Place, name: &str) -> (Place, Option<Sym>) {
+        let element = place.element();
+        match self.observed {
+            Some(observed) if place.top => {
+                let name = observed(name);
+                let keep = place.keep && name.is_some();
+                (Place { keep, ..element }, name)
+            }
+            _ => (element, None),
         }
     }
 
@@ -134,7 +135,7 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
     /// The record of a variant's name and what is in it.
     pub(super) fn wrap(&mut self, (place, variant): Wrap, value: Value<'a>) -> Outcome<'a> {
         let mut fields = Vec::new_in(self.arena);
-        if self.field(place, variant).keep {
+        if self.field(place, variant).0.keep {
             fields.push((self.names.sym(variant)?, value));
         }
         self.record(place, fields).map(Some)
@@ -189,7 +190,7 @@ impl<'x, 'w, 'a, N: Intern> ValueWriter<'x, 'w, 'a, N> {
     /// The inside of a variant, and what to wrap around it.
     fn variant(self, name: &'static str) -> Result<(Self, Wrap), SerializeError<'a>> {
         let outer = self.place.deeper()?;
-        let place = self.writer.field(outer, name).deeper()?;
+        let place = self.writer.field(outer, name).0.deeper()?;
         Ok((Self { place, ..self }, (outer, name)))
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use serde::Serializer;
 
 use super::*;
+use crate::value::arena::Intern;
 
 #[test]
 fn errors_name_the_path() {
@@ -83,7 +84,7 @@ fn duplicate_keys() {
         let entries = Entries(entries, by_entry);
         assert!(error(&entries).contains("a key occurs twice"));
         // The same where nothing looks.
-        let (arena, unobserved) = (Bump::new(), |_: &str| false);
+        let (arena, unobserved) = (Bump::new(), |_: &str| None);
         let context = BTreeMap::from([("a", &entries)]);
         let result = write_record(
             &arena,
@@ -181,9 +182,10 @@ impl Serialize for Poisoned {
 fn unobserved_fields_are_checked_only() {
     let (arena, mut names) = (Bump::new(), Names::default());
     let asked = RefCell::new(Vec::new());
+    let id = names.sym("id").unwrap();
     let observed = |name: &str| {
         asked.borrow_mut().push(name.to_owned());
-        name == "id"
+        (name == "id").then_some(id)
     };
     let context = Newtype(device());
     let record = write_record(&arena, &context, &mut names, DEPTH, Some(&observed)).unwrap();
