@@ -379,20 +379,14 @@ impl WriteRecord for Packed<'_> {
         names: &mut RequestInterner<'_>,
         _: Fields,
         _: Bounds,
-    ) -> Result<Record<'b>, WriteError> {
+    ) -> Result<Record<'b>, Box<WriteError>> {
         let mut reader = Reader(self.0);
         match reader.record(arena, names) {
             Ok(Some(record)) => Ok(record),
-            Ok(None) => Err(WriteError {
-                limit: None,
-                message: "what was kept of the request cannot be read".into(),
-                is_placed: false,
-            }),
-            Err(full) => Err(WriteError {
-                limit: None,
-                message: full.to_string(),
-                is_placed: false,
-            }),
+            Ok(None) => Err(WriteError::new(
+                "what was kept of the request cannot be read",
+            )),
+            Err(full) => Err(WriteError::new(full)),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) trait WriteRecord {
         names: &mut RequestInterner<'_>,
         fields: Fields,
         bounds: Bounds,
-    ) -> Result<Record<'b>, WriteError>;
+    ) -> Result<Record<'b>, Box<WriteError>>;
 }
 
 /// Which fields of a record are copied. All are walked and checked.
@@ -29,7 +29,7 @@ pub(crate) enum Fields {
     All,
 }
 
-/// Why a record could not be written.
+/// Why a record could not be written. Boxed where it is returned, so that a record comes in registers.
 #[derive(Debug)]
 pub(crate) struct WriteError {
     pub(crate) limit: Option<LimitExceeded>,
@@ -39,13 +39,24 @@ pub(crate) struct WriteError {
     pub(crate) is_placed: bool,
 }
 
-impl From<LimitExceeded> for WriteError {
-    fn from(limit: LimitExceeded) -> Self {
-        Self {
-            limit: Some(limit),
-            message: limit.to_string(),
+impl WriteError {
+    /// One without a path.
+    #[cold]
+    pub(crate) fn new(message: impl ToString) -> Box<Self> {
+        Box::new(Self {
+            limit: None,
+            message: message.to_string(),
             is_placed: false,
-        }
+        })
+    }
+}
+
+impl From<LimitExceeded> for Box<WriteError> {
+    #[cold]
+    fn from(limit: LimitExceeded) -> Self {
+        let mut error = WriteError::new(limit);
+        error.limit = Some(limit);
+        error
     }
 }
 
@@ -56,7 +67,7 @@ impl<T: Serialize> WriteRecord for T {
         names: &mut RequestInterner<'_>,
         fields: Fields,
         bounds: Bounds,
-    ) -> Result<Record<'b>, WriteError> {
+    ) -> Result<Record<'b>, Box<WriteError>> {
         let shared = names.shared;
         let known = |name: &str| shared.find_sym(name);
         let observed: Option<serialize::Observed<'_>> = match fields {
@@ -67,13 +78,11 @@ impl<T: Serialize> WriteRecord for T {
         let written = serialize::write_record(arena, self, names, max_depth, observed);
         let record = written.map_err(|error| {
             if error.is_too_deep() {
-                WriteError::from(LimitExceeded::new(limit, max_depth, max_depth + 1))
+                LimitExceeded::new(limit, max_depth, max_depth + 1).into()
             } else {
-                WriteError {
-                    limit: None,
-                    message: error.to_string(),
-                    is_placed: !error.path.is_empty(),
-                }
+                let mut placed = WriteError::new(&error);
+                placed.is_placed = !error.path.is_empty();
+                placed
             }
         })?;
         // Half of all applications have an empty struct here.
