@@ -211,8 +211,9 @@ fn readers_and_writers(time: Duration) -> u64 {
     let done = || stop.load(Ordering::Relaxed);
     thread::scope(|scope| {
         let (authorizer, done, decided) = (&authorizer, &done, &decided);
+        let mut threads = Vec::new();
         for reader in 0..3 {
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 let user = format!("u{reader}");
                 let request = view(&user, "d");
                 let mut session = authorizer.session();
@@ -228,9 +229,9 @@ fn readers_and_writers(time: Duration) -> u64 {
                     assert_eq!(all, [true; 4], "a mix of two worlds");
                     decided.fetch_add(4, Ordering::Relaxed);
                 }
-            });
+            }));
         }
-        scope.spawn(move || {
+        threads.push(scope.spawn(move || {
             for level in 1.. {
                 let policies = duramen::Policies::new().text(policies(level));
                 let entities = entities(level);
@@ -239,8 +240,8 @@ fn readers_and_writers(time: Duration) -> u64 {
                     break;
                 }
             }
-        });
-        scope.spawn(move || {
+        }));
+        threads.push(scope.spawn(move || {
             for i in 0.. {
                 let id = format!("guest{i}");
                 upsert(authorizer, &id);
@@ -251,8 +252,8 @@ fn readers_and_writers(time: Duration) -> u64 {
                     break;
                 }
             }
-        });
-        scope.spawn(move || {
+        }));
+        threads.push(scope.spawn(move || {
             for i in 0.. {
                 let id = format!("extra{i}");
                 let text = "forbid(principal == User::\"nobody\", action, resource);";
@@ -263,12 +264,16 @@ fn readers_and_writers(time: Duration) -> u64 {
                     break;
                 }
             }
-        });
+        }));
         let end = Instant::now() + time;
         while Instant::now() < end {
             thread::sleep(Duration::from_millis(5));
         }
         stop.store(true, Ordering::Relaxed);
+        // The scope waits for what the threads do, and not for what they drop when they end: their pools of working memory.
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
     decided.load(Ordering::Relaxed)
 }
