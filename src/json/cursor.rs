@@ -342,12 +342,10 @@ fn plain_len(bytes: &[u8]) -> usize {
             return number * 8 + ends.trailing_zeros() as usize / 8;
         }
     }
-    let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
-    let rest = rest
+    let end = rest
         .iter()
-        .position(|byte| !plain(byte))
-        .unwrap_or(rest.len());
-    words.len() * 8 + rest
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    words.len() * 8 + end.unwrap_or(rest.len())
 }
 
 /// The highest bit of each byte that ends what is plain. Right for the lowest of them: a byte from which something was
