@@ -15,7 +15,9 @@ pub(crate) struct JsonError {
     pub(crate) offset: usize,
 }
 
+/// A whole word, as the tag of [`Json`] is: it stands where a value would.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[repr(u64)]
 pub(crate) enum JsonErrorKind {
     #[error("the text ends too early")]
     UnexpectedEnd,
