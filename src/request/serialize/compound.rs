@@ -7,7 +7,7 @@ use serde::{Serialize, ser};
 use crate::id::{ENTITY_UID, Sym};
 use crate::json::{Json, Step, duplicate, parse};
 use crate::value::Value;
-use crate::value::arena::{Intern, TableFull};
+use crate::value::arena::Intern;
 
 use super::text::Text;
 use super::writer::{Outcome, Place, ValueWriter, Writer};
@@ -186,7 +186,7 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
     ) -> Done<'a> {
         let (place, known) = self.writer.field(self.place, key);
         let result = match self.value(place, value) {
-            Ok(Some(value)) if place.keep => match self.sym(known, key) {
+            Ok(Some(value)) if place.keep => match self.writer.sym(known, key) {
                 Ok(sym) => check_new(self, sym).map(|()| self.fields.push((sym, value))),
                 Err(full) => Err(full.into()),
             },
@@ -211,10 +211,10 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
         let writer = &mut *self.writer;
         let name = key.serialize(Text::new(arena, |text: &str| {
             let (place, known) = writer.field(outer, text);
-            Ok(match known {
-                Some(sym) if place.keep => Key::Kept(place, sym),
-                None if place.keep => Key::Kept(place, writer.names.sym(text)?),
-                _ => Key::Checked(place, arena.alloc_str(text)),
+            Ok(if place.keep {
+                Key::Kept(place, writer.sym(known, text)?)
+            } else {
+                Key::Checked(place, arena.alloc_str(text))
             })
         }))?;
         let result = match name {
@@ -237,14 +237,6 @@ impl<'x, 'w, 'a, N: Intern> Fields<'x, 'w, 'a, N> {
     fn value<T: Serialize + ?Sized>(&mut self, place: Place, value: &T) -> Outcome<'a> {
         let writer = &mut *self.writer;
         value.serialize(ValueWriter { writer, place })
-    }
-
-    #[inline]
-    fn sym(&mut self, known: Option<Sym>, key: &str) -> Result<Sym, TableFull> {
-        match known {
-            Some(sym) => Ok(sym),
-            None => self.writer.names.sym(key),
-        }
     }
 
     fn is_new(&self, key: Sym) -> Done<'a> {

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::id::Sym;
 use crate::json::{MAX_DEPTH, Step, is_normalized_type_name};
 use crate::request::values;
-use crate::value::arena::{self, Intern};
+use crate::value::arena::{self, Intern, TableFull};
 use crate::value::ops::Extension;
 use crate::value::{Truth, Value};
 
@@ -98,6 +98,15 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
         }
     }
 
+    /// The name of a field; `known` is what [`Self::field`] found.
+    #[inline]
+    pub(super) fn sym(&mut self, known: Option<Sym>, name: &str) -> Result<Sym, TableFull> {
+        match known {
+            Some(sym) => Ok(sym),
+            None => self.names.sym(name),
+        }
+    }
+
     pub(super) fn entity(
         &mut self,
         place: Place,
@@ -138,8 +147,9 @@ impl<'w, 'a, N: Intern> Writer<'w, 'a, N> {
     /// The record of a variant's name and what is in it.
     pub(super) fn wrap(&mut self, (place, variant): Wrap, value: Value<'a>) -> Outcome<'a> {
         let mut fields = Vec::new_in(self.arena);
-        if self.field(place, variant).0.keep {
-            fields.push((self.names.sym(variant)?, value));
+        let (field, known) = self.field(place, variant);
+        if field.keep {
+            fields.push((self.sym(known, variant)?, value));
         }
         self.record(place, fields).map(Some)
     }
