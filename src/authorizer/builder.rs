@@ -13,7 +13,7 @@ use crate::compile::schema::SchemaSource;
 use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
 use crate::entity::{EntityError, Snapshot};
-use crate::epoch::{Epoch, Indexing, Parts, Published, Sequence, Stamps};
+use crate::epoch::{Epoch, Indexing, Links, Parts, Published, Sequence, Stamps};
 use crate::eval::Reading;
 use crate::evidence::{DecisionSink, NoSink, Wants};
 use crate::freshness::Freshness;
@@ -88,6 +88,7 @@ pub struct Tuning {
     lists: bool,
     values: bool,
     steps: bool,
+    schema: bool,
 }
 
 impl Default for Tuning {
@@ -100,6 +101,7 @@ impl Default for Tuning {
             lists: true,
             values: true,
             steps: true,
+            schema: true,
         }
     }
 }
@@ -149,6 +151,13 @@ impl Tuning {
         self
     }
 
+    /// Whether a request that is validated is held against the schema by the numbers of its names first, or by their texts alone.
+    #[must_use]
+    pub fn with_numbered_schema(mut self, on: bool) -> Self {
+        self.schema = on;
+        self
+    }
+
     /// Whether what the texts of policies have in common but for literals is parsed once, or each policy for itself.
     #[must_use]
     pub fn with_shared_parsing(mut self, on: bool) -> Self {
@@ -170,12 +179,14 @@ impl Tuning {
         }
     }
 
-    pub(super) fn indexing(self) -> Indexing {
+    /// What is made for looking things up, where requests are validated or not.
+    pub(super) fn indexing(self, validate_requests: bool) -> Indexing {
         Indexing {
             scopes: self.index,
             lists: self.lists,
             values: self.values,
             steps: self.steps,
+            schema: self.schema && validate_requests,
         }
     }
 }
@@ -348,12 +359,12 @@ impl Builder {
         let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
         let parts = Parts {
             policies: ProgramSet::new(compiled.program).map_err(full)?,
-            linked: Vec::new(),
+            links: Links::default(),
             snapshot,
             schema: model,
             entity_revision: 1,
             stamps,
-            indexing: self.tuning.indexing(),
+            indexing: self.tuning.indexing(self.validate_requests),
             shadow: None,
         };
         let epoch = Epoch::new(parts, 1).map_err(full)?;

@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 
 use crate::entity::NamesMark;
-use crate::epoch::{Epoch, Line};
+use crate::epoch::{Asked, Epoch, Line};
 use crate::eval::{Reading, Resolved, resolve, time_is_taken};
 use crate::ext::Datetime;
 use crate::id::{EntityUid, Sym, Uid};
@@ -11,7 +11,6 @@ use crate::names::Names;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::Overlay;
 use crate::request::{ContextSource, EntitySource, Now, Request, RequestError, RequestPart};
-use crate::schema::check;
 use crate::value::arena::Intern;
 use crate::value::stored::ByText;
 use crate::value::{Record, Stored, StoredRecord};
@@ -214,19 +213,21 @@ impl PreparedRequest {
             context = StoredRecord::new(fields);
             time = Some(key);
         }
-        if let Some(schema) = epoch.schema.as_deref().filter(|_| reading.validate) {
-            check::check_request(
-                schema,
-                self.principal.as_ref(),
-                self.action.as_ref(),
-                self.resource.as_ref(),
-                Record::Stored(&context),
-                &RequestNames {
-                    shared: &epoch.snapshot.names,
-                    locals: &locals,
-                },
-            )
-            .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
+        if reading.validate {
+            let [principal, action, resource] = uids;
+            let asked = Asked {
+                principal,
+                action,
+                resource,
+                context: Record::Stored(&context),
+            };
+            let names = RequestNames {
+                shared: &epoch.snapshot.names,
+                locals: &locals,
+            };
+            epoch
+                .check_request(asked, names)
+                .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
         }
         self.current = Current {
             numbers: Numbers {

@@ -7,7 +7,7 @@ use crate::compile::load::Options;
 use crate::compile::update::{PolicyUpdate, Step};
 use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
 use crate::entity::{EntityError, EntityProblem};
-use crate::epoch::{EntitiesChanged, Epoch, Marks, Parts, Shadow, Stamps, Updated, Version};
+use crate::epoch::{EntitiesChanged, Epoch, Links, Marks, Parts, Shadow, Stamps, Updated, Version};
 use crate::id::PolicyId;
 use crate::program::ProgramSet;
 use crate::value::arena::TableFull;
@@ -94,7 +94,7 @@ impl Authorizer {
         let snapshot = entities.load(schema.as_deref(), limits)?;
         let stamp = |stamps: Stamps| stamps.with_entities(at);
         self.replace(stamp, None, |parts| {
-            parts.linked.clear();
+            parts.links = Links::default();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
         })
@@ -125,7 +125,7 @@ impl Authorizer {
         let policies = ProgramSet::new(compiled.program).map_err(full)?;
         self.replace(stamp, Some(compiled.warnings), |parts| {
             parts.policies = policies;
-            parts.linked.clear();
+            parts.links = Links::default();
             parts.snapshot = snapshot;
             parts.entity_revision += 1;
         })
@@ -198,12 +198,12 @@ impl Authorizer {
     pub(super) fn parts(&self, current: &Epoch) -> Parts {
         Parts {
             policies: current.policies.clone(),
-            linked: current.linked(),
+            links: current.links(),
             snapshot: current.snapshot.clone(),
             schema: current.schema.clone(),
             entity_revision: current.version.entity_revision(),
             stamps: current.stamps.clone(),
-            indexing: self.inner.settings.tuning.indexing(),
+            indexing: current.indexing,
             shadow: current.shadow.as_ref().map(Shadow::parts),
         }
     }

@@ -67,7 +67,7 @@ pub(crate) enum ActionTest {
     In(Span),
 }
 
-/// What a link makes besides tables: switches for tests.
+/// What linking makes besides tables: switches for tests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Indexing {
     /// One over scopes.
@@ -78,6 +78,8 @@ pub(crate) struct Indexing {
     pub(crate) values: bool,
     /// Conditions as lists of steps.
     pub(crate) steps: bool,
+    /// The schema in numbers. Not only a switch for tests: off where requests are not validated.
+    pub(crate) schema: bool,
 }
 
 /// A program's ids by number, in another table.

@@ -8,6 +8,7 @@ mod changes;
 mod index;
 mod keys;
 mod link;
+mod numbered;
 mod publish;
 mod shadow;
 mod sides;
@@ -29,13 +30,16 @@ use crate::entity::{Altered, Children, Draft, Drafted, EntityChange, Snapshot};
 use crate::id::EntityUid;
 use crate::limits::Limits;
 use crate::program::{ContextUse, Dead, Program, ProgramSet};
-use crate::schema::{SchemaModel, is_action_type};
+use crate::request::locals::RequestNames;
+use crate::request::overlay::OverlayEntity;
+use crate::schema::{EntityMismatch, RequestMismatch, SchemaModel, check, is_action_type};
 use crate::value::arena::{NameText, TableFull};
 
 use changes::Latest;
 pub(crate) use index::{Class, Entry, Filed, Index, Left, Side as IndexSide, What};
 pub(crate) use keys::{Facet, Key, Marks, Watched};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
+pub(crate) use numbered::{Asked, NumberedSchema};
 use publish::Publication;
 pub(crate) use shadow::{Compared, Shadow, ShadowParts, Tally};
 pub(crate) use stamps::{Stamps, Updated};
@@ -50,12 +54,14 @@ pub(crate) struct Epoch {
     pub(crate) segments: Vec<Segment>,
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
+    /// The same, linked to the entities, where requests are validated.
+    numbered: Option<Arc<NumberedSchema>>,
     pub(crate) version: Version,
     /// `None` where ages are not kept.
     pub(crate) stamps: Option<Stamps>,
     /// Policies that are tried out beside these, if there are any.
     pub(crate) shadow: Option<Shadow>,
-    indexing: Indexing,
+    pub(crate) indexing: Indexing,
 }
 
 /// A program of the policies in force and its link to the entities.
@@ -180,13 +186,19 @@ impl<'de> Deserialize<'de> for VersionDigest {
     }
 }
 
+/// Links that still hold, as the snapshot has the names and the actions that they were made with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Links {
+    segments: Vec<Segment>,
+    schema: Option<Arc<NumberedSchema>>,
+}
+
 /// What the next epoch is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) policies: ProgramSet,
-    /// Links that still hold, as `snapshot` has the names and the actions that they were made with: those of the
-    /// last epoch if only policies have changed since, none if the entities have.
-    pub(crate) linked: Vec<Segment>,
+    /// Those of the last epoch if only policies have changed since, none if the entities have.
+    pub(crate) links: Links,
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: Option<Arc<SchemaModel>>,
     pub(crate) entity_revision: u64,
@@ -201,7 +213,7 @@ impl Epoch {
     pub(crate) fn new(parts: Parts, number: u64) -> Result<Self, TableFull> {
         let Parts {
             policies,
-            linked,
+            links,
             mut snapshot,
             schema,
             entity_revision,
@@ -209,11 +221,19 @@ impl Epoch {
             indexing,
             shadow,
         } = parts;
-        let segments = link_all(&policies, &linked, indexing, &mut snapshot)?;
+        let linked = &links.segments;
+        let segments = link_all(&policies, linked, indexing, &mut snapshot)?;
         // Before the snapshot is shared, so that it has the names of both.
         let beside = match &shadow {
-            Some(shadow) => link_all(&shadow.policies, &linked, indexing, &mut snapshot)?,
+            Some(shadow) => link_all(&shadow.policies, linked, indexing, &mut snapshot)?,
             None => Vec::new(),
+        };
+        let numbered = match (&schema, links.schema) {
+            (Some(schema), None) if indexing.schema => {
+                let names = Arc::make_mut(&mut snapshot.names);
+                Some(Arc::new(NumberedSchema::new(schema, names)?))
+            }
+            (_, known) => known,
         };
         snapshot.begin(number);
         let epoch = |policies: ProgramSet, segments, snapshot, shadow| Self {
@@ -227,6 +247,7 @@ impl Epoch {
             segments,
             snapshot,
             schema: schema.clone(),
+            numbered: numbered.clone(),
             stamps: stamps.clone(),
             shadow,
             indexing,
@@ -261,9 +282,61 @@ impl Epoch {
     }
 
     /// All links there are, of the shadow's policies too.
-    pub(crate) fn linked(&self) -> Vec<Segment> {
+    pub(crate) fn links(&self) -> Links {
         let beside = self.shadow.iter().flat_map(|shadow| &shadow.epoch.segments);
-        self.segments.iter().chain(beside).cloned().collect()
+        Links {
+            segments: self.segments.iter().chain(beside).cloned().collect(),
+            schema: self.numbered.clone(),
+        }
+    }
+
+    /// Whether the schema, if there is one, accepts a request.
+    pub(crate) fn check_request(
+        &self,
+        asked: Asked<'_>,
+        names: RequestNames<'_>,
+    ) -> Result<(), RequestMismatch> {
+        let Some(schema) = &self.schema else {
+            return Ok(());
+        };
+        if let Some(numbered) = &self.numbered
+            && numbered.accepts_request(asked, names)
+        {
+            return Ok(());
+        }
+        check::check_request(
+            schema,
+            names.entity(asked.principal),
+            names.entity(asked.action),
+            names.entity(asked.resource),
+            asked.context,
+            &names,
+        )
+    }
+
+    /// Whether the schema, if there is one, accepts an entity of a request as it would an upsert: Cedar checks that before it
+    /// closes the hierarchy, its direct parents only.
+    pub(crate) fn check_entity(
+        &self,
+        given: &OverlayEntity<'_>,
+        names: RequestNames<'_>,
+    ) -> Result<(), EntityMismatch> {
+        let Some(schema) = &self.schema else {
+            return Ok(());
+        };
+        if let Some(numbered) = &self.numbered
+            && numbered.accepts_entity(given, names)
+        {
+            return Ok(());
+        }
+        check::check_entity(
+            schema,
+            names.entity(given.uid),
+            given.attrs,
+            Some(given.tags),
+            given.parents.iter().copied(),
+            &names,
+        )
     }
 
     /// This epoch with new numbers for everything, free of names that nothing mentions.
@@ -299,6 +372,7 @@ impl Epoch {
             segments: of.segments.clone(),
             snapshot,
             schema: of.schema.clone(),
+            numbered: of.numbered.clone(),
             stamps: stamps.clone(),
             shadow,
             indexing: of.indexing,
@@ -314,7 +388,7 @@ impl Epoch {
     fn relinked(&self, snapshot: Snapshot) -> Parts {
         Parts {
             policies: self.policies.clone(),
-            linked: Vec::new(),
+            links: Links::default(),
             snapshot,
             schema: self.schema.clone(),
             entity_revision: self.version.entity_revision,

@@ -13,7 +13,6 @@ use crate::limits::Limits;
 use crate::request::delegation::{ChainBounds, Delegation};
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::{Request, RequestError, RequestPart};
-use crate::schema::check;
 use crate::value::arena::{self, Intern, NameText};
 use crate::value::{Record, Value};
 
@@ -127,22 +126,23 @@ pub(crate) fn resolve<'a>(
         let names = &delegation.names;
         let context = add(&mut resolver, first.context, [(names.delegator, delegator)])?;
         let principal = resolver.uid(*actor, RequestPart::Delegation)?;
-        let schema = epoch.schema.as_deref();
-        if let Some(schema) = schema.filter(|_| reading.validate) {
+        let hop = Resolved {
+            principal,
+            context,
+            ..first
+        };
+        if reading.validate {
             let names = RequestNames {
                 shared: &epoch.snapshot.names,
                 locals,
             };
-            let (action, resource) = (request.action(), request.resource());
-            check::check_request(schema, *actor, action, resource, context, &names).map_err(
-                |mismatch| RequestError::new(RequestPart::Delegation, mismatch).within(*actor),
-            )?;
+            epoch
+                .check_request(hop.asked(), names)
+                .map_err(|mismatch| {
+                    RequestError::new(RequestPart::Delegation, mismatch).within(*actor)
+                })?;
         }
-        resolved.push(Resolved {
-            principal,
-            context,
-            ..first
-        });
+        resolved.push(hop);
         delegator = *actor;
     }
     Ok(resolved.into_bump_slice())

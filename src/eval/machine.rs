@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use bumpalo::Bump;
 
 use crate::entity::{Ancestors, EntityData, Snapshot};
-use crate::epoch::{Epoch, Linked, Segment, Step};
+use crate::epoch::{Asked, Epoch, Linked, Segment, Step};
 use crate::id::{Sym, Uid};
 use crate::program::{Dead, Node, Program};
 use crate::request::locals::RequestNames;
@@ -23,6 +23,18 @@ pub(crate) struct Resolved<'a> {
     pub(crate) resource: Uid,
     pub(crate) context: Record<'a>,
     pub(crate) overlay: Overlay<'a>,
+}
+
+impl<'a> Resolved<'a> {
+    /// What a schema has to say something about, but for the entities.
+    pub(super) fn asked(&self) -> Asked<'a> {
+        Asked {
+            principal: self.principal,
+            action: self.action,
+            resource: self.resource,
+            context: self.context,
+        }
+    }
 }
 
 /// Everything that evaluating one request reads.

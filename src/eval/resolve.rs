@@ -16,7 +16,7 @@ use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{
     ContextSource, Entity, EntitySource, Now, Request, RequestError, RequestPart,
 };
-use crate::schema::{SchemaModel, check, is_action_type};
+use crate::schema::{SchemaModel, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::{Bounds, Record, Value};
 
@@ -104,21 +104,17 @@ pub(crate) fn resolve<'a>(
         context,
         overlay,
     };
-    if let Some(schema) = schema {
-        let names = RequestNames {
-            shared: names,
-            locals,
-        };
-        validate(request, &resolved, schema, reading, names)?;
-        if !overlay.is_empty() {
-            validate_overlay(&overlay, schema, names)?;
-        }
+    let names = RequestNames {
+        shared: names,
+        locals,
+    };
+    if reading.validate {
+        epoch
+            .check_request(resolved.asked(), names)
+            .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))?;
     }
     if !overlay.is_empty() {
-        let names = RequestNames {
-            shared: names,
-            locals,
-        };
+        validate_overlay(&overlay, epoch, names)?;
         refuse_cycles(&overlay, epoch, names, arena)?;
     }
     Ok(resolved)
@@ -352,45 +348,16 @@ pub(crate) fn time_is_taken(name: &str) -> RequestError {
     )
 }
 
-fn validate(
-    request: &Request<'_>,
-    resolved: &Resolved<'_>,
-    schema: &SchemaModel,
-    reading: &Reading,
-    names: RequestNames<'_>,
-) -> Result<(), RequestError> {
-    if !reading.validate {
-        return Ok(());
-    }
-    check::check_request(
-        schema,
-        request.principal(),
-        request.action(),
-        request.resource(),
-        resolved.context,
-        &names,
-    )
-    .map_err(|mismatch| RequestError::new(RequestPart::Request, mismatch))
-}
-
 /// An overlay must be what an upsert would accept.
 fn validate_overlay(
     overlay: &Overlay<'_>,
-    schema: &SchemaModel,
+    epoch: &Epoch,
     names: RequestNames<'_>,
 ) -> Result<(), RequestError> {
     for entity in overlay.entities() {
-        let uid: EntityUidRef<'_> = names.uid_text(entity.uid).into();
-        // Cedar checks an upserted entity before it closes the hierarchy: its direct parents only.
-        check::check_entity(
-            schema,
-            uid,
-            entity.attrs,
-            Some(entity.tags),
-            entity.parents.iter().copied(),
-            &names,
-        )
-        .map_err(|mismatch| RequestError::new(RequestPart::Entities, mismatch).within(uid))?;
+        epoch.check_entity(entity, names).map_err(|mismatch| {
+            RequestError::new(RequestPart::Entities, mismatch).within(names.entity(entity.uid))
+        })?;
     }
     Ok(())
 }

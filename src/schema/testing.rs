@@ -67,12 +67,13 @@ impl Intern for Table {
     }
 }
 
-impl Table {
-    pub(crate) fn entity(&mut self, uid: &EntityUid) -> Uid {
+/// What the tests of checks hand over, in any table's numbers.
+pub(crate) trait InternTree: Intern + Sized {
+    fn entity(&mut self, uid: &EntityUid) -> Uid {
         self.uid(uid.type_name(), uid.id()).unwrap()
     }
 
-    pub(crate) fn record<'a>(&mut self, arena: &'a Bump, fields: &Fields) -> Record<'a> {
+    fn record<'a>(&mut self, arena: &'a Bump, fields: &Fields) -> Record<'a> {
         let mut built = bumpalo::collections::Vec::new_in(arena);
         for (name, tree) in fields {
             let sym = self.sym(name).unwrap();
@@ -82,7 +83,7 @@ impl Table {
         arena::record(arena, built).unwrap()
     }
 
-    pub(crate) fn value<'a>(&mut self, arena: &'a Bump, tree: &Tree) -> Value<'a> {
+    fn value<'a>(&mut self, arena: &'a Bump, tree: &Tree) -> Value<'a> {
         match tree {
             Tree::Bool(b) => (*b).into(),
             Tree::Long(i) => Value::Long(*i),
@@ -112,6 +113,8 @@ impl Table {
         }
     }
 }
+
+impl<N: Intern> InternTree for N {}
 
 /// Makes values that fit a schema, and now and then one that does not.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use bumpalo::Bump;
 
 use super::check::{check_entity, check_request};
-use super::testing::{Fields, Table, Tree};
+use super::testing::{Fields, InternTree, Table, Tree};
 use super::*;
 
 fn attribute(name: &str, ty: Type, required: bool) -> Attribute {

@@ -116,7 +116,7 @@ impl World {
     }
 }
 
-/// All optimisations, all but one, none.
+/// All optimisations, all but one, none. That of schemas is switched where there are some (`schemas`).
 pub(crate) fn tunings() -> [Tuning; 9] {
     let all = Tuning::default();
     [
@@ -135,7 +135,8 @@ pub(crate) fn tunings() -> [Tuning; 9] {
             .with_value_index(false)
             .with_short_lists(false)
             .with_shared_parsing(false)
-            .with_flat_conditions(false),
+            .with_flat_conditions(false)
+            .with_numbered_schema(false),
     ]
 }
 

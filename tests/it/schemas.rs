@@ -164,7 +164,7 @@ impl<'s> Run<'s> {
             .entities(json.as_str())
             .validate_policies(validates_policies)
             .validate_requests(validates_requests)
-            .tuning(tuning)
+            .tuning(tuning.with_numbered_schema(!seed.is_multiple_of(3)))
             .build();
         let theirs = set_of(&written).and_then(|set| {
             if validates_policies {

@@ -15,16 +15,43 @@ use cedar_policy::{
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
+use crate::epoch::{Asked, NumberedSchema};
 use crate::id::EntityUidRef;
+use crate::names::Names;
+use crate::request::locals::{Locals, RequestInterner, RequestNames};
+use crate::request::overlay::OverlayEntity;
 use crate::schema::check::{check_entity, check_request};
-use crate::schema::testing::{Breakage, Fields, Generator, Table, Tree};
-use crate::schema::{ExtensionType, Type};
+use crate::schema::testing::{Breakage, Fields, Generator, InternTree, Table, Tree};
+use crate::schema::{ExtensionType, Type, is_action_type};
 
 use super::*;
 
+/// A schema in all the forms in which something is held against it.
+struct Case {
+    name: String,
+    compiled: CompiledSchema,
+    names: Names,
+    numbered: NumberedSchema,
+}
+
+impl Case {
+    fn new(name: impl Into<String>, sources: &[SchemaSource<'_>]) -> Self {
+        let name = name.into();
+        let compiled = compile(sources).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut names = Names::new();
+        let numbered = NumberedSchema::new(&compiled.model, &mut names).unwrap();
+        Self {
+            name,
+            compiled,
+            names,
+            numbered,
+        }
+    }
+}
+
 /// The schemas of `cases`, compiled once.
-fn compiled_cases() -> &'static [(&'static str, CompiledSchema)] {
-    static COMPILED: OnceLock<Vec<(&'static str, CompiledSchema)>> = OnceLock::new();
+fn compiled_cases() -> &'static [Case] {
+    static COMPILED: OnceLock<Vec<Case>> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let text = cases::CEDAR
             .iter()
@@ -38,10 +65,7 @@ fn compiled_cases() -> &'static [(&'static str, CompiledSchema)] {
         });
         text.chain(json)
             .chain(several)
-            .map(|(name, sources)| match compile(&sources) {
-                Ok(compiled) => (name, compiled),
-                Err(error) => panic!("{name}: {error}"),
-            })
+            .map(|(name, sources)| Case::new(name, &sources))
             .collect()
     })
 }
@@ -163,13 +187,38 @@ impl AnyRequest {
         whole.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Whether the request is accepted, by both.
-    fn is_accepted(&self, name: &str, compiled: &CompiledSchema) -> bool {
+    fn by_numbers(&self, case: &Case) -> bool {
+        let (arena, mut locals) = (Bump::new(), Locals::default());
+        let mut interner = RequestInterner {
+            shared: &case.names,
+            locals: &mut locals,
+        };
+        let asked = Asked {
+            principal: interner.entity(&self.principal),
+            action: interner.entity(&self.action),
+            resource: interner.entity(&self.resource),
+            context: interner.record(&arena, &self.context),
+        };
+        let names = RequestNames {
+            shared: &case.names,
+            locals: &locals,
+        };
+        case.numbered.accepts_request(asked, names)
+    }
+
+    /// Whether the request is accepted, by all.
+    fn is_accepted(&self, case: &Case) -> bool {
+        let Case { name, compiled, .. } = case;
         let (ours, cedars) = (self.ours(compiled), self.cedars(compiled));
         assert_eq!(
             ours.is_ok(),
             cedars.is_ok(),
             "{name}: {self:#?}\nours: {ours:?}\nCedar's: {cedars:?}"
+        );
+        assert_eq!(
+            ours.is_ok(),
+            self.by_numbers(case),
+            "{name}: {self:#?}\nby text: {ours:?}"
         );
         ours.is_ok()
     }
@@ -211,13 +260,40 @@ impl AnyEntity {
         in_store.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Whether the entity is accepted, by both.
-    fn is_accepted(&self, name: &str, compiled: &CompiledSchema) -> bool {
+    fn by_numbers(&self, case: &Case) -> bool {
+        let (arena, mut locals) = (Bump::new(), Locals::default());
+        let mut interner = RequestInterner {
+            shared: &case.names,
+            locals: &mut locals,
+        };
+        let parents = self.ancestors.iter().map(|uid| interner.entity(uid));
+        let given = OverlayEntity {
+            parents: &parents.collect::<Vec<_>>(),
+            uid: interner.entity(&self.uid),
+            attrs: interner.record(&arena, &self.attributes),
+            tags: interner.record(&arena, &self.tags),
+        };
+        let names = RequestNames {
+            shared: &case.names,
+            locals: &locals,
+        };
+        case.numbered.accepts_entity(&given, names)
+    }
+
+    /// Whether the entity is accepted, by all; actions are by texts alone.
+    fn is_accepted(&self, case: &Case) -> bool {
+        let Case { name, compiled, .. } = case;
         let (ours, cedars) = (self.ours(compiled), self.cedars(compiled));
         assert_eq!(
             ours.is_ok(),
             cedars.is_ok(),
             "{name}: {self:#?}\nours: {ours:?}\nCedar's: {cedars:?}"
+        );
+        let is_action = is_action_type(self.uid.type_name());
+        assert_eq!(
+            ours.is_ok() && !is_action,
+            self.by_numbers(case),
+            "{name}: {self:#?}\nby text: {ours:?}"
         );
         ours.is_ok()
     }
@@ -300,14 +376,15 @@ proptest! {
     /// Whatever the requests and entities, ours and Cedar's verdict are one.
     #[test]
     fn cedar_agrees(seed: u64, per_mille in prop_oneof![Just(60_u64), Just(250)]) {
-        for (name, compiled) in compiled_cases() {
-            let mut generator = Generator::new(&compiled.model, seed, Breakage::PerMille(per_mille));
-            for action in compiled.model.actions() {
-                any_request(&mut generator, action).is_accepted(name, compiled);
-                any_action_entity(&mut generator, action).is_accepted(name, compiled);
+        for case in compiled_cases() {
+            let model = &case.compiled.model;
+            let mut generator = Generator::new(model, seed, Breakage::PerMille(per_mille));
+            for action in model.actions() {
+                any_request(&mut generator, action).is_accepted(case);
+                any_action_entity(&mut generator, action).is_accepted(case);
             }
-            for decl in compiled.model.entity_types() {
-                any_entity(&mut generator, decl).is_accepted(name, compiled);
+            for decl in model.entity_types() {
+                any_entity(&mut generator, decl).is_accepted(case);
             }
         }
     }
@@ -315,17 +392,18 @@ proptest! {
     /// With one thing wrong, or right after all, as the wrong thing may happen to fit.
     #[test]
     fn cedar_agrees_on_small_mistakes(seed: u64) {
-        for (name, compiled) in compiled_cases() {
-            let mut generator = Generator::new(&compiled.model, seed, Breakage::Nothing);
-            for action in compiled.model.actions() {
+        for case in compiled_cases() {
+            let model = &case.compiled.model;
+            let mut generator = Generator::new(model, seed, Breakage::Nothing);
+            for action in model.actions() {
                 let request = generator.with_one_break(|generator| any_request(generator, action));
-                request.is_accepted(name, compiled);
+                request.is_accepted(case);
                 let entity = generator.with_one_break(|generator| any_action_entity(generator, action));
-                entity.is_accepted(name, compiled);
+                entity.is_accepted(case);
             }
-            for decl in compiled.model.entity_types() {
+            for decl in model.entity_types() {
                 let entity = generator.with_one_break(|generator| any_entity(generator, decl));
-                entity.is_accepted(name, compiled);
+                entity.is_accepted(case);
             }
         }
     }
@@ -333,17 +411,18 @@ proptest! {
     /// What fits by construction is accepted: the test above does not just compare refusals.
     #[test]
     fn what_fits_is_accepted(seed: u64) {
-        for (name, compiled) in compiled_cases() {
-            let mut generator = Generator::new(&compiled.model, seed, Breakage::Nothing);
-            for action in compiled.model.actions() {
+        for case in compiled_cases() {
+            let model = &case.compiled.model;
+            let mut generator = Generator::new(model, seed, Breakage::Nothing);
+            for action in model.actions() {
                 let request = any_request(&mut generator, action);
                 let expected = !action.principals.is_empty() && !action.resources.is_empty();
-                prop_assert_eq!(request.is_accepted(name, compiled), expected, "{:#?}", request);
-                prop_assert!(any_action_entity(&mut generator, action).is_accepted(name, compiled));
+                prop_assert_eq!(request.is_accepted(case), expected, "{:#?}", request);
+                prop_assert!(any_action_entity(&mut generator, action).is_accepted(case));
             }
-            for decl in compiled.model.entity_types() {
+            for decl in model.entity_types() {
                 let entity = any_entity(&mut generator, decl);
-                prop_assert_eq!(entity.is_accepted(name, compiled), !decl.external, "{:#?}", entity);
+                prop_assert_eq!(entity.is_accepted(case), !decl.external, "{:#?}", entity);
             }
         }
     }

@@ -41,28 +41,29 @@ impl Seen {
     fn case(&mut self, schema_path: &Path) {
         let name = schema_path.display().to_string();
         let text = std::fs::read_to_string(schema_path).unwrap();
-        let compiled = compile(&[SchemaSource::CedarText(&text)]).unwrap();
-        assert_is_cedars(&name, &compiled);
+        let case = &Case::new(name, &[SchemaSource::CedarText(&text)]);
+        assert_is_cedars(&case.name, &case.compiled);
         self.schemas += 1;
         let read = |extension: &str| -> Json {
             let text = std::fs::read_to_string(schema_path.with_extension(extension)).unwrap();
             serde_json::from_str(&text).unwrap()
         };
         for request in read("json")["requests"].as_array().unwrap() {
-            self.request(&name, &compiled, request);
+            self.request(case, request);
         }
         let entities = Entities::from_json_value(read("entities.json"), None).unwrap();
         for entity in entities.iter() {
-            self.entity(&name, &compiled, &entities, entity);
+            self.entity(case, &entities, entity);
         }
-        let mut generator = Generator::new(&compiled.model, 0, Breakage::Nothing);
-        for action in compiled.model.actions() {
+        let model = &case.compiled.model;
+        let mut generator = Generator::new(model, 0, Breakage::Nothing);
+        for action in model.actions() {
             let request = generator.with_one_break(|generator| any_request(generator, action));
-            self.generated(request.is_accepted(&name, &compiled));
+            self.generated(request.is_accepted(case));
         }
-        for decl in compiled.model.entity_types() {
+        for decl in model.entity_types() {
             let entity = generator.with_one_break(|generator| any_entity(generator, decl));
-            self.generated(entity.is_accepted(&name, &compiled));
+            self.generated(entity.is_accepted(case));
         }
     }
 
@@ -73,11 +74,11 @@ impl Seen {
         }
     }
 
-    fn request(&mut self, name: &str, compiled: &CompiledSchema, request: &Json) {
+    fn request(&mut self, case: &Case, request: &Json) {
         let action = from_cedar_uid_json(&request["action"]);
         // With the schema, Cedar refuses some contexts while reading them.
         let read = |schema| Context::from_json_value(request["context"].clone(), schema).ok();
-        let context = read(Some((&compiled.schema, &to_cedar_uid(&action))))
+        let context = read(Some((&case.compiled.schema, &to_cedar_uid(&action))))
             .or_else(|| read(None))
             .unwrap();
         let request = AnyRequest {
@@ -86,19 +87,13 @@ impl Seen {
             resource: from_cedar_uid_json(&request["resource"]),
             context: from_cedar_fields(&context.to_json_value().unwrap()),
         };
-        match request.is_accepted(name, compiled) {
+        match request.is_accepted(case) {
             true => self.requests_accepted += 1,
             false => self.requests_refused += 1,
         }
     }
 
-    fn entity(
-        &mut self,
-        name: &str,
-        compiled: &CompiledSchema,
-        entities: &Entities,
-        entity: &Entity,
-    ) {
+    fn entity(&mut self, case: &Case, entities: &Entities, entity: &Entity) {
         let json = entity.to_json_value().unwrap();
         let entity = AnyEntity {
             uid: from_cedar_uid(&entity.uid()),
@@ -110,7 +105,7 @@ impl Seen {
                 .map(from_cedar_uid)
                 .collect(),
         };
-        match entity.is_accepted(name, compiled) {
+        match entity.is_accepted(case) {
             true => self.entities_accepted += 1,
             false => self.entities_refused += 1,
         }

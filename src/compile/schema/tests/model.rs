@@ -33,7 +33,7 @@ pub(super) fn assert_is_cedars(name: &str, compiled: &CompiledSchema) {
 
 #[test]
 fn models_are_cedars_own_expansion() {
-    for (name, compiled) in compiled_cases() {
+    for Case { name, compiled, .. } in compiled_cases() {
         if *name != cases::NOT_EXPRESSIBLE_EXPANDED {
             assert_is_cedars(name, compiled);
         }
@@ -43,7 +43,7 @@ fn models_are_cedars_own_expansion() {
 /// The action entities that a store gets from the schema, external ones included.
 #[test]
 fn actions_are_those_of_a_store() {
-    for (name, compiled) in compiled_cases() {
+    for Case { name, compiled, .. } in compiled_cases() {
         let store = Entities::from_entities([], Some(&compiled.schema)).unwrap();
         let mut theirs: Vec<_> = store
             .iter()
