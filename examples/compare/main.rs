@@ -1,7 +1,7 @@
 //! What would I gain? Runs `cedar-policy` and Duramen side by side on scenarios of your own.
 //!
 //! ```text
-//! cargo run --release --example compare -- [--json] DIR...
+//! cargo run --release --example compare -- [--json] [--validate] DIR...
 //! ```
 //!
 //! A DIR holds `policies.cedar`, `entities.json` and `requests.json`, and may hold `schema.cedarschema` and
@@ -15,6 +15,9 @@
 //! * `eval`: the request is built once (ours by `Authorizer::prepare`), only the decision is timed.
 //! * `e2e`: uids from borrowed strings and the context from typed values at every call. Cedar gets its entity
 //!   type names parsed beforehand, as an application would keep them.
+//!
+//! With `--validate` both engines hold each request against the schema: in `eval` when it is built, in `e2e` at every call.
+//! Requests that are not valid are compared (neither engine may decide them) and not timed.
 //!
 //! Reported are the median over the rounds of the mean time of a decision, its ratio, heap allocations per
 //! decision, and the 99th percentile of single calls less the cost of reading the clock, Cedar's and ours. Bias: one thread,
@@ -32,17 +35,19 @@ use measure::{Figures, Mode, measure};
 use scenario::Scenario;
 
 fn main() -> ExitCode {
-    let mut json = false;
+    let (mut json, mut validate) = (false, false);
     let mut directories = Vec::new();
     for arg in std::env::args_os().skip(1) {
         if arg == "--json" {
             json = true;
+        } else if arg == "--validate" {
+            validate = true;
         } else {
             directories.push(PathBuf::from(arg));
         }
     }
     if directories.is_empty() {
-        eprintln!("usage: compare [--json] DIR...");
+        eprintln!("usage: compare [--json] [--validate] DIR...");
         return ExitCode::from(2);
     }
     if !json {
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
     }
     let mut failed = false;
     for directory in directories {
-        let scenario = match Scenario::load(&directory) {
+        let mut scenario = match Scenario::load(&directory, validate) {
             Ok(scenario) => scenario,
             Err(error) => {
                 eprintln!("{}: {error}", directory.display());
@@ -73,6 +78,12 @@ fn main() -> ExitCode {
         };
         let mismatches = measure::mismatches(&scenario);
         failed |= mismatches > 0;
+        scenario.cases.retain(|case| case.cedar.is_some());
+        if scenario.cases.is_empty() {
+            eprintln!("{}: no request is valid", directory.display());
+            failed = true;
+            continue;
+        }
         for mode in [Mode::Eval, Mode::EndToEnd] {
             let figures = measure(&scenario, mode);
             report(&scenario, mode, mismatches, &figures, json);

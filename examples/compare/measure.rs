@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use cedar_policy as cedar;
-use duramen::{PreparedRequest, Request, Session};
+use duramen::{Outcome, PreparedRequest, Request, Response, Session};
 
 use crate::counting::allocations;
 use crate::scenario::{Answer, Case, Scenario};
@@ -58,34 +58,36 @@ pub(crate) fn mismatches(scenario: &Scenario) -> usize {
     let mut session = scenario.authorizer.session();
     let mut count = 0;
     for (number, case) in scenario.cases.iter().enumerate() {
-        let cedar = Answer::of_cedar(&engine.is_authorized(
-            &case.cedar,
-            &scenario.policies,
-            &scenario.entities,
-        ));
+        // What is not valid has no answer.
+        let cedar = case
+            .cedar
+            .as_ref()
+            .map(|request| Answer::of_cedar(&decide_cedar(&engine, scenario, request)));
         let request = ours(case);
-        let duramen = Answer::of_duramen(&session.is_authorized(&request));
-        let prepared = scenario
-            .authorizer
-            .prepare(&request)
-            .map(|mut prepared| Answer::of_duramen(&session.is_authorized_prepared(&mut prepared)));
+        let duramen = answer(&session.is_authorized(&request));
+        let prepared = scenario.authorizer.prepare(&request).ok();
+        let prepared = prepared
+            .and_then(|mut prepared| answer(&session.is_authorized_prepared(&mut prepared)));
         let decision_only = session.is_allowed(&request);
+        let recorded = case.recorded.as_ref();
         let agree = duramen == cedar
-            && prepared.is_ok_and(|prepared| prepared == cedar)
-            && decision_only == cedar.allowed
-            && case
-                .recorded
-                .as_ref()
-                .is_none_or(|recorded| *recorded == cedar);
+            && prepared == cedar
+            && decision_only == cedar.as_ref().is_some_and(|cedar| cedar.allowed)
+            && (cedar.is_none() || recorded.is_none() || recorded == cedar.as_ref());
         if !agree {
             count += 1;
             eprintln!(
-                "{} request {number}: cedar {cedar:?}, duramen {duramen:?}, recorded {:?}",
-                scenario.name, case.recorded
+                "{} request {number}: cedar {cedar:?}, duramen {duramen:?}, recorded {recorded:?}",
+                scenario.name
             );
         }
     }
     count
+}
+
+/// The answer, unless the request was not valid.
+fn answer(response: &Response<'_>) -> Option<Answer> {
+    (response.outcome() != Outcome::InvalidRequest).then(|| Answer::of_duramen(response))
 }
 
 /// The scenario's requests, those that can be prepared.
@@ -103,11 +105,12 @@ pub(crate) fn measure(scenario: &Scenario, mode: Mode) -> Figures {
 
     let cedar = |case: &Case| match mode {
         Mode::Eval => {
-            black_box(engine.is_authorized(&case.cedar, &scenario.policies, &scenario.entities));
+            let request = case.cedar.as_ref();
+            request.map(|request| black_box(decide_cedar(&engine, scenario, request)));
         }
         Mode::EndToEnd => {
             let request = cedar_request(scenario, case);
-            black_box(engine.is_authorized(&request, &scenario.policies, &scenario.entities));
+            request.map(|request| black_box(decide_cedar(&engine, scenario, &request)));
         }
     };
     let cases = &scenario.cases;
@@ -162,8 +165,16 @@ pub(crate) fn decide_prepared(session: &mut Session<'_>, request: &mut PreparedR
     );
 }
 
-/// What an application does to ask Cedar: uids and context from its own data.
-fn cedar_request(scenario: &Scenario, case: &Case) -> cedar::Request {
+fn decide_cedar(
+    engine: &cedar::Authorizer,
+    scenario: &Scenario,
+    request: &cedar::Request,
+) -> cedar::Response {
+    engine.is_authorized(request, &scenario.policies, &scenario.entities)
+}
+
+/// What an application does to ask Cedar: uids and context from its own data. `None` if the request is not valid.
+fn cedar_request(scenario: &Scenario, case: &Case) -> Option<cedar::Request> {
     let uid = |(type_name, id): (&str, &str)| {
         cedar::EntityUid::from_type_name_and_id(
             scenario.types[type_name].clone(),
@@ -179,9 +190,9 @@ fn cedar_request(scenario: &Scenario, case: &Case) -> cedar::Request {
         uid(case.action.pair()),
         uid(case.resource.pair()),
         context,
-        None,
+        scenario.validating.as_ref(),
     )
-    .unwrap_or_else(|_| case.cedar.clone())
+    .ok()
 }
 
 /// How many calls make a round.

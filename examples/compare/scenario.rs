@@ -59,7 +59,8 @@ pub(crate) struct Case {
     pub(crate) resource: Uid,
     pub(crate) context: Typed,
     pub(crate) recorded: Option<Answer>,
-    pub(crate) cedar: cedar::Request,
+    /// `None` if requests are validated and this one is not valid.
+    pub(crate) cedar: Option<cedar::Request>,
 }
 
 /// A full answer: what the two engines must agree on.
@@ -111,10 +112,13 @@ pub(crate) struct Scenario {
     pub(crate) cases: Vec<Case>,
     /// Entity type names, parsed once: what an application that calls Cedar would keep.
     pub(crate) types: HashMap<String, cedar::EntityTypeName>,
+    /// What requests are validated against, if they are.
+    pub(crate) validating: Option<cedar::Schema>,
 }
 
 impl Scenario {
-    pub(crate) fn load(directory: &Path) -> Result<Self, Box<dyn Error>> {
+    /// Loads a directory. With `validate` its schema is for requests, too, if there is one.
+    pub(crate) fn load(directory: &Path, validate: bool) -> Result<Self, Box<dyn Error>> {
         let read = |name: &str| {
             let path = directory.join(name);
             std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
@@ -169,6 +173,7 @@ impl Scenario {
             .entities(entity_text.as_str())
             // Cedar decides on policies that do not validate; so must we, to be compared.
             .validate_policies(false)
+            .validate_requests(validate)
             .limits(duramen::Limits::default().with_input_bytes(1 << 30));
         if let Some(text) = schema_text {
             builder = builder.schema_str(text);
@@ -177,6 +182,8 @@ impl Scenario {
         // which makes `abac-p50` 8% slower; Cedar takes the same time whichever comes first.
         let authorizer = builder.build()?;
         let entities = cedar::Entities::from_json_str(&entity_text, schema.as_ref())?;
+
+        let validating = schema.filter(|_| validate);
 
         let mut types = HashMap::new();
         let mut inputs = Vec::with_capacity(requests.len());
@@ -203,8 +210,9 @@ impl Scenario {
                 action.to_cedar()?,
                 resource.to_cedar()?,
                 context.to_cedar_context()?,
-                None,
-            )?;
+                validating.as_ref(),
+            )
+            .ok();
             let recorded = request.decision.map(|decision| Answer {
                 allowed: decision.eq_ignore_ascii_case("allow"),
                 reasons: request.reasons.unwrap_or_default(),
@@ -233,6 +241,7 @@ impl Scenario {
             authorizer,
             cases,
             types,
+            validating,
         })
     }
 }

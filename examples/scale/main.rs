@@ -166,7 +166,10 @@ fn run(mut directories: Vec<PathBuf>, json: bool) -> Result<bool, Box<dyn Error>
     ] {
         let named = |name: &str| directories.iter().find(|of| of.ends_with(name));
         if let (Some(few), Some(directory)) = (named(few), named(many)) {
-            let (few, of_many) = (Scenario::load(few)?, Scenario::load(directory)?);
+            let (few, of_many) = (
+                Scenario::load(few, false)?,
+                Scenario::load(directory, false)?,
+            );
             report(Figure::new(many, what, times_the_ns(&few, &of_many)).at_most(1.3));
         }
     }
@@ -174,7 +177,7 @@ fn run(mut directories: Vec<PathBuf>, json: bool) -> Result<bool, Box<dyn Error>
 }
 
 fn decide(directory: &Path, report: &mut impl FnMut(Figure)) -> Result<(), Box<dyn Error>> {
-    let mut scenario = Scenario::load(directory)?;
+    let mut scenario = Scenario::load(directory, false)?;
     // Cedar takes milliseconds for each policy set of this size.
     let sample = if scenario.policies.policies().count() > 5_000 {
         20
