@@ -150,13 +150,16 @@ pub(crate) fn lines(f: &mut fmt::Formatter<'_>, problems: &[impl fmt::Display]) 
 
 /// Whether a text that should be policies, a schema or entities looks like the name of a file that has them.
 pub(crate) fn is_like_a_path(text: &str) -> bool {
+    // Asked first, as it ends with the first characters of what is none: a path is read from its end, all of a hundred megabytes.
+    if text.contains(['\n', '{', '[', '(', ';']) {
+        return false;
+    }
     let end = std::path::Path::new(text.trim()).extension();
-    !text.contains(['\n', '{', '[', '(', ';'])
-        && end.is_some_and(|end| {
-            ["cedar", "cedarschema", "json"]
-                .iter()
-                .any(|known| end == *known)
-        })
+    end.is_some_and(|end| {
+        ["cedar", "cedarschema", "json"]
+            .iter()
+            .any(|known| end == *known)
+    })
 }
 
 impl From<LimitExceeded> for Problem {

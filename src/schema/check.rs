@@ -15,7 +15,7 @@ use crate::value::{Record, Value, View};
 
 use super::{
     ActionDecl, Attribute, EntityMismatch, EntityTypeDecl, ExtensionType, Mismatch, Names, Problem,
-    RecordType, RequestMismatch, Role, SchemaModel, Type, is_action_type,
+    RecordType, RequestMismatch, Role, SchemaModel, Type, is_action_type, named,
 };
 
 /// The one declared action with the id of another that is not, whatever its type and however it is written.
@@ -397,7 +397,7 @@ fn uid_ref(names: &impl NameText, uid: Uid) -> EntityUidRef<'_> {
 }
 
 fn contains(sorted: &[Box<str>], name: &str) -> bool {
-    sorted.binary_search_by(|item| (**item).cmp(name)).is_ok()
+    named(sorted, name, |item| item).is_some()
 }
 
 /// A [`Problem`] on its way out of nested values, gathering its path innermost first.
