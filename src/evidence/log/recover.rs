@@ -2,8 +2,9 @@
 //!
 //! Both leave an end of the last segment that nobody vouches for. It is cut off, and the cut is told in the chain, in
 //! three steps that each may be the last: a *draft* of a new segment is written and synced, with the acknowledged lines
-//! that the cut takes along and an entry that tells the cut; the old segment is cut; the draft gets its name. A complete
-//! draft that is found when a log is opened is carried out, an incomplete one is dropped.
+//! that the cut takes along and an entry that tells the cut; the old segment is cut; the draft gets its name. From the cut
+//! on the draft is all that there is of those lines: whatever fails, a complete draft is carried out and never made anew.
+//! So is one that is found when a log is opened; an incomplete one is dropped.
 
 use std::io::{self, Read};
 
@@ -16,7 +17,7 @@ use super::event::{Cut, Event};
 use super::id::LogId;
 use super::options::{LogOptions, SyncPolicy};
 use super::segment::{self, Lines, Names, Place};
-use super::storage::Storage;
+use super::storage::{Appendable, Storage};
 use super::verify::{Finding, FindingKind, Spot, is_torn, sealed};
 use super::writer::{Begun, Open, Writer};
 
@@ -115,49 +116,115 @@ fn head_before(
 fn carry_out_drafts(storage: &dyn Storage) -> Result<(), LogError> {
     for (first, name) in names(storage)?.drafts {
         let path = storage.path().join(&name);
-        let cut = Scanned::whole(storage, &name).ok();
-        let cut = cut.filter(|scanned| !scanned.torn).and_then(|it| it.cut);
-        let carried_out = match cut {
-            Some(cut) => carry_out(storage, first, &name, &cut),
-            // The old segment was not touched yet.
+        // One that cannot be read, or is not as it was written, may be all that there is of acknowledged lines.
+        let scanned = Scanned::whole(storage, &name)?;
+        let done = match scanned.cut.filter(|_| !scanned.torn) {
+            // Whoever wrote it may have died before it was synced.
+            Some(cut) => storage
+                .open(&name)
+                .and_then(|mut draft| draft.sync())
+                .and_then(|()| carry_out(storage, first, &cut))
+                .and_then(|()| storage.sync()),
+            // It never was complete, so that the old segment was not touched yet.
             None => storage.remove(&name),
         };
-        carried_out.map_err(|error| LogError::io(&path, error))?;
+        done.map_err(|error| LogError::io(&path, error))?;
     }
     Ok(())
 }
 
-/// Cuts the old segment and gives the draft of the new one its name.
-fn carry_out(storage: &dyn Storage, first: u64, draft: &str, cut: &Cut) -> io::Result<()> {
+/// Cuts the old segment and gives the draft of the new one, which is on the disk, its name. That is to be synced then.
+fn carry_out(storage: &dyn Storage, first: u64, cut: &Cut) -> io::Result<()> {
     // A file name, whatever else an entry may say.
     if segment::first_index(&cut.segment).is_none() {
         return Err(io::ErrorKind::InvalidData.into());
     }
+    storage.sync()?;
     let mut file = storage.open(&cut.segment)?;
-    if storage.about(&cut.segment)?.bytes > cut.offset {
+    // Not only if it is longer: an attempt before this may have cut it, and not known that to be on the disk.
+    if storage.about(&cut.segment)?.bytes >= cut.offset {
         file.set_len(cut.offset)?;
         file.sync()?;
     }
-    storage.rename(draft, &segment::name(first))?;
-    storage.sync()
+    storage.rename(&segment::draft_name(first), &segment::name(first))
+}
+
+/// How far a repair has come. What of it is done stays so when the next step fails.
+#[derive(Default)]
+pub(super) struct Repair {
+    /// What there is to cut off, behind lines that were found to be as they were written.
+    cut: Option<Cut>,
+    /// Once it is complete and on the disk. From then on the old segment may have been cut.
+    draft: Option<Draft>,
+}
+
+/// The new segment of a repair.
+struct Draft {
+    first: u64,
+    file: Box<dyn Appendable>,
+    bytes: u64,
+    /// After its last line.
+    head: Head,
+    /// Whether it has its name.
+    named: bool,
+}
+
+impl Draft {
+    fn carry_out(&mut self, storage: &dyn Storage, cut: &Cut) -> io::Result<()> {
+        // Once only: what has the name of the old segment then may be the new one.
+        if !self.named {
+            carry_out(storage, self.first, cut)?;
+            self.named = true;
+        }
+        storage.sync()
+    }
 }
 
 impl Writer {
     /// Cuts off what nobody vouches for, and goes on in a new segment.
     pub(super) fn repair(&mut self) -> Result<(), LogError> {
-        let path = self.storage.path().join(&self.segment.name);
-        let failed = |error| LogError::io(&path, error);
+        let cut = match self.repair.cut.take() {
+            Some(cut) => cut,
+            None => self.what_to_cut()?,
+        };
+        let cut = self.repair.cut.insert(cut).clone();
+        let mut draft = match self.repair.draft.take() {
+            Some(draft) => draft,
+            None => self.draft(&cut)?,
+        };
+        if let Err(error) = draft.carry_out(&*self.storage, &cut) {
+            self.repair.draft = Some(draft);
+            return Err(self.failed(error));
+        }
+        self.repair = Repair::default();
+        let name = segment::name(draft.first);
+        self.segment = Open::new(name, draft.file, draft.bytes, Begun::now());
+        self.head = draft.head;
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> LogError {
+        LogError::io(&self.storage.path().join(&self.segment.name), error)
+    }
+
+    /// Reads the segment, which may take long: once for a repair, however often that is tried.
+    fn what_to_cut(&self) -> Result<Cut, LogError> {
         self.check_synced()?;
         let old = &self.segment;
-        let (bytes, sha256) = tail(&*self.storage, &old.name, old.synced).map_err(failed)?;
-        let cut = Cut {
+        let (bytes, sha256) =
+            tail(&*self.storage, &old.name, old.synced).map_err(|error| self.failed(error))?;
+        Ok(Cut {
             segment: old.name.clone(),
             offset: old.synced,
             bytes,
             sha256,
-        };
+        })
+    }
+
+    /// Writes the new segment. The old one is not touched yet.
+    fn draft(&self, cut: &Cut) -> Result<Draft, LogError> {
         let first = self.first_unsynced();
-        let mut lines = old.unsynced.clone();
+        let mut lines = self.segment.unsynced.clone();
         let mut head = Head {
             log: self.log.filter(|_| lines.is_empty()),
             ..self.head
@@ -166,20 +233,25 @@ impl Writer {
         Event::Cut(cut.clone()).write(&mut head, &mut told)?;
         lines.extend_from_slice(told.as_slice());
 
-        let draft = segment::draft_name(first);
-        // That of an attempt that failed.
-        let _ = self.storage.remove(&draft);
-        let mut file = self.storage.create(&draft).map_err(failed)?;
-        let written = file.write_all(&lines).and_then(|()| file.sync());
-        let carried_out = written.and_then(|()| {
-            self.storage.sync()?;
-            carry_out(&*self.storage, first, &draft, &cut)
-        });
-        carried_out.map_err(failed)?;
-        let name = segment::name(first);
-        self.segment = Open::new(name, file, lines.len() as u64, Begun::now());
-        self.head = head;
-        Ok(())
+        let name = segment::draft_name(first);
+        // That of an attempt that failed here, too.
+        let _ = self.storage.remove(&name);
+        let mut file = self
+            .storage
+            .create(&name)
+            .map_err(|error| self.failed(error))?;
+        if let Err(error) = file.write_all(&lines).and_then(|()| file.sync()) {
+            // Nobody knows what of it is on the disk, and whoever finds it complete would take it for that.
+            let _ = self.storage.remove(&name);
+            return Err(self.failed(error));
+        }
+        Ok(Draft {
+            first,
+            file,
+            bytes: lines.len() as u64,
+            head,
+            named: false,
+        })
     }
 
     /// Whether what was synced is still there as it was written.

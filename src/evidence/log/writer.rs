@@ -8,6 +8,7 @@ use super::chain::{EntryKind, Head};
 use super::event::Event;
 use super::id::LogId;
 use super::options::{LogOptions, SyncPolicy};
+use super::recover::Repair;
 use super::segment;
 use super::storage::{Appendable, Storage, Sync};
 use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     lines: Buffer,
     /// Since when nothing is acknowledged: what is at the end of the segment is not known.
     broken: Option<Instant>,
+    pub(super) repair: Repair,
     /// Whether the segment is being synced without the lock. Then it is appended to, and nothing else.
     syncing: bool,
 }
@@ -206,6 +208,7 @@ impl Writer {
             segment,
             lines: Buffer::default(),
             broken: None,
+            repair: Repair::default(),
             syncing: false,
         }
     }

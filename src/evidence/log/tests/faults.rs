@@ -261,6 +261,98 @@ fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
     );
 }
 
+/// Nor does a repair that fails at any call and is tried again, and then at any call everything stops for ever.
+#[test]
+fn a_crash_in_a_repair_that_failed_before_loses_nothing_that_was_acknowledged() {
+    const CALLS: usize = 14;
+    let (mut failed, mut tried_again) = (0, 0);
+    for fails_at in 0..CALLS {
+        for stops_at in 0..CALLS {
+            let scratch = Scratch::new("twice");
+            let path = scratch.path();
+            let what = format!("failure at call {fails_at}, crash at call {stops_at}");
+            let faults = Faults::none();
+            let authorizer = authorizer(open(options(path, LONG_BATCH), &faults).unwrap());
+            let mut acknowledged = Vec::new();
+            let mut decides = |user| {
+                let kept = decide(&authorizer, user);
+                acknowledged.extend(kept.then_some(user));
+                kept
+            };
+            assert!((0..3).all(&mut decides));
+            faults.set(|call| match call {
+                Call::Write => Fault::Torn(100),
+                _ => Fault::None,
+            });
+            assert!(!decides(3));
+            let mut calls = 0;
+            faults.set(move |call| {
+                calls += 1;
+                match call {
+                    _ if calls != fails_at + 1 => Fault::None,
+                    Call::Sync => Fault::Forgets,
+                    _ => Fault::Fails(ErrorKind::Other),
+                }
+            });
+            failed += u32::from(!decides(4));
+            let mut calls = 0;
+            faults.set(move |_| {
+                calls += 1;
+                match calls > stops_at {
+                    true => Fault::Fails(ErrorKind::StorageFull),
+                    false => Fault::None,
+                }
+            });
+            tried_again += u32::from(decides(5));
+            drop(authorizer);
+            let log = open(options(path, LONG_BATCH), &Faults::none());
+            let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let authorizer = super::authorizer(log);
+            assert!(decide(&authorizer, 77), "{what}");
+            drop(authorizer);
+            acknowledged.push(77);
+            let mut found = recorded(path);
+            // A record that was written and then not acknowledged may be there.
+            found.retain(|user| acknowledged.contains(user));
+            assert_eq!(found, acknowledged, "{what}");
+            assert_eq!(verify(path, None).unwrap().finding(), None, "{what}");
+        }
+    }
+    assert!(failed > 150 && tried_again > 20, "{failed}, {tried_again}");
+}
+
+/// What was cut off is told, not what an attempt after the cut finds there.
+#[test]
+fn a_repair_that_is_tried_again_tells_what_was_cut_off() {
+    for fails in [Call::Rename, Call::SetLen, Call::SyncNames] {
+        let scratch = Scratch::new(&format!("told-{fails:?}"));
+        let faults = Faults::none();
+        let authorizer = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
+        assert!((0..3).all(|user| decide(&authorizer, user)));
+        let segment = scratch.path().join("00000000000000000000.jsonl");
+        let acknowledged = std::fs::read(&segment).unwrap();
+        let mut torn = false;
+        faults.set(move |call| match call {
+            Call::Write if !std::mem::replace(&mut torn, true) => Fault::Torn(100),
+            call if call == fails => Fault::Fails(ErrorKind::Other),
+            _ => Fault::None,
+        });
+        assert!(!decide(&authorizer, 3));
+        assert!(!decide(&authorizer, 4));
+        // Nothing is read or made again.
+        faults.set(|call| match call {
+            Call::Read | Call::Create | Call::Remove => Fault::Fails(ErrorKind::StorageFull),
+            _ => Fault::None,
+        });
+        assert!(decide(&authorizer, 5), "{fails:?}");
+        drop(authorizer);
+        assert_eq!(check(scratch.path(), &[0, 1, 2, 5], "repaired").cuts(), 1);
+        let text = std::fs::read_to_string(&segment).unwrap();
+        let cut: serde_json::Value = serde_json::from_str(text.lines().nth(3).unwrap()).unwrap();
+        assert_eq!(cut["cut"]["bytes"], acknowledged.len() + 100, "{fails:?}");
+    }
+}
+
 #[test]
 fn what_fails_when_opening_is_named_and_changes_nothing() {
     let scratch = Scratch::new("opening");

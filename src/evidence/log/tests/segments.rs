@@ -209,3 +209,45 @@ fn drafts_that_are_torn_or_cut_other_files_are_not_carried_out() {
     let seen = verify(scratch.path(), None).unwrap();
     assert_eq!((seen.finding(), seen.count(), seen.cuts()), (None, 4, 1));
 }
+
+/// It may be all that there is of what was acknowledged.
+#[test]
+fn a_draft_that_cannot_be_read_is_kept() {
+    let scratch = Scratch::new("draft");
+    let faults = Faults::none();
+    let first = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
+    assert!((0..3).all(|user| decide(&first, user)));
+    let mut torn = false;
+    faults.set(move |call| match call {
+        Call::Write if !std::mem::replace(&mut torn, true) => Fault::Torn(100),
+        Call::Rename => Fault::Fails(ErrorKind::Other),
+        _ => Fault::None,
+    });
+    assert!(!decide(&first, 3) && !decide(&first, 4));
+    drop(first);
+    let draft = scratch.path().join(segment::draft_name(0));
+    let written = std::fs::read(&draft).unwrap();
+    assert_eq!(recorded(scratch.path()), [0; 0]);
+
+    let mut altered = written.clone();
+    altered[100] ^= 1;
+    std::fs::write(&draft, &altered).unwrap();
+    let error = open(options(scratch.path(), LONG_BATCH), &Faults::none()).unwrap_err();
+    assert_eq!(error.kind(), LogErrorKind::Damaged);
+    assert_eq!(std::fs::read(&draft).unwrap(), altered);
+    std::fs::write(&draft, &written).unwrap();
+    for fails in [Call::Read, Call::Open, Call::Sync, Call::SyncNames] {
+        let faults = Faults::new(move |call| match call {
+            call if call == fails => Fault::Fails(ErrorKind::Other),
+            _ => Fault::None,
+        });
+        let error = open(options(scratch.path(), LONG_BATCH), &faults).unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Io, "{fails:?}");
+        assert_eq!(std::fs::read(&draft).unwrap(), written, "{fails:?}");
+    }
+    let second = authorizer(open(options(scratch.path(), LONG_BATCH), &Faults::none()).unwrap());
+    assert!(decide(&second, 5));
+    drop(second);
+    let seen = check(scratch.path(), &[0, 1, 2, 5], "carried out");
+    assert_eq!(seen.cuts(), 1);
+}
