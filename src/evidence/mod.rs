@@ -137,10 +137,12 @@ pub trait DecisionSink: Send + Sync {
     /// sink that panics counts as one that failed.
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError>;
 
-    /// Takes several records, in order, and counts in `kept` those that it has kept, from the first on: also when it
-    /// fails or panics at one of them. Then the ones behind that one have not been looked at.
+    /// Takes several records, in order, and counts in `kept`, which is 0 at first, those that it has kept, from the first on: also
+    /// when it fails or panics at one of them. Then the ones behind that one have not been looked at. When it returns `Ok`, all are
+    /// kept.
     ///
-    /// What a [`QueueSink`] calls. Sinks that can do better than one by one implement it.
+    /// What a [`QueueSink`] calls. Sinks that can do better than one by one implement it. One that hands records on in several calls
+    /// gives each a count of its own, and adds them up.
     ///
     /// # Errors
     /// When the record after those that were counted could not be kept.

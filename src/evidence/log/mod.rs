@@ -271,7 +271,8 @@ impl DecisionSink for DurableLog {
         records: &[DecisionRecord<'_>],
         kept: &mut usize,
     ) -> Result<(), SinkError> {
-        while let Some(rest) = records.get(*kept..).filter(|rest| !rest.is_empty()) {
+        let mut rest = records;
+        while !rest.is_empty() {
             let mut added = 0;
             let mut failure = None;
             self.append(rest.len() * LINES, |lines| {
@@ -288,6 +289,7 @@ impl DecisionSink for DurableLog {
                 Ok(())
             })?;
             *kept += added;
+            rest = rest.get(added..).unwrap_or_default();
             if let Some(error) = failure {
                 return Err(error.into());
             }

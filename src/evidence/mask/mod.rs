@@ -283,7 +283,7 @@ impl<S: DecisionSink> DecisionSink for MaskSink<S> {
         let request = place.slot.request();
         let kept = match place.slot.record(&request) {
             Some(masked) => self.sink.record(&masked),
-            None => Err(SinkError::of_this_record("the record could not be masked")),
+            None => Err(not_masked()),
         };
         self.give_back(place);
         kept
@@ -309,13 +309,22 @@ impl<S: DecisionSink> DecisionSink for MaskSink<S> {
             let masked: Vec<DecisionRecord<'_>> = places
                 .iter()
                 .zip(&requests)
-                .filter_map(|(place, request)| place.slot.record(request))
+                .map_while(|(place, request)| place.slot.record(request))
                 .collect();
-            let done = self.sink.record_batch(&masked, kept);
+            // A count for this call: the sink takes what it finds in it for its own.
+            let mut done = 0;
+            let mut outcome = self.sink.record_batch(&masked, &mut done);
+            if outcome.is_ok() {
+                done = masked.len();
+                if done < batch.len() {
+                    outcome = Err(not_masked());
+                }
+            }
+            *kept += done;
             drop(masked);
             drop(requests);
             places.into_iter().for_each(|place| self.give_back(place));
-            done?;
+            outcome?;
         }
         Ok(())
     }
@@ -327,6 +336,11 @@ impl<S: DecisionSink> DecisionSink for MaskSink<S> {
     fn flush(&self) -> Result<(), SinkError> {
         self.sink.flush()
     }
+}
+
+#[cold]
+fn not_masked() -> SinkError {
+    SinkError::of_this_record("the record could not be masked")
 }
 
 impl<S: fmt::Debug> fmt::Debug for MaskSink<S> {

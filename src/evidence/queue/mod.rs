@@ -52,6 +52,11 @@ const MOST: usize = 1 << 20;
 ///
 /// What was lost, the next record that is kept tells ([`DecisionRecord::lost_before`]).
 ///
+/// A record at which the sink panics, or which it refuses for what the record is (the durable log takes no line of more than
+/// 8 MiB), is not tried again: it is lost and counted, under every class. Nobody can make a record of up to 16 kB one of those for
+/// the sinks of this crate. Larger ones do not wait in the queue under [`Delivery::DenyIfNotKept`]: the deciding thread hands them to
+/// the sink itself, ahead of those that wait, and the decision is a deny if it does not keep them.
+///
 /// A sink behind the queue may ask the authorizer whose records it gets. Nothing waits for it then: what it decides while
 /// there is no room is lost, or denied, under every delivery class.
 ///
@@ -71,9 +76,9 @@ const MOST: usize = 1 << 20;
 /// assert_eq!(queue.lost(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct QueueSink {
     shared: Arc<Shared>,
+    sink: Arc<dyn DecisionSink>,
     wants: Wants,
     delivery: Delivery,
     worker: Option<JoinHandle<()>>,
@@ -124,6 +129,9 @@ impl QueueSink {
 
     /// A queue of `capacity` records, from one (which 0 is taken for) to 1,048,576, of which the delivery class is given.
     ///
+    /// It is about what the sink reports: one that counts its losses itself and says nothing, as a [`FanOut`](super::FanOut) does for
+    /// its sinks of [`Delivery::CountLoss`], has kept everything as far as the queue can know.
+    ///
     /// Each place takes 3 kB from the beginning, 12 MB for 4,096. Records that need more take up to 16 kB each, and those that
     /// need more than that up to 64 MiB together.
     ///
@@ -152,6 +160,7 @@ impl QueueSink {
         }
         let capacity = capacity.max(1);
         let wants = sink.wants();
+        let sink: Arc<dyn DecisionSink> = Arc::new(sink);
         let shared = Arc::new(Shared {
             free: ArrayQueue::new(capacity),
             full: ArrayQueue::new(capacity),
@@ -168,12 +177,13 @@ impl QueueSink {
         for slot in Slot::several(capacity) {
             shared.give_back(slot);
         }
-        let worker = Worker::new(Arc::clone(&shared), sink, delivery);
+        let worker = Worker::new(Arc::clone(&shared), Arc::clone(&sink), delivery);
         let worker = std::thread::Builder::new()
             .name("duramen-evidence".into())
             .spawn(move || worker.run())?;
         Ok(Self {
             shared,
+            sink,
             wants,
             delivery,
             worker: Some(worker),
@@ -254,6 +264,17 @@ impl QueueSink {
         slot
     }
 
+    /// A record that the sink may refuse for its size. Once it waited in the queue, its decision would have been told.
+    #[cold]
+    fn record_at_once(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if self.is_own_thread() {
+            return Err(SinkError::new(
+                "the sink behind the queue cannot be handed a record while it has one",
+            ));
+        }
+        self.sink.record(record)
+    }
+
     /// Whether there is room for a record that is not small.
     #[cold]
     fn has_room_for(&self, bytes: usize) -> bool {
@@ -286,12 +307,18 @@ impl DecisionSink for QueueSink {
         };
         slot.copy(record);
         let bytes = slot.bytes();
-        if bytes > SMALL && !self.has_room_for(bytes) {
-            slot.shrink();
-            shared.give_back(slot);
-            return Err(SinkError::new(
-                "the queue has no room for a record as large",
-            ));
+        if bytes > SMALL {
+            let waits = self.delivery != Delivery::DenyIfNotKept;
+            if !waits || !self.has_room_for(bytes) {
+                slot.shrink();
+                shared.give_back(slot);
+                return match waits {
+                    true => Err(SinkError::new(
+                        "the queue has no room for a record as large",
+                    )),
+                    false => self.record_at_once(record),
+                };
+            }
         }
         // There is room for as many as there are slots.
         let pushed = shared.full.push(slot);
@@ -310,6 +337,15 @@ impl DecisionSink for QueueSink {
 
     fn flush(&self) -> Result<(), SinkError> {
         QueueSink::flush(self)
+    }
+}
+
+impl std::fmt::Debug for QueueSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueueSink")
+            .field("shared", &self.shared)
+            .field("delivery", &self.delivery)
+            .finish_non_exhaustive()
     }
 }
 

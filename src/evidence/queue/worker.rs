@@ -28,9 +28,9 @@ const SLEEP: Duration = Duration::from_millis(100);
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_millis(10);
 
-pub(super) struct Worker<S> {
+pub(super) struct Worker {
     shared: Arc<Shared>,
-    sink: S,
+    sink: Arc<dyn DecisionSink>,
     delivery: Delivery,
     batch: Vec<Slot>,
     /// Records that were lost and that no record that was kept has told of yet.
@@ -41,8 +41,12 @@ pub(super) struct Worker<S> {
     gives_up: Option<Instant>,
 }
 
-impl<S: DecisionSink> Worker<S> {
-    pub(super) fn new(shared: Arc<Shared>, sink: S, delivery: Delivery) -> Self {
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sink: Arc<dyn DecisionSink>,
+        delivery: Delivery,
+    ) -> Self {
         Self {
             shared,
             sink,

@@ -5,8 +5,8 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, FanOut, JsonLinesSink, MemorySink, OwnedRecord,
-    QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FanOut, JsonLinesSink, Mask, MaskSink, Masks,
+    MemorySink, OwnedRecord, QueueSink, SinkError, Wants,
 };
 use duramen::values::EntityRef;
 use duramen::{Delegation, EntityUidRef, Freshness, Outcome, Scratch as Memory};
@@ -425,6 +425,96 @@ fn a_log_behind_a_queue_has_everything_and_says_what_was_lost() {
     assert_eq!(
         (seen.finding(), seen.decisions(), seen.lost()),
         (None, 499, 1)
+    );
+}
+
+/// What the log cannot keep is no line of it, however often it is tried. A client chooses how long a line gets: six bytes for
+/// each control character, once for every hop.
+#[test]
+fn where_evidence_is_demanded_nothing_is_allowed_that_the_log_cannot_keep() {
+    let scratch = Scratch::new();
+    let log = DurableLog::open(scratch.path()).unwrap();
+    let queue = Arc::new(QueueSink::new(log).unwrap());
+    assert_eq!(queue.delivery(), Delivery::DenyIfNotKept);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let chain = Delegation::new(&actors);
+    let context = std::collections::BTreeMap::from([("a", "\u{1}".repeat(800_000))]);
+    let long = request("alice").context(&context);
+    let response = authorizer.is_authorized(&long.delegation(&chain));
+    assert_eq!(response.outcome(), Outcome::EvidenceNotKept);
+    drop(response);
+    let id = "x".repeat(duramen::evidence::log::MAX_LINE_BYTES);
+    assert!(!authorizer.is_allowed(&request(&id)));
+    // Large, and a line: kept when the decision is told, without waiting for the queue.
+    let context = std::collections::BTreeMap::from([("a", "x".repeat(100_000))]);
+    assert!(authorizer.is_allowed(&request("alice").context(&context)));
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!((seen.decisions(), queue.lost()), (1, 0));
+    drop((queue, authorizer));
+    assert!(verify(scratch.path(), None).unwrap().finding().is_none());
+}
+
+/// Takes the first batch when it is told to, so that the next one is long.
+struct Gate {
+    log: Arc<DurableLog>,
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl DecisionSink for Gate {
+    fn wants(&self) -> Wants {
+        self.log.wants()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.log.record(record)
+    }
+
+    fn record_batch(
+        &self,
+        records: &[DecisionRecord<'_>],
+        kept: &mut usize,
+    ) -> Result<(), SinkError> {
+        let mut open = self.open.lock().unwrap();
+        while !*open {
+            open = self.opened.wait(open).unwrap();
+        }
+        self.log.record_batch(records, kept)
+    }
+}
+
+/// A mask hands records on in several calls.
+#[test]
+fn a_log_behind_a_mask_behind_a_queue_has_everything() {
+    let scratch = Scratch::new();
+    let gate = Arc::new(Gate {
+        log: Arc::new(DurableLog::open(scratch.path()).unwrap()),
+        open: Mutex::new(false),
+        opened: Condvar::new(),
+    });
+    let masks = Masks::new().path("context.token", Mask::Drop).unwrap();
+    let masked = MaskSink::new(Arc::clone(&gate), masks).unwrap();
+    let queue = Arc::new(QueueSink::with_delivery(masked, 1000, Delivery::Block).unwrap());
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    for _ in 0..700 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    *gate.open.lock().unwrap() = true;
+    gate.opened.notify_all();
+    queue.flush().unwrap();
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(
+        (seen.finding(), seen.decisions(), seen.lost()),
+        (None, 700, 0)
     );
 }
 
