@@ -301,6 +301,7 @@ impl Authorizer {
                 request,
                 Beside {
                     outcome,
+                    enforced: made.outcome,
                     started,
                     ages,
                     sequence: made.sequence,
@@ -427,7 +428,7 @@ impl Authorizer {
 /// What was decided, and under which number that is recorded.
 #[derive(Clone, Copy)]
 pub(super) struct Made {
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     pub(super) sequence: Option<u64>,
 }
 

@@ -155,6 +155,7 @@ impl Authorizer {
         if let Some(shadow) = &epoch.shadow {
             let enforced = Beside {
                 outcome,
+                enforced: made.outcome,
                 started: recorded,
                 ages,
                 sequence: made.sequence,

@@ -20,6 +20,8 @@ use super::{Authorizer, Started, builder};
 pub(super) struct Beside<'a> {
     /// What was decided, whatever became of the record.
     pub(super) outcome: Outcome,
+    /// What the caller is told: a deny, if the record was to be kept and was not.
+    pub(super) enforced: Outcome,
     pub(super) started: Option<Started>,
     pub(super) ages: Option<Ages<'a>>,
     /// The number of its record.
@@ -218,8 +220,8 @@ impl Beside<'_> {
     pub(super) fn told(&self) -> Option<Enforced> {
         Some(Enforced {
             sequence: self.sequence?,
-            decision: self.outcome.decision(),
-            outcome: self.outcome,
+            decision: self.enforced.decision(),
+            outcome: self.enforced,
         })
     }
 }

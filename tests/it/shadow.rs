@@ -296,6 +296,52 @@ fn nothing_about_a_shadow_comes_to_the_caller() {
     }
 }
 
+/// Keeps what shadows say and nothing that is enforced.
+#[derive(Default)]
+struct ShadowsOnly(std::sync::Mutex<Vec<(Decision, Outcome)>>);
+
+impl DecisionSink for ShadowsOnly {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::DenyIfNotKept
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let enforced = record.enforced().ok_or(SinkError::new("no"))?;
+        self.0
+            .lock()
+            .unwrap()
+            .push((enforced.decision, enforced.outcome));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_shadows_record_says_what_was_enforced() {
+    let sink = Arc::new(ShadowsOnly::default());
+    let authorizer = Authorizer::builder()
+        .policies(OPEN)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow("forbid(principal, action, resource);")
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let chain = Delegation::new(&actors);
+    for request in [view("bob"), view("bob").delegation(&chain)] {
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.outcome(), Outcome::EvidenceNotKept);
+    }
+    let denied = (Decision::Deny, Outcome::EvidenceNotKept);
+    assert_eq!(*sink.0.lock().unwrap(), [denied, denied]);
+    // What the policies say is compared, not what became of records.
+    assert_eq!(authorizer.shadow().unwrap().newly_denied, 2);
+}
+
 /// Behind a queue a shadow's record keeps its own policies and the link.
 #[test]
 fn a_shadows_record_goes_through_a_queue() {
