@@ -9,14 +9,15 @@ use cedar_policy as cedar;
 use serde::{Deserialize, Serialize};
 
 use crate::authorizer::Authorizer;
-use crate::compile::{Lines, Policies, stack};
+use crate::compile::scan::scan_policies;
+use crate::compile::{Lines, Policies, Problem, stack};
 use crate::epoch::{Epoch, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
 use crate::program::{Policy, Program, SourceSpan};
 use crate::value::arena::NameText;
 
-use super::decide::ArchivedPolicies;
+use super::decide::{ArchivedPolicies, wide};
 use super::slot_values;
 
 /// The number of the archive's format.
@@ -44,6 +45,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct PolicyArchive {
     directory: PathBuf,
+    limits: Limits,
 }
 
 /// Why policies could not be kept or loaded.
@@ -69,6 +71,9 @@ pub enum ArchiveError {
         /// What is wrong with it.
         what: String,
     },
+    /// The policies in force are beyond the limits that the archive reads policies under. It keeps what it can load.
+    #[error("{0}, for the archive: PolicyArchive::with_limits")]
+    BeyondLimits(String),
     /// The archive does not have these policies.
     #[error("the archive has no policies with the digest {0}")]
     Missing(VersionDigest),
@@ -125,7 +130,19 @@ impl PolicyArchive {
             path: directory.clone(),
             source,
         })?;
-        Ok(Self { directory })
+        Ok(Self {
+            directory,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The limits that policies are kept and loaded under: those of the authorizers whose policies it keeps, if they are wider
+    /// than the default ones. What is in the directory may have been written by others, so that it cannot say itself how deep
+    /// it may be nested. Only limits that are about policies count.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Keeps the policies that are in force, and those of the shadow if there is one, if the archive does not have them
@@ -134,26 +151,33 @@ impl PolicyArchive {
     /// Call it before decisions on them are made: when the authorizer is built, and after each change of policies or of the shadow.
     ///
     /// # Errors
-    /// [`ArchiveError::NoText`] for a policy without text; [`ArchiveError::Io`] when the file cannot be written.
+    /// [`ArchiveError::NoText`] for a policy without text; [`ArchiveError::BeyondLimits`] for policies that were loaded under
+    /// wider limits than those of the archive and need them; [`ArchiveError::Io`] when the file cannot be written.
     pub fn keep(&self, authorizer: &Authorizer) -> Result<VersionDigest, ArchiveError> {
         let epoch = authorizer.epoch();
+        // What was loaded under limits no wider than the archive's is within them.
+        let tries = is_wider(&authorizer.reading().0.limits, &self.limits);
         if let Some(shadow) = &epoch.shadow {
-            self.keep_epoch(&shadow.epoch)?;
+            self.keep_epoch(&shadow.epoch, tries)?;
         }
-        self.keep_epoch(&epoch)
+        self.keep_epoch(&epoch, tries)
     }
 
-    fn keep_epoch(&self, epoch: &Epoch) -> Result<VersionDigest, ArchiveError> {
+    fn keep_epoch(&self, epoch: &Epoch, tries: bool) -> Result<VersionDigest, ArchiveError> {
         let digest = epoch.version.policies();
         let path = self.path(digest);
         if path.exists() {
             return Ok(digest);
         }
+        let document = Document::of(epoch)?;
+        if tries {
+            self.read(&document).map_err(ArchiveError::BeyondLimits)?;
+        }
         let unreadable = |error: serde_json::Error| ArchiveError::Unreadable {
             path: path.clone(),
             what: error.to_string(),
         };
-        let text = serde_json::to_string_pretty(&Document::of(epoch)?).map_err(unreadable)?;
+        let text = serde_json::to_string_pretty(&document).map_err(unreadable)?;
         self.write(&path, &text)
             .map_err(|source| ArchiveError::Io { path, source })?;
         Ok(digest)
@@ -202,16 +226,7 @@ impl PolicyArchive {
             let format = document.format;
             return Err(unreadable(format!("format {format} is not known")));
         }
-        let texts = document.policies.iter().chain(&document.templates);
-        let written = texts.filter_map(|text| Some((text.id.clone(), text.written.clone()?)));
-        let written = written.collect();
-        let set = stack::with_parser_stack(&Limits::default(), || document.policy_set());
-        let set = set
-            .map_err(|error| error.to_string())
-            .and_then(|set| set)
-            .map_err(unreadable)?;
-        let policies = Policies::new().policy_set(set.clone());
-        let loaded = ArchivedPolicies::new(set, policies, written).map_err(unreadable)?;
+        let loaded = self.read(&document).map_err(unreadable)?;
         if loaded.digest() != digest {
             return Err(unreadable(format!(
                 "the policies in it have the digest {}",
@@ -221,9 +236,39 @@ impl PolicyArchive {
         Ok(loaded)
     }
 
+    /// The policies of a document, whoever wrote it.
+    fn read(&self, document: &Document) -> Result<ArchivedPolicies, String> {
+        let limits = wide(self.limits);
+        let texts = || document.policies.iter().chain(&document.templates);
+        for text in texts() {
+            let scanned = scan_policies(&text.text, &limits).map_err(Problem::from);
+            scanned.map_err(|problem| format!("{}: {problem}", text.id))?;
+        }
+        let written = texts().filter_map(|text| Some((text.id.clone(), text.written.clone()?)));
+        let set = stack::with_parser_stack(&limits, || document.policy_set());
+        let set = set
+            .map_err(|error| stack::no_thread(&limits, &error).to_string())
+            .and_then(|set| set)?;
+        let policies = Policies::new().policy_set(set.clone());
+        ArchivedPolicies::new(set, policies, written.collect(), limits)
+    }
+
     fn path(&self, digest: VersionDigest) -> PathBuf {
         self.directory.join(format!("{digest}.json"))
     }
+}
+
+/// Whether policies may be within limits `a` and not within `b`. How many bytes a text has does not matter: archives have one for
+/// each policy.
+fn is_wider(a: &Limits, b: &Limits) -> bool {
+    let of_policies = [
+        Limits::nesting,
+        Limits::operator_chain,
+        Limits::doubling,
+        Limits::policies,
+        Limits::expression_depth,
+    ];
+    of_policies.iter().any(|limit| limit(a) > limit(b))
 }
 
 /// A file of this call's own beside `path`: other threads, and other processes on other machines, may be keeping the same
@@ -287,7 +332,7 @@ impl Document {
         Ok(())
     }
 
-    fn policy_set(self) -> Result<cedar::PolicySet, String> {
+    fn policy_set(&self) -> Result<cedar::PolicySet, String> {
         let mut set = cedar::PolicySet::new();
         let id = |id: &PolicyId| cedar::PolicyId::new(id.as_str());
         for template in &self.templates {

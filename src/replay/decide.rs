@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use cedar_policy as cedar;
 
 use crate::authorizer::Authorizer;
-use crate::compile::Policies;
 use crate::compile::load::policy_id;
+use crate::compile::{Policies, stack};
 use crate::epoch::VersionDigest;
 use crate::evidence::OwnedRecord;
 use crate::id::PolicyId;
@@ -27,6 +27,7 @@ pub struct ArchivedPolicies {
     authorizer: Authorizer,
     /// Where policies and templates were written, by id.
     pub(super) written: HashMap<PolicyId, Written>,
+    limits: Limits,
 }
 
 /// What one engine makes of a record.
@@ -71,15 +72,15 @@ impl ArchivedPolicies {
         set: cedar::PolicySet,
         policies: Policies,
         written: HashMap<PolicyId, Written>,
+        limits: Limits,
     ) -> Result<Self, String> {
-        let authorizer = Authorizer::builder()
-            .limits(wide_limits())
-            .policies(policies);
+        let authorizer = Authorizer::builder().limits(limits).policies(policies);
         let authorizer = authorizer.build().map_err(|error| error.to_string())?;
         Ok(Self {
             set,
             authorizer,
             written,
+            limits,
         })
     }
 
@@ -170,6 +171,24 @@ impl ArchivedPolicies {
         asked.with_request(|request| Answer::of(&self.authorizer.is_authorized(request)))
     }
 
+    /// Where the caller's stack is too short for a policy, Cedar says that the policy fails: on one that is long enough, then.
+    fn decide_with_cedar(
+        &self,
+        request: &cedar::Request,
+        entities: &cedar::Entities,
+    ) -> cedar::Response {
+        let decide = || cedar::Authorizer::new().is_authorized(request, &self.set, entities);
+        let response = decide();
+        let is_unknown = |error: &cedar::AuthorizationError| {
+            let cedar::AuthorizationError::PolicyEvaluationError(error) = error;
+            kind(error.inner()).is_none()
+        };
+        if !response.diagnostics().errors().any(is_unknown) {
+            return response;
+        }
+        stack::with_parser_stack(&self.limits, decide).unwrap_or(response)
+    }
+
     fn ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, String> {
         let entities = asked.inputs.to_cedar_entities();
         let entities =
@@ -184,7 +203,7 @@ impl ArchivedPolicies {
             None,
         )
         .map_err(|error| error.to_string())?;
-        let response = cedar::Authorizer::new().is_authorized(&request, &self.set, &entities);
+        let response = self.decide_with_cedar(&request, &entities);
         let mut errors = BTreeMap::new();
         for cedar::AuthorizationError::PolicyEvaluationError(error) in
             response.diagnostics().errors()
@@ -201,9 +220,10 @@ impl ArchivedPolicies {
     }
 }
 
-/// Limits for what records say: it was accepted once, under limits that may be wider than the default ones.
-pub(super) fn wide_limits() -> Limits {
-    Limits::default()
+/// Limits for policies, and none for what records say: it was accepted once, under limits that may have been wider.
+pub(super) fn wide(of_policies: Limits) -> Limits {
+    of_policies
+        .with_input_bytes(usize::MAX)
         .with_context_bytes(usize::MAX)
         .with_context_depth(usize::MAX)
         .with_attribute_bytes(usize::MAX)

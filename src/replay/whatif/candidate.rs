@@ -8,11 +8,12 @@ use crate::decision::ErrorMode;
 use crate::epoch::Epoch;
 use crate::eval::{self, Machine, Read, Reading, Scratch, What};
 use crate::evidence::{OwnedRecord, RecordedPolicy};
+use crate::limits::Limits;
 use crate::request::{Request, RequestError};
 use crate::value::arena::NameText;
 
 use super::super::asked::Asked;
-use super::super::decide::wide_limits;
+use super::super::decide::wide;
 use super::attempt::{Attempt, settle};
 use super::before::Before;
 use super::facts::{AskedFact, Facts, UnknownFact};
@@ -41,7 +42,7 @@ impl Candidate {
     /// # Errors
     /// When the policies have more names than fit; none that was built has.
     pub(super) fn new(of: &Authorizer) -> Result<Self, CompileError> {
-        let limits = wide_limits();
+        let limits = wide(Limits::default());
         let nothing = Entities::new().load(None, &limits).map_err(Problem::new)?;
         Ok(Self {
             epoch: of.epoch().alone_on(nothing).map_err(Problem::new)?,

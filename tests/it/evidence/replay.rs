@@ -415,6 +415,85 @@ fn an_archive_gives_what_was_kept_or_nothing() {
     );
 }
 
+/// What is kept can be loaded: what needs wider limits than the archive's is not kept.
+#[test]
+fn an_archive_keeps_what_its_limits_let_it_load() {
+    let deep = format!(
+        "permit(principal, action, resource) when {{ 0 < {}1{} }};",
+        "(1 + ".repeat(180),
+        ")".repeat(180)
+    );
+    let long = format!(
+        "permit(principal, action, resource) when {{ true{} }};",
+        " && true".repeat(3_000)
+    );
+    let limits = duramen::Limits::default()
+        .with_expression_depth(300)
+        .with_operator_chain(4_000);
+    for (policy, named) in [(deep, "expression_depth"), (long, "operator_chain")] {
+        let directory = Scratch::new();
+        let narrow = PolicyArchive::open(directory.path()).unwrap();
+        let sink = Arc::new(MemorySink::new(1));
+        let build = |policy: &str| {
+            let builder = Authorizer::builder().limits(limits).policies(policy);
+            builder.sink(Arc::clone(&sink)).build().unwrap()
+        };
+        // What is within them is kept, whatever else would have been.
+        narrow
+            .keep(&build("permit(principal, action, resource);"))
+            .unwrap();
+        let authorizer = build(&policy);
+        let error = narrow.keep(&authorizer).unwrap_err();
+        assert!(matches!(error, ArchiveError::BeyondLimits(_)), "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+
+        let wide = narrow.clone().with_limits(limits);
+        let digest = wide.keep(&authorizer).unwrap();
+        assert!(narrow.load(digest).is_err());
+        let policies = wide.load(digest).unwrap();
+        let asked = Request::new(("User", "alice"), ("Action", "view"), ("Doc", "d"));
+        let _ = authorizer.is_authorized(&asked);
+        let record = sink.records().remove(0);
+        // On the stack of an ordinary thread.
+        let replayed = std::thread::scope(|scope| {
+            let replay = scope.spawn(|| policies.replay(&record));
+            replay.join().unwrap()
+        });
+        assert!(replayed.is_same(), "{replayed:#?}");
+    }
+}
+
+/// What is in a directory may have been written by anybody.
+#[test]
+fn an_archive_is_scanned_before_cedar_sees_it() {
+    let directory = Scratch::new();
+    let (archive, record) = decided(&directory);
+    let digest = record.version.policies();
+    let file = directory.path().join(format!("{digest}.json"));
+    let nested = |open: &str, close: &str, n: usize| {
+        format!(
+            "permit(principal, action, resource) when {{ {}true{} }};",
+            open.repeat(n),
+            close.repeat(n)
+        )
+    };
+    for text in [
+        nested("(", ")", 100_000),
+        nested("(", " is A in principal)", 30),
+        nested("", " && true", 100_000),
+    ] {
+        let policy = serde_json::json!({ "id": "policy0", "text": text });
+        for (policies, templates) in [(vec![policy.clone()], vec![]), (vec![], vec![policy])] {
+            let document = serde_json::json!({
+                "format": 1, "policies": policies, "templates": templates, "links": [],
+            });
+            std::fs::write(&file, document.to_string()).unwrap();
+            let error = archive.load(digest).unwrap_err();
+            assert!(error.to_string().contains("limited to"), "{error}");
+        }
+    }
+}
+
 /// Whoever keeps the same at the same time, all of them have kept it, and nothing else is left of that.
 #[test]
 fn policies_are_kept_by_many_at_once() {
