@@ -2,7 +2,12 @@
 
 use std::fmt::Write;
 
+use cedar_policy as cedar;
 use duramen::{Authorizer, Policies, Request, Session, Tuning};
+use proptest::prelude::*;
+
+use super::generate::{Tape, config, tape};
+use super::oracle::{cedar_uid, ours, uid_ref};
 
 /// Actions with ids of numbers. Every third is in a group, and every group is in the one of all.
 const ACTIONS: usize = 150;
@@ -139,5 +144,107 @@ fn every_action_finds_its_policies() {
             found += answer_without.0.len();
         }
         assert!(found > 1000, "{found} policies apply");
+    }
+}
+
+/// Seventy actions that scopes tell apart, all of them filed under principals, and one policy for the first of them filed under
+/// a resource: what is filed there is for no other action, whatever number its class has.
+#[test]
+fn what_is_filed_for_one_action_is_for_no_other() {
+    let mut text =
+        "permit(principal, action == Action::\"a0\", resource == Doc::\"d\");\n".to_owned();
+    for i in 0..70 {
+        let _ = writeln!(
+            text,
+            "permit(principal == User::\"u{i}\", action == Action::\"a{i}\", resource);"
+        );
+    }
+    for i in 0..9 {
+        let _ = writeln!(
+            text,
+            "permit(principal == User::\"v{i}\", action == Action::\"a1\", resource);"
+        );
+    }
+    let authorizer = Authorizer::builder()
+        .policies(text.as_str())
+        .build()
+        .unwrap();
+    let set: cedar::PolicySet = text.parse().unwrap();
+    let mut allowed = 0;
+    for action in 0..70 {
+        let action = ("Action".to_owned(), format!("a{action}"));
+        let [user, doc] = [("User", "eve"), ("Doc", "d")].map(|(ty, id)| (ty.into(), id.into()));
+        let asked = cedar::Request::new(
+            cedar_uid(&user),
+            cedar_uid(&action),
+            cedar_uid(&doc),
+            cedar::Context::empty(),
+            None,
+        );
+        let entities = cedar::Entities::empty();
+        let theirs = cedar::Authorizer::new().is_authorized(&asked.unwrap(), &set, &entities);
+        let theirs = theirs.decision() == cedar::Decision::Allow;
+        let request = Request::new(uid_ref(&user), uid_ref(&action), uid_ref(&doc));
+        assert_eq!(authorizer.is_allowed(&request), theirs, "{action:?}");
+        allowed += usize::from(theirs);
+    }
+    assert_eq!(allowed, 1);
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+
+    /// More actions than have a bit of their own where policies are filed, and sides that have policies for few of them.
+    #[test]
+    fn many_actions_find_their_policies(tape in tape()) {
+        let mut tape = Tape::new(&tape);
+        let mut text = String::new();
+        // Which actions policies of each kind of scope are for: the first few or any.
+        let reach: Vec<usize> = (0..4).map(|_| [3, 20, 100][tape.below(3)]).collect();
+        for _ in 0..80 + tape.below(120) {
+            let kind = tape.below(4);
+            let n = tape.below(3);
+            let (principal, resource) = match kind {
+                0 => (format!("principal == User::\"u{n}\""), "resource".to_owned()),
+                1 => (format!("principal in Team::\"t{n}\""), "resource".to_owned()),
+                2 => ("principal".to_owned(), format!("resource == Doc::\"d{n}\"")),
+                _ => ("principal".to_owned(), format!("resource in Folder::\"f{n}\"")),
+            };
+            let mut action = || format!("Action::\"a{}\"", tape.below(reach[kind]));
+            let action = match n == 1 {
+                true => format!("action in [{}, {}]", action(), action()),
+                false => format!("action == {}", action()),
+            };
+            let effect = if n == 2 { "forbid" } else { "permit" };
+            let _ = writeln!(text, "{effect}({principal}, {action}, {resource});");
+        }
+        // All actions are told apart, by policies for somebody who does not ask.
+        for action in 0..100 {
+            let _ = writeln!(text, "permit(principal == User::\"x\", action == Action::\"a{action}\", resource);");
+        }
+        let entities = r#"[
+            {"uid":{"type":"User","id":"u0"},"attrs":{},"parents":[{"type":"Team","id":"t0"},{"type":"Team","id":"t2"}]},
+            {"uid":{"type":"User","id":"u1"},"attrs":{},"parents":[{"type":"Team","id":"t1"}]},
+            {"uid":{"type":"Doc","id":"d0"},"attrs":{},"parents":[{"type":"Folder","id":"f1"}]},
+            {"uid":{"type":"Doc","id":"d1"},"attrs":{},"parents":[{"type":"Folder","id":"f0"},{"type":"Folder","id":"f2"}]}
+        ]"#;
+        let build = |tuning| {
+            let builder = Authorizer::builder().policies(text.as_str()).entities(entities);
+            builder.tuning(tuning).build().unwrap()
+        };
+        let (with, without) = (
+            build(Tuning::default()),
+            build(Tuning::default().with_scope_index(false)),
+        );
+        for action in 0..101 {
+            let action = format!("a{action}");
+            for user in ["u0", "u1", "u2"] {
+                for doc in ["d0", "d1", "d2"] {
+                    let request = Request::new(("User", user), ("Action", &*action), ("Doc", doc));
+                    let (with, without) = (with.is_authorized(&request), without.is_authorized(&request));
+                    prop_assert_eq!(ours(&with), ours(&without), "{} {} {}\n{}", user, action, doc, text);
+                }
+            }
+        }
     }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Buckets {
     cells: Vec<Entry>,
     /// Numbers of groups.
     groups: Vec<u32>,
-    /// Whether there are more classes than bits.
+    /// Whether there are more classes than bits, in the whole index and not only here: classes that nothing here is for are asked
+    /// for too, and one that has the bit of another must not be given what is that one's.
     crowded: bool,
 }
 
@@ -345,9 +346,11 @@ fn place(uid: u32, shift: u32) -> usize {
 }
 
 impl Buckets {
-    /// From entries by uid and class of actions. `flat`: see [`BucketOf::new`].
+    /// From entries by uid and class of actions, of which the index tells so many apart, [`ANY`] included. `flat`: see
+    /// [`BucketOf::new`].
     pub(super) fn new(
         mut entries: Vec<(Uid, u32, Entry)>,
+        classes: usize,
         flat: usize,
         grouping: &mut Grouping<'_>,
     ) -> Self {
@@ -357,12 +360,14 @@ impl Buckets {
             (*uid, bit(*class), *class, left)
         });
         entries.dedup();
-        let mut buckets = Self::default();
+        let mut buckets = Self {
+            crowded: classes > BITS as usize + 1,
+            ..Self::default()
+        };
         if !entries.is_empty() {
             // Number 0 is no bucket.
             buckets.cells.push(Head::default().cell());
         }
-        buckets.crowded = entries.iter().any(|(_, class, _)| *class > BITS);
         let mut numbers = Vec::new();
         for bucket in entries.chunk_by(|(a, ..), (b, ..)| a == b) {
             let number = as_u32(buckets.cells.len());

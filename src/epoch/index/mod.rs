@@ -89,10 +89,10 @@ impl Sorting {
         list.extend(classes.iter().map(|class| (uid, *class, entry)));
     }
 
-    fn finish(self, flat: usize, grouping: &mut Grouping<'_>) -> Side {
+    fn finish(self, classes: usize, flat: usize, grouping: &mut Grouping<'_>) -> Side {
         Side {
-            exact: Buckets::new(self.exact, flat, grouping),
-            within: Buckets::new(self.within, flat, grouping),
+            exact: Buckets::new(self.exact, classes, flat, grouping),
+            within: Buckets::new(self.within, classes, flat, grouping),
         }
     }
 }
@@ -253,9 +253,10 @@ impl Index {
             return Self { lists, ..index };
         }
         let mut sorted = Sorted::of(of, &shared, &by_scope);
-        let principal = sorted.principal.finish(flat, &mut grouping);
-        let resource = sorted.resource.finish(flat, &mut grouping);
-        let action = Buckets::new(sorted.action, flat, &mut grouping);
+        let classes = index.actions.count();
+        let principal = sorted.principal.finish(classes, flat, &mut grouping);
+        let resource = sorted.resource.finish(classes, flat, &mut grouping);
+        let action = Buckets::new(sorted.action, classes, flat, &mut grouping);
         let mut single: Vec<u32> = sorted.rest.iter().map(|entry| entry.row).collect();
         let rest_groups = grouping.group(&mut single);
         let is_single = |entry: &Entry| single.binary_search(&entry.row).is_ok();
