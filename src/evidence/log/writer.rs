@@ -434,15 +434,25 @@ impl Writer {
         self.sync_segment()?;
         let name = segment::name(self.head.next);
         let path = self.storage.path().join(&name);
-        let file = self.storage.create(&name);
+        let file = self.begin_segment(&name);
         let file = file.map_err(|error| LogError::io(&path, error))?;
-        if let Err(error) = self.storage.sync() {
-            // In the way of the next attempt.
-            let _ = self.storage.remove(&name);
-            return Err(LogError::io(&path, error));
-        }
         self.segment = Open::new(name, file, 0, Begun::now());
         self.retain()
+    }
+
+    /// The file of a new segment, whose name is on the disk. What an attempt that failed has left of it is as good.
+    fn begin_segment(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let file = match self.storage.create(name) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && self.storage.about(name)?.bytes == 0 =>
+            {
+                self.storage.open(name)
+            }
+            created => created,
+        }?;
+        self.storage.sync()?;
+        Ok(file)
     }
 
     /// Appends a line of the log's own and syncs it, under every policy.

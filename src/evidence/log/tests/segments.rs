@@ -32,6 +32,30 @@ fn a_segment_that_cannot_be_begun_is_tried_again() {
     assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
 }
 
+/// What an attempt has left is not in the way of the next one, unless somebody has written to it.
+#[test]
+fn a_segment_that_was_begun_and_not_named_is_gone_on_with() {
+    let scratch = Scratch::new("begun");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).segment_bytes(1);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    assert!(decide(&authorizer, 0));
+    faults.set(|call| match call {
+        Call::SyncNames | Call::Remove => Fault::Fails(ErrorKind::Other),
+        _ => Fault::None,
+    });
+    assert!(!decide(&authorizer, 1) && !decide(&authorizer, 2));
+    faults.set(|_| Fault::None);
+    let begun = scratch.path().join(segment::name(1));
+    std::fs::write(&begun, "x").unwrap();
+    assert!(!decide(&authorizer, 3));
+    assert_eq!(std::fs::read(&begun).unwrap(), b"x");
+    std::fs::write(&begun, "").unwrap();
+    assert!(decide(&authorizer, 4));
+    drop(authorizer);
+    assert_eq!(check(scratch.path(), &[0, 4], "begun again").lost(), 3);
+}
+
 #[test]
 fn segments_that_cannot_be_removed_do_not_stop_the_log() {
     let scratch = Scratch::new("retention");
