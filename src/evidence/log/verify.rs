@@ -382,8 +382,9 @@ impl<'a> Verifier<'a> {
                 let Some(line) = sealed(&text) else {
                     let last_segment = at + 1 == self.names.len();
                     if last_segment && is_torn(&text) {
+                        // It is the end of what is there. What a writer adds meanwhile is the rest of this line.
                         torn = Some(Finding::new(FindingKind::TornTail, expected, spot));
-                        continue;
+                        break;
                     }
                     return Ok(Some(Finding::new(FindingKind::Altered, expected, spot)));
                 };

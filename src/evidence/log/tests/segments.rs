@@ -6,7 +6,7 @@ use super::super::chain::{Head, LineHash, Sealed};
 use super::super::event::{Cut, Event, Gap};
 use super::super::segment;
 use super::super::verify::verify_storage;
-use super::super::{Checkpoint, LogErrorKind};
+use super::super::{Checkpoint, FindingKind, LogErrorKind};
 use super::storage::{Call, Fault};
 use super::*;
 use crate::evidence::json::Buffer;
@@ -140,6 +140,73 @@ fn segments_that_go_while_a_log_is_verified_are_no_error() {
     let error = verify(scratch.path().join("nothing"), None).unwrap_err();
     assert_eq!(error.kind(), LogErrorKind::Unreadable);
     assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+/// A line that is being written while a log is verified shows as a torn tail, wherever it is read up to; what was altered
+/// is found all the same, and what is missing behind it.
+#[test]
+fn a_line_that_is_being_written_is_no_tampering() {
+    let scratch = Scratch::new("growing");
+    let log = Arc::new(open(options(scratch.path(), LONG_BATCH), &Faults::none()).unwrap());
+    let writing = authorizer(Arc::clone(&log));
+    assert!((0..4).all(|user| decide(&writing, user)));
+    let checkpoint = log.checkpoint().unwrap();
+    drop((writing, log));
+    let file = scratch.path().join(segment::name(0));
+    let whole = std::fs::read(&file).unwrap();
+    let lines: Vec<usize> = memchr::memchr_iter(b'\n', &whole)
+        .map(|at| at + 1)
+        .collect();
+    let seen_up_to = |count, checkpoint| {
+        let faults = Faults::new(move |_| Fault::Short(count));
+        let storage = Faulty::beside(scratch.path(), &faults);
+        let seen = verify_storage(&storage, checkpoint).unwrap();
+        let finding = seen.finding().map(super::super::Finding::kind);
+        (seen.count(), finding)
+    };
+    for count in (1..whole.len())
+        .step_by(7)
+        .chain([lines[1] - 1])
+        .filter(|it| !lines.contains(it))
+    {
+        let before = lines.iter().filter(|end| **end <= count).count() as u64;
+        assert_eq!(
+            seen_up_to(count, None),
+            (before, Some(FindingKind::TornTail)),
+            "{count}"
+        );
+        let kind = FindingKind::Truncated { expected: 4 };
+        assert_eq!(
+            seen_up_to(count, Some(&checkpoint)),
+            (before, Some(kind)),
+            "{count}"
+        );
+    }
+    let count = lines[2] + 10;
+    let mut altered = whole.clone();
+    altered[lines[0] + 20] ^= 1;
+    std::fs::write(&file, &altered).unwrap();
+    assert_eq!(seen_up_to(count, None), (1, Some(FindingKind::Altered)));
+    // In a segment behind which there is another one, nothing is being written.
+    std::fs::write(&file, &whole[..count]).unwrap();
+    std::fs::write(scratch.path().join(segment::name(3)), &whole[lines[2]..]).unwrap();
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(
+        seen.finding().map(super::super::Finding::kind),
+        Some(FindingKind::Altered)
+    );
+    assert_eq!(seen.count(), 3);
+    // A line that only has no end is not one that is being written.
+    std::fs::remove_file(scratch.path().join(segment::name(3))).unwrap();
+    let mut joined = whole.clone();
+    joined[lines[1] - 1] = b' ';
+    joined.pop();
+    std::fs::write(&file, &joined).unwrap();
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(
+        seen.finding().map(super::super::Finding::kind),
+        Some(FindingKind::Altered)
+    );
 }
 
 /// A segment has its name on the disk before anything is acknowledged in it.

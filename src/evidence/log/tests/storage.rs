@@ -26,7 +26,8 @@ pub(super) enum Call {
 pub(super) enum Fault {
     None,
     Fails(io::ErrorKind),
-    /// A write writes that many bytes and says so; the next one is asked again.
+    /// A write writes that many bytes and says so; the next one is asked again. What is read seems to end after that
+    /// many bytes, and goes on when it is read again, as a file that was appended to meanwhile.
     Short(usize),
     /// A write writes that many bytes and fails.
     Torn(usize),
@@ -71,11 +72,33 @@ impl Faults {
     }
 
     fn check(&self, call: Call) -> io::Result<()> {
-        match self.ask(call) {
-            Fault::None => Ok(()),
-            Fault::Fails(kind) => Err(kind.into()),
-            _ => Err(io::Error::other("as planned")),
+        outcome(self.ask(call))
+    }
+}
+
+fn outcome(fault: Fault) -> io::Result<()> {
+    match fault {
+        Fault::None => Ok(()),
+        Fault::Fails(kind) => Err(kind.into()),
+        _ => Err(io::Error::other("as planned")),
+    }
+}
+
+/// Comes to an end, and is longer then.
+struct Growing<B, A> {
+    before: B,
+    after: A,
+    ended: bool,
+}
+
+impl<B: Read, A: Read> Read for Growing<B, A> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return self.after.read(bytes);
         }
+        let read = self.before.read(bytes)?;
+        self.ended = read == 0;
+        Ok(read)
     }
 }
 
@@ -117,7 +140,17 @@ impl Storage for Faulty {
     }
 
     fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>> {
-        self.faults.check(Call::Read)?;
+        let fault = self.faults.ask(Call::Read);
+        if let Fault::Short(count) = fault {
+            let before = self.directory.read(name, from)?.take(count as u64);
+            let after = self.directory.read(name, from + count as u64)?;
+            return Ok(Box::new(Growing {
+                before,
+                after,
+                ended: false,
+            }));
+        }
+        outcome(fault)?;
         self.directory.read(name, from)
     }
 
