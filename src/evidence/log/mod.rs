@@ -146,7 +146,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// batch is synced. A [`QueueSink`](super::QueueSink) in front of the log takes both from it. Nothing is allocated once
 /// the log's buffers have grown, except where a segment begins.
 ///
-/// When it is dropped, what is unsynced is synced; errors of that only [`DurableLog::sync`] tells.
+/// When it is dropped, what is unsynced is synced, and what failed before is repaired if it can be; errors of that only
+/// [`DurableLog::sync`] tells.
 #[derive(Debug)]
 pub struct DurableLog {
     shared: Arc<Shared>,
@@ -403,6 +404,6 @@ impl Drop for DurableLog {
         if let Some(syncer) = self.syncer.take() {
             let _ = syncer.join();
         }
-        let _ = self.sync();
+        let _ = self.shared.lock_idle().writer.close();
     }
 }

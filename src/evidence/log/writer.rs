@@ -266,6 +266,12 @@ impl Writer {
         self.sync_segment()
     }
 
+    /// The same when there is no later time to repair: what is kept in memory to be written again is lost otherwise.
+    pub(super) fn close(&mut self) -> Result<(), LogError> {
+        self.mend()?;
+        self.sync_segment()
+    }
+
     /// What there is to do for the thread that syncs.
     pub(super) fn syncing_work(&self) -> Work {
         let segment = &self.segment;
@@ -404,12 +410,20 @@ impl Writer {
 
     /// Repairs what failed before, if it is time to.
     fn ready(&mut self) -> Result<(), LogError> {
-        let Some(broken) = self.broken else {
-            return Ok(());
-        };
-        if !self.retry_in(broken).is_zero() {
+        if self
+            .broken
+            .is_some_and(|broken| !self.retry_in(broken).is_zero())
+        {
             let path = self.storage.path();
             return Err(LogError::new(LogErrorKind::NotRepaired, path));
+        }
+        self.mend()
+    }
+
+    /// Repairs what failed before.
+    fn mend(&mut self) -> Result<(), LogError> {
+        if self.broken.is_none() {
+            return Ok(());
         }
         self.broken = Some(Instant::now());
         self.repair()?;

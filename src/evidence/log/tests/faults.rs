@@ -402,6 +402,27 @@ fn a_failed_log_waits_before_it_repairs_itself() {
         assert!(!decide(&authorizer, user));
     }
     assert_eq!(log.sync().unwrap_err().kind(), LogErrorKind::NotRepaired);
+    faults.set(|_| Fault::None);
+}
+
+/// A service that stops right after a failure has no later time to write again what is in memory only.
+#[test]
+fn a_log_that_is_closed_does_not_wait_before_it_repairs_itself() {
+    let scratch = Scratch::new("closed");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH).retry_after(Duration::from_secs(1000));
+    let log = Arc::new(open(options, &faults).unwrap());
+    let authorizer = authorizer(Arc::clone(&log));
+    assert!((0..3).all(|user| decide(&authorizer, user)));
+    faults.set(|call| match call {
+        Call::Sync => Fault::Forgets,
+        _ => Fault::None,
+    });
+    assert_eq!(log.sync().unwrap_err().kind(), LogErrorKind::NotSynced);
+    faults.set(|_| Fault::None);
+    drop((authorizer, log));
+    let seen = check(scratch.path(), &[0, 1, 2], "closed while broken");
+    assert_eq!(seen.cuts(), 1);
 }
 
 #[test]
