@@ -248,18 +248,22 @@ impl Builder {
 
     /// The policies: Cedar text, a `cedar_policy::PolicySet`, or [`Policies`] for everything else. Without any,
     /// everything is denied.
+    ///
+    /// Replaces policies that were given before, so that a test can put others in place of a service's. What belongs together is given
+    /// at once: `Policies::new().text(guards).directory("policies")`.
     pub fn policies(mut self, policies: impl Into<Policies>) -> Self {
         self.policies = policies.into();
         self
     }
 
-    /// The entities: text in Cedar's entity JSON, `cedar_policy::Entities`, or [`Entities`] for everything else.
+    /// The entities, in place of any that were given before: text in Cedar's entity JSON, `cedar_policy::Entities`, or [`Entities`] for everything else.
     pub fn entities(mut self, entities: impl Into<Entities>) -> Self {
         self.entities = entities.into();
         self
     }
 
-    /// Where decision records go. The default is nowhere.
+    /// Where decision records go. The default is nowhere. Replaces a sink that was given before: for several there is
+    /// [`FanOut`](crate::evidence::FanOut).
     pub fn sink(mut self, sink: impl DecisionSink + 'static) -> Self {
         self.sink = Box::new(sink);
         self

@@ -128,7 +128,7 @@ impl Grant {
     ///
     /// For what changes without any update: a step-up that was made, a network that was left. Always decides.
     #[must_use]
-    pub fn is_current_with<T: Serialize>(&self, context: &T) -> bool {
+    pub fn is_current_with<T: Serialize + Sync>(&self, context: &T) -> bool {
         self.look(Some(ContextSource::Typed(context)))
     }
 

@@ -10,7 +10,7 @@ use super::locals::RequestInterner;
 use super::serialize;
 
 /// Anything that serializes to a record.
-pub(crate) trait WriteRecord {
+pub(crate) trait WriteRecord: Sync {
     /// Writes the record into the arena.
     fn write<'b>(
         &self,
@@ -60,7 +60,7 @@ impl From<LimitExceeded> for Box<WriteError> {
     }
 }
 
-impl<T: Serialize> WriteRecord for T {
+impl<T: Serialize + Sync> WriteRecord for T {
     fn write<'b>(
         &self,
         arena: &'b Bump,

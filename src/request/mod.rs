@@ -150,9 +150,9 @@ impl<'a> Request<'a> {
     /// [`RequestError`] names the path.
     ///
     /// Nothing that is serialized here is read as one of Cedar's JSON escapes: a field that is called
-    /// `__entity` is just that. For Cedar JSON there is [`Request::context_json`].
+    /// `__entity` is just that, in a `serde_json::Value` too. For Cedar JSON there is [`Request::context_json`].
     #[must_use]
-    pub fn context<T: Serialize>(mut self, context: &'a T) -> Self {
+    pub fn context<T: Serialize + Sync>(mut self, context: &'a T) -> Self {
         self.context = ContextSource::Typed(context);
         self
     }
@@ -273,14 +273,14 @@ impl<'a> Entity<'a> {
 
     /// The attributes: a struct or map, read as [`Request::context`] reads one.
     #[must_use]
-    pub fn attrs<T: Serialize>(mut self, attrs: &'a T) -> Self {
+    pub fn attrs<T: Serialize + Sync>(mut self, attrs: &'a T) -> Self {
         self.attrs = Some(Typed(attrs));
         self
     }
 
     /// The tags: a struct or map, read as [`Request::context`] reads one.
     #[must_use]
-    pub fn tags<T: Serialize>(mut self, tags: &'a T) -> Self {
+    pub fn tags<T: Serialize + Sync>(mut self, tags: &'a T) -> Self {
         self.tags = Some(Typed(tags));
         self
     }

@@ -121,7 +121,7 @@ impl<'a> Search<'a> {
 
     /// The context, the same for all candidates; as [`Request::context`].
     #[must_use]
-    pub fn context<T: Serialize>(mut self, context: &'a T) -> Self {
+    pub fn context<T: Serialize + Sync>(mut self, context: &'a T) -> Self {
         self.context = ContextSource::Typed(context);
         self
     }

@@ -95,7 +95,7 @@ impl Asked {
 
     /// The context; as [`Request::context`].
     #[must_use]
-    pub fn context<T: Serialize + Send + 'static>(mut self, context: T) -> Self {
+    pub fn context<T: Serialize + Send + Sync + 'static>(mut self, context: T) -> Self {
         self.context = Context::Typed(Box::new(context));
         self
     }

@@ -239,7 +239,7 @@ fn what_cedar_has_no_value_for_is_refused_with_its_path() {
     struct At<T> {
         outer: [BTreeMap<&'static str, T>; 1],
     }
-    fn at<T: Serialize>(value: T) -> RequestError {
+    fn at<T: Serialize + Sync>(value: T) -> RequestError {
         let context = At {
             outer: [BTreeMap::from([("inner", value)])],
         };

@@ -11,6 +11,10 @@ const _: () = {
     use duramen::*;
 
     shared::<Authorizer>();
+    // Held across an `.await` by handlers whose futures move between threads.
+    shared::<Request<'_>>();
+    shared::<Entity<'_>>();
+    handed_on::<Response<'_>>();
     shared::<Pinned>();
     shared::<Cursor>();
     shared::<Version>();

@@ -143,7 +143,7 @@ impl EntityUpdate {
 
     /// Sets one attribute of an entity that exists: to anything that [`Entity::attrs`] takes as a field.
     #[must_use]
-    pub fn set_attr<'a, T: Serialize>(
+    pub fn set_attr<'a, T: Serialize + Sync>(
         self,
         uid: impl Into<EntityUidRef<'a>>,
         name: &str,
@@ -160,7 +160,7 @@ impl EntityUpdate {
 
     /// Sets one tag of an entity that exists.
     #[must_use]
-    pub fn set_tag<'a, T: Serialize>(
+    pub fn set_tag<'a, T: Serialize + Sync>(
         self,
         uid: impl Into<EntityUidRef<'a>>,
         name: &str,
@@ -218,7 +218,13 @@ impl EntityUpdate {
         self
     }
 
-    fn set<T: Serialize>(self, uid: EntityUidRef<'_>, part: Part, name: &str, value: &T) -> Self {
+    fn set<T: Serialize + Sync>(
+        self,
+        uid: EntityUidRef<'_>,
+        part: Part,
+        name: &str,
+        value: &T,
+    ) -> Self {
         self.with(uid, |names, uid| {
             let record = own_record(names, Some(Typed(&Field { name, value })))?;
             if record.keys().is_empty() {
