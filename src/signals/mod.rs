@@ -152,7 +152,7 @@ impl SignalReceiver {
         let mut report = SignalReport::new(event.event, &token);
         let subject = match event.kinds {
             [] => return Ok(report),
-            kinds => Subject::resolve(&token, transmitter, kinds, &mut report.unresolved)?,
+            kinds => Subject::resolve(&token, transmitter, kinds)?,
         };
         // One signal at a time: what is read of the store below is what the update finds.
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);

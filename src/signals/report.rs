@@ -40,7 +40,7 @@ pub struct IgnoredSignal {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Unresolved {
-    /// The identifier: its format and what identifies.
+    /// The identifier: its format and what identifies; of a complex subject, behind the member's name.
     pub subject: String,
     /// Why nothing is known of it.
     pub reason: &'static str,
@@ -115,7 +115,8 @@ impl SignalReport {
         &self.ignored
     }
 
-    /// Subjects that nothing is known of.
+    /// Subjects that nothing is known of. What is not known of a subject was not done, and may be the whole of it: look here
+    /// for revocations that took nothing back. The token may be applied again when the subject is known.
     pub fn unresolved(&self) -> &[Unresolved] {
         &self.unresolved
     }

@@ -82,12 +82,16 @@ pub(super) struct Subject {
     complex: bool,
 }
 
-/// The entities that a subject or a member of one may be: several where it has aliases.
+/// A member of a subject. What is not understood is one all the same: without it, the subject would be another.
 struct Named {
-    kind: SubjectKind,
-    uids: Vec<EntityUid>,
+    /// What it is, if the framework has it.
+    kind: Option<SubjectKind>,
+    /// The entities that it may be, several where it has aliases; or why nothing is known of it.
+    uids: Result<Vec<EntityUid>, &'static str>,
     text: String,
 }
+
+const NO_RULE: &str = "no rule of the transmitter says what it is";
 
 /// An entity that a signal is about.
 pub(super) struct Target {
@@ -108,19 +112,21 @@ impl Subject {
         token: &Token<'_>,
         transmitter: &Transmitter,
         kinds: &[SubjectKind],
-        unresolved: &mut Vec<Unresolved>,
     ) -> Result<Self, SignalError> {
         let subject = token.subject;
         if format_of(subject, transmitter)? != "complex" {
-            return Self::simple(subject, transmitter, kinds, unresolved);
+            return Self::simple(subject, transmitter, kinds);
         }
         let mut members = Vec::new();
-        for (name, json) in subject.iter().filter(|(name, _)| *name != "format") {
+        // The second is what the first was called of old.
+        let is_member = |name: &str| !matches!(name, "format" | "subject_type");
+        for (name, json) in subject.iter().filter(|(name, _)| is_member(name)) {
             let kind = SubjectKind::ALL.iter().find(|kind| kind.as_str() == name);
             let Some(kind) = kind.copied() else {
-                unresolved.push(Unresolved {
-                    subject: name.to_owned(),
-                    reason: "the member is not one of the framework's",
+                members.push(Named {
+                    kind: None,
+                    uids: Err("the member is not one of the framework's"),
+                    text: name.to_owned(),
                 });
                 continue;
             };
@@ -128,18 +134,15 @@ impl Subject {
                 return Err(subject.ill_typed(name, "a subject identifier"));
             }
             let identifiers = identifiers(subject.object(name)?, transmitter)?;
-            let text = text_of(&identifiers);
             let uids = look_up(transmitter, kind, &identifiers);
-            if !uids.is_empty() {
-                members.push(Named { kind, uids, text });
-            } else if transmitter.critical.contains(&kind) {
+            if uids.is_empty() && transmitter.critical.contains(&kind) {
                 return Err(SignalError::CriticalSubject(kind.as_str()));
-            } else {
-                unresolved.push(Unresolved {
-                    subject: text,
-                    reason: "no rule of the transmitter says what it is",
-                });
             }
+            members.push(Named {
+                kind: Some(kind),
+                uids: (!uids.is_empty()).then_some(uids).ok_or(NO_RULE),
+                text: format!("{name}: {}", text_of(&identifiers)),
+            });
         }
         Ok(Self {
             members,
@@ -151,21 +154,25 @@ impl Subject {
         subject: Members<'_>,
         transmitter: &Transmitter,
         kinds: &[SubjectKind],
-        unresolved: &mut Vec<Unresolved>,
     ) -> Result<Self, SignalError> {
         let identifiers = identifiers(subject, transmitter)?;
         let text = text_of(&identifiers);
-        let named = |kind: &SubjectKind| Named {
-            kind: *kind,
-            uids: look_up(transmitter, *kind, &identifiers),
-            text: text.clone(),
-        };
-        let mut members: Vec<Named> = kinds.iter().map(named).collect();
-        members.retain(|named| !named.uids.is_empty());
+        let mut members = Vec::new();
+        for kind in kinds {
+            let uids = look_up(transmitter, *kind, &identifiers);
+            if !uids.is_empty() {
+                members.push(Named {
+                    kind: Some(*kind),
+                    uids: Ok(uids),
+                    text: text.clone(),
+                });
+            }
+        }
         if members.is_empty() {
-            unresolved.push(Unresolved {
-                subject: text,
-                reason: "no rule of the transmitter says what it is",
+            members.push(Named {
+                kind: None,
+                uids: Err(NO_RULE),
+                text,
             });
         }
         Ok(Self {
@@ -187,7 +194,11 @@ impl Subject {
         }
         let known = self.stored(epoch, unresolved);
         if event.event.revokes_sessions() && self.has_no(SubjectKind::Session) {
-            return Ok(self.sessions(epoch, &known, &transmitter.sessions, unresolved));
+            // A member that nothing is known of narrows the subject: without it, others would lose their sessions.
+            return Ok(match known.len() == self.members.len() {
+                true => self.sessions(epoch, &known, &transmitter.sessions, unresolved),
+                false => Vec::new(),
+            });
         }
         // Whoever is named with a session has lost that one, stored or not, and no other.
         let kinds = match event.event.revokes_sessions() {
@@ -195,14 +206,18 @@ impl Subject {
             false => event.kinds,
         };
         let mut targets = Vec::new();
-        let of = |kind| known.iter().find(|(known, _)| *known == kind);
-        for (kind, uids) in kinds.iter().filter_map(|kind| of(*kind)) {
-            targets.extend(uids.iter().map(|uid| Target::new(epoch, *uid, *kind)));
+        let of = |kind: &SubjectKind| {
+            let (_, uids) = known.iter().find(|(known, _)| *known == Some(*kind))?;
+            Some((*kind, uids))
+        };
+        for (kind, uids) in kinds.iter().filter_map(of) {
+            targets.extend(uids.iter().map(|uid| Target::new(epoch, *uid, kind)));
             if !event.event.concerns_all_kinds() {
                 break;
             }
         }
-        if kinds.iter().all(|kind| self.has_no(*kind)) && !self.members.is_empty() {
+        let has_kind = self.members.iter().any(|named| named.kind.is_some());
+        if kinds.iter().all(|kind| self.has_no(*kind)) && has_kind {
             unresolved.push(Unresolved {
                 subject: self.text(),
                 reason: "the event is not about such a subject",
@@ -211,11 +226,11 @@ impl Subject {
         Ok(targets)
     }
 
-    /// The stored sessions of a subject that names none, and the user if nothing else is named.
+    /// The stored sessions of a subject that names none, and the user if nothing else is named. All members are `known`.
     fn sessions(
         &self,
         epoch: &Epoch,
-        known: &[(SubjectKind, Vec<Uid>)],
+        known: &[(Option<SubjectKind>, Vec<Uid>)],
         session_types: &[String],
         unresolved: &mut Vec<Unresolved>,
     ) -> Vec<Target> {
@@ -224,12 +239,10 @@ impl Subject {
             .map(|uid| Target::new(epoch, uid, SubjectKind::Session))
             .collect();
         // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
-        if let [(SubjectKind::User, users)] = known
-            && self.members.len() == 1
-        {
+        if let [(Some(SubjectKind::User), users)] = known {
             let users = users.iter();
             targets.extend(users.map(|uid| Target::new(epoch, *uid, SubjectKind::User)));
-        } else if targets.is_empty() && !known.is_empty() {
+        } else if targets.is_empty() {
             unresolved.push(Unresolved {
                 subject: self.text(),
                 reason: "no session of it is stored",
@@ -238,22 +251,20 @@ impl Subject {
         targets
     }
 
-    /// The members that are stored, each with all that it may be.
+    /// The members that are stored, each with all that it may be. The others are unresolved.
     fn stored(
         &self,
         epoch: &Epoch,
         unresolved: &mut Vec<Unresolved>,
-    ) -> Vec<(SubjectKind, Vec<Uid>)> {
+    ) -> Vec<(Option<SubjectKind>, Vec<Uid>)> {
         let mut known = Vec::new();
         for Named { kind, uids, text } in &self.members {
-            let stored: Vec<Uid> = uids
-                .iter()
-                .filter_map(|uid| stored_uid(epoch, uid))
-                .collect();
+            let may_be = uids.iter().flatten();
+            let stored: Vec<Uid> = may_be.filter_map(|uid| stored_uid(epoch, uid)).collect();
             if stored.is_empty() {
                 unresolved.push(Unresolved {
                     subject: text.clone(),
-                    reason: "it is not stored",
+                    reason: uids.as_ref().err().copied().unwrap_or("it is not stored"),
                 });
             } else {
                 known.push((*kind, stored));
@@ -265,7 +276,7 @@ impl Subject {
     /// Of what a simple subject may be, what is stored. The format of an identifier does not tell what it names.
     fn decide_kind(&mut self, epoch: &Epoch) -> Result<(), SignalError> {
         let is_stored = |uid: &EntityUid| stored_uid(epoch, uid).is_some();
-        let stored = |named: &Named| named.uids.iter().any(is_stored);
+        let stored = |named: &Named| named.uids.iter().flatten().any(is_stored);
         match self.members.iter().filter(|named| stored(named)).count() {
             0 => self.members.truncate(1),
             1 => self.members.retain(stored),
@@ -284,7 +295,7 @@ impl Subject {
     }
 
     fn has_no(&self, kind: SubjectKind) -> bool {
-        self.members.iter().all(|named| named.kind != kind)
+        self.members.iter().all(|named| named.kind != Some(kind))
     }
 }
 
@@ -296,7 +307,7 @@ fn stored_uid(epoch: &Epoch, uid: &EntityUid) -> Option<Uid> {
 /// Sessions that are below everything that is named.
 fn sessions_below(
     epoch: &Epoch,
-    named: &[(SubjectKind, Vec<Uid>)],
+    named: &[(Option<SubjectKind>, Vec<Uid>)],
     session_types: &[String],
 ) -> Vec<Uid> {
     let snapshot = &epoch.snapshot;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use duramen::grant::GrantTable;
 use duramen::signals::{
     SignalAttribute, SignalError, SignalEvent, SignalReceiver, SignalReport, SubjectFormat,
-    SubjectKind, Transmitter,
+    SubjectKind, Transmitter, Unresolved,
 };
 use duramen::values::Datetime;
 use duramen::{
@@ -376,6 +376,116 @@ fn sessions_below_the_subject_are_revoked() {
         revoke(json!({ "format": "complex", "session": opaque("gone"), "user": jane() }));
     assert!(!laptops && !others && !since, "{report:?}");
     assert_eq!(report.unresolved()[0].reason, "it is not stored");
+}
+
+/// A member that is there and that nothing is known of makes a subject narrower, never wider: no session is revoked instead
+/// of those that were meant, the report names it, and the token does what it says once the member is known.
+#[test]
+fn a_subject_that_is_not_known_whole_revokes_nothing() {
+    let jane = || iss_sub(IDP, "jane.smith@example.com");
+    let tenant = || opaque("123456789");
+    let unknown_format = || json!({ "format": "uri", "uri": "urn:x" });
+    let no_aliases = json!({ "format": "aliases", "identifiers": [] });
+    let nested = json!({ "format": "complex", "user": jane() });
+    let no_rule = "no rule of the transmitter says what it is";
+    let cases = [
+        (
+            json!({ "user": iss_sub(IDP, "zoe"), "tenant": tenant() }),
+            "user: IssSub",
+            "it is not stored",
+        ),
+        (
+            json!({ "user": iss_sub("https://other/", "jane.smith@example.com"), "tenant": tenant() }),
+            "user: IssSub",
+            no_rule,
+        ),
+        (
+            json!({ "session": { "format": "ip", "ip": "::1" }, "tenant": tenant() }),
+            "session: (of an unknown format)",
+            no_rule,
+        ),
+        (
+            json!({ "session": unknown_format(), "user": jane() }),
+            "session: Uri urn:x",
+            no_rule,
+        ),
+        (
+            json!({ "user": no_aliases, "tenant": tenant() }),
+            "user: (of an unknown format)",
+            no_rule,
+        ),
+        (
+            json!({ "user": nested, "tenant": tenant() }),
+            "user: (of an unknown format)",
+            no_rule,
+        ),
+        (
+            json!({ "robot": opaque("r"), "tenant": tenant() }),
+            "robot",
+            "the member is not one of the framework's",
+        ),
+        (
+            json!({ "user": jane(), "device": unknown_format() }),
+            "device: Uri urn:x",
+            no_rule,
+        ),
+        (
+            json!({ "user": jane(), "device": iss_sub(IDP, "lost") }),
+            "device: IssSub",
+            "it is not stored",
+        ),
+    ];
+    for event in [
+        format!("{CAEP}session-revoked"),
+        format!("{RISC}sessions-revoked"),
+    ] {
+        for (subject, named, reason) in &cases {
+            let (authorizer, receiver) = (store(), receiver());
+            let version = authorizer.version();
+            let mut subject = subject.clone();
+            subject["format"] = json!("complex");
+            let token = token(IDP, US, 9, subject.clone(), &event, json!({})).to_string();
+            for _ in 0..2 {
+                let report = receiver.apply(&authorizer, &token).unwrap();
+                assert!(
+                    report.changes().is_empty() && !report.is_replay(),
+                    "{report:#?}"
+                );
+                let about = |unresolved: &Unresolved| {
+                    unresolved.subject.starts_with(named) && unresolved.reason == *reason
+                };
+                assert!(
+                    report.unresolved().iter().any(about),
+                    "{subject}: {report:#?}"
+                );
+            }
+            assert_eq!(authorizer.version(), version, "{subject}");
+        }
+    }
+    // What is missing is loaded, and the same token comes again.
+    let (authorizer, receiver) = (store(), receiver());
+    let subject = json!({ "format": "complex", "user": iss_sub(IDP, "zoe"), "tenant": tenant() });
+    let event = format!("{CAEP}session-revoked");
+    let token = token(IDP, US, 9, subject, &event, json!({})).to_string();
+    assert_eq!(
+        receiver
+            .apply(&authorizer, &token)
+            .unwrap()
+            .unresolved()
+            .len(),
+        1
+    );
+    let zoe = ("User", "zoe");
+    let update = duramen::EntityUpdate::new()
+        .upsert(Entity::new(zoe).parents(&[("Tenant", "123456789").into()]))
+        .upsert(Entity::new(("Session", "zoes")).parents(&[zoe.into()]));
+    authorizer.update_entities(update).unwrap();
+    let report = receiver.apply(&authorizer, &token).unwrap();
+    let changed: Vec<&str> = report.changes().iter().map(|(uid, _)| uid.id()).collect();
+    assert_eq!(changed, ["zoes", "zoes"]);
+    assert!(
+        report.unresolved().is_empty() && receiver.apply(&authorizer, &token).unwrap().is_replay()
+    );
 }
 
 /// What is set of the user by `credential-compromise`, `compromised`, is unread or not with these policies; and so far is it
