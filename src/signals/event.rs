@@ -70,7 +70,7 @@ impl SignalEvent {
         format!("{BASE}{}", self.name())
     }
 
-    /// What its subject can be; of a complex subject, the first of these that there is. A risk level says itself what it is
+    /// What its subject can be; of a complex subject, the first of these that it names. A risk level says itself what it is
     /// about.
     pub(super) fn kinds(self) -> &'static [SubjectKind] {
         use SubjectKind::{Device, Session, User};

@@ -205,19 +205,20 @@ impl Subject {
             true => &[SubjectKind::Session],
             false => event.kinds,
         };
+        // Where the first that is named is not known, the event is not about the next.
+        let mut named: Vec<SubjectKind> = kinds.to_vec();
+        named.retain(|kind| !self.has_no(*kind));
+        if !event.event.concerns_all_kinds() {
+            named.truncate(1);
+        }
         let mut targets = Vec::new();
-        let of = |kind: &SubjectKind| {
-            let (_, uids) = known.iter().find(|(known, _)| *known == Some(*kind))?;
-            Some((*kind, uids))
-        };
-        for (kind, uids) in kinds.iter().filter_map(of) {
-            targets.extend(uids.iter().map(|uid| Target::new(epoch, *uid, kind)));
-            if !event.event.concerns_all_kinds() {
-                break;
+        for (kind, uids) in &known {
+            if let Some(kind) = kind.filter(|kind| named.contains(kind)) {
+                targets.extend(uids.iter().map(|uid| Target::new(epoch, *uid, kind)));
             }
         }
         let has_kind = self.members.iter().any(|named| named.kind.is_some());
-        if kinds.iter().all(|kind| self.has_no(*kind)) && has_kind {
+        if named.is_empty() && has_kind {
             unresolved.push(Unresolved {
                 subject: self.text(),
                 reason: "the event is not about such a subject",

@@ -488,6 +488,41 @@ fn a_subject_that_is_not_known_whole_revokes_nothing() {
     );
 }
 
+/// What is said of a session that is not known is not taken for said of its user: it may well be a raise.
+#[test]
+fn what_is_said_of_an_unknown_session_is_not_set_of_its_user() {
+    let jane = || iss_sub(IDP, "jane.smith@example.com");
+    let raise = json!({ "namespace": "NIST-AAL", "current_level": "nist-aal3" });
+    let events = [
+        ("assurance-level-change", raise),
+        (
+            "token-claims-change",
+            json!({ "claims": { "role": "admin" } }),
+        ),
+    ];
+    for (event, said) in events {
+        let event = format!("{CAEP}{event}");
+        let apply = |session: Json| {
+            let subject = json!({ "format": "complex", "session": session, "user": jane() });
+            let token = token(IDP, US, 9, subject, &event, said.clone());
+            receiver().apply(&store(), &token.to_string()).unwrap()
+        };
+        for session in [opaque("gone"), json!({ "format": "uri", "uri": "urn:x" })] {
+            let report = apply(session);
+            assert!(report.changes().is_empty(), "{report:#?}");
+            let [unresolved] = report.unresolved() else {
+                panic!("{report:#?}");
+            };
+            assert!(unresolved.subject.starts_with("session: "), "{report:#?}");
+        }
+        let report = apply(opaque("elsewhere"));
+        let [(uid, _)] = report.changes() else {
+            panic!("{report:#?}");
+        };
+        assert_eq!((uid.type_name(), uid.id()), ("Session", "elsewhere"));
+    }
+}
+
 /// What is set of the user by `credential-compromise`, `compromised`, is unread or not with these policies; and so far is it
 /// known: where setting it changes a decision, it is never unread.
 #[test]
