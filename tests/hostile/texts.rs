@@ -216,6 +216,40 @@ fn failing_policies_cost_their_number() {
     assert_eq!(response, Outcome::NoPermit);
 }
 
+/// Policies that fail in groups, for what each group begins with: reading their errors must not look through all groups for each.
+#[test]
+fn failing_groups_cost_their_number() {
+    let _alone = alone();
+    const GROUPS: usize = 1_200;
+    const EACH: usize = 8;
+    let policies: String = (0..GROUPS * EACH).fold(String::new(), |mut text, number| {
+        let group = number % GROUPS;
+        let _ = writeln!(
+            text,
+            "permit(principal, action, resource) when {{ context.missing{group} == {number} }};"
+        );
+        text
+    });
+    let authorizer = Authorizer::builder()
+        .policies(policies.as_str())
+        .build()
+        .unwrap();
+    let numbers = within(MB, || {
+        let response = authorizer.is_authorized(&asked());
+        let mut last = None;
+        let in_order = response.errors().all(|error| {
+            let number: usize = error.policy().id().as_str()["policy".len()..]
+                .parse()
+                .unwrap();
+            last.replace(number) < Some(number)
+        });
+        // Once is not enough to tell it from 60 seconds.
+        let read = (0..8).map(|_| response.errors().count());
+        (read.max(), in_order)
+    });
+    assert_eq!(numbers, (Some(GROUPS * EACH), true));
+}
+
 /// So many problems on one line, and so many policies on one line to say the place of: each place is a look-up.
 #[test]
 fn places_on_one_line_cost_their_number() {
