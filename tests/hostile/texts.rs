@@ -281,3 +281,34 @@ fn places_on_one_line_cost_their_number() {
     within(32 * MB, || archive.keep(&authorizer)).unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+/// Conditions of which each conjunct is a list of literals: a table of tables would have a place for each combination.
+#[test]
+fn lists_of_literals_cost_their_number() {
+    let _alone = alone();
+    let (policies, literals, conjuncts) = (10, 30, 5);
+    let mut text = String::new();
+    for policy in 0..policies {
+        let lists = (0..conjuncts).map(|conjunct| {
+            let shared = (1..literals).map(|literal| format!("\"{literal}\", "));
+            let shared: String = shared.collect();
+            format!("[{shared}\"own{policy}\"].contains(context.a{conjunct})")
+        });
+        let condition = lists.collect::<Vec<_>>().join(" && ");
+        let _ = writeln!(
+            text,
+            "permit(principal, action, resource) when {{ {condition} }};"
+        );
+    }
+    let authorizer = within(4 * MB, || {
+        Authorizer::builder()
+            .policies(text.as_str())
+            .build()
+            .unwrap()
+    });
+    let is_allowed = |context: &serde_json::Value| authorizer.is_allowed(&asked().context(context));
+    let mut context = json!({ "a0": "1", "a1": "2", "a2": "29", "a3": "own7", "a4": "3" });
+    assert!(is_allowed(&context));
+    context["a4"] = json!("own8");
+    assert!(!is_allowed(&context));
+}

@@ -21,6 +21,10 @@ const DEPTH: usize = 8;
 /// A policy stands in a table as often as it has literals. One with more than these is evaluated instead.
 const LITERALS: usize = 64;
 
+/// How often a policy may stand in the tables below other tables, on average: what is under each of ten literals and there
+/// under each of ten again stands a hundred times. Beyond that policies are evaluated that a further table would tell apart.
+const COPIES: usize = 16;
+
 /// Groups policies while an index is being made.
 #[derive(Debug)]
 pub(in super::super) struct Grouping<'p> {
@@ -110,7 +114,7 @@ impl<'p> Grouping<'p> {
             let Some(row) = policies.first().copied() else {
                 continue;
             };
-            let (single, branches) = self.branches(&policies, 0);
+            let (single, branches) = self.branches(&policies, 0, LITERALS);
             if branches.is_empty() {
                 continue;
             }
@@ -144,8 +148,8 @@ impl<'p> Grouping<'p> {
     }
 
     /// Branches for policies that are alike up to the conjunct with the number `depth`, and those that are better
-    /// evaluated one by one.
-    fn branches(&mut self, policies: &[u32], depth: usize) -> (Vec<u32>, Vec<u32>) {
+    /// evaluated one by one. A table below may have each policy `room` times, on average.
+    fn branches(&mut self, policies: &[u32], depth: usize, room: usize) -> (Vec<u32>, Vec<u32>) {
         if policies.len() < ENOUGH || depth == DEPTH {
             return (policies.to_vec(), Vec::new());
         }
@@ -162,22 +166,21 @@ impl<'p> Grouping<'p> {
                 single.extend(policies);
                 continue;
             };
-            let compared = match common {
-                Common::But(..) => self.compare(&policies, depth),
-                Common::All(_) => None,
-            };
-            let branch = match compared {
-                Some(branch) => branch,
-                None => Branch::Common {
+            let branch = match common {
+                Common::But(..) => self.compare(&policies, depth, room),
+                Common::All(_) => Some(Branch::Common {
                     shared: Beginning {
                         node: conjunct,
                         conjunct: number(depth),
                         policies: self.run(&policies),
                     },
-                    then: self.below(&policies, depth + 1),
-                },
+                    then: self.below(&policies, depth + 1, room),
+                }),
             };
-            branches.push(self.branch(branch));
+            match branch {
+                Some(branch) => branches.push(self.branch(branch)),
+                None => single.extend(policies),
+            }
         }
         single.sort_unstable();
         (single, branches)
@@ -209,13 +212,15 @@ impl<'p> Grouping<'p> {
         parts.into_iter().collect()
     }
 
-    /// A table of the literals that these policies compare the same operand with.
-    fn compare(&mut self, policies: &[u32], depth: usize) -> Option<Branch> {
+    /// A table of the literals that these policies compare the same operand with; `None` if there is no room for it.
+    fn compare(&mut self, policies: &[u32], depth: usize, room: usize) -> Option<Branch> {
         let first = self.conjunct(*policies.first()?, depth)?;
         let Comparison { test, operand, .. } = self.comparison(first)?;
         let mut by_literal: HashMap<Key, (Literal, Vec<u32>)> = HashMap::new();
+        let mut copies = 0;
         for policy in policies {
             let comparison = self.comparison(self.conjunct(*policy, depth)?)?;
+            copies += comparison.literals.len();
             for literal in comparison.literals {
                 let key = self.key(literal)?;
                 let found = by_literal
@@ -224,9 +229,14 @@ impl<'p> Grouping<'p> {
                 found.1.push(*policy);
             }
         }
+        if copies > room * policies.len() {
+            return None;
+        }
+        // One literal a policy makes no copies: for that there is always room.
+        let room = (room.min(COPIES) * policies.len() / copies.max(1)).max(1);
         let mut table = Table::new();
         for (literal, policies) in by_literal.into_values() {
-            let branches = self.below(&policies, depth + 1);
+            let branches = self.below(&policies, depth + 1, room);
             table.insert(self.constants, literal, branches);
         }
         Some(Branch::Compare {
@@ -241,8 +251,8 @@ impl<'p> Grouping<'p> {
     }
 
     /// The branches for policies whose conjuncts before `depth` are true, which may be just the policies.
-    fn below(&mut self, policies: &[u32], depth: usize) -> Span {
-        let (single, mut branches) = self.branches(policies, depth);
+    fn below(&mut self, policies: &[u32], depth: usize, room: usize) -> Span {
+        let (single, mut branches) = self.branches(policies, depth, room);
         if !single.is_empty() {
             let single = self.run(&single);
             branches.push(self.branch(Branch::Policies(single)));
