@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
-use crate::epoch::Epoch;
+use crate::epoch::{Asked, Epoch};
 use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
@@ -16,7 +16,7 @@ use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{
     ContextSource, Entity, EntitySource, Now, Request, RequestError, RequestPart,
 };
-use crate::schema::{SchemaModel, is_action_type};
+use crate::schema::{RequestMismatch, SchemaModel, is_action_type};
 use crate::value::arena::{Intern, NameText, TableFull};
 use crate::value::{Bounds, Record, Value};
 
@@ -82,7 +82,12 @@ pub(crate) fn resolve<'a>(
             let bounds = Bounds::context(&reading.limits);
             resolver.typed(context, resolver.fields(), bounds, RequestPart::Context)?
         }
-        ContextSource::Json(text) => resolver.context_json(text, request.action(), schema)?,
+        ContextSource::Json(text) => resolver
+            .context_json(text, request.action(), schema)
+            .map_err(|error| {
+                let asked = [principal, action, resource];
+                resolver.mistaken_before(asked).unwrap_or(error)
+            })?,
     };
     let context = match request.now {
         None => context,
@@ -222,6 +227,29 @@ impl<'a> Resolver<'a, '_> {
             .check(context)
             .map_err(|exceeded| RequestError::limit_of(RequestPart::Context, exceeded))?;
         Ok(context)
+    }
+
+    /// What is wrong with principal, action or resource, if requests are validated. A context is read as what the action asks for:
+    /// where that is the wrong one, or does not apply, what is said of the context would hide it.
+    #[cold]
+    fn mistaken_before(&self, [principal, action, resource]: [Uid; 3]) -> Option<RequestError> {
+        if !self.reading.validate {
+            return None;
+        }
+        let asked = Asked {
+            principal,
+            action,
+            resource,
+            context: Record::Built(&(&[] as &[_])),
+        };
+        let names = RequestNames {
+            shared: self.names.shared,
+            locals: self.names.locals,
+        };
+        match self.epoch.check_request(asked, names) {
+            Ok(()) | Err(RequestMismatch::Context { .. }) => None,
+            Err(mismatch) => Some(RequestError::new(RequestPart::Request, mismatch)),
+        }
     }
 
     /// The context and the time.

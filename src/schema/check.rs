@@ -137,6 +137,11 @@ fn check_applies(
     if contains(allowed, uid.type_name()) {
         return Ok(());
     }
+    if allowed.is_empty() {
+        return Err(RequestMismatch::AppliesToNothing {
+            action: action.uid.clone(),
+        });
+    }
     Err(RequestMismatch::DoesNotApply {
         role,
         type_name: uid.type_name().into(),

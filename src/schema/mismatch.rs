@@ -30,6 +30,10 @@ pub(crate) enum RequestMismatch {
     )]
     ExternalAction { uid: EntityUid },
     #[error(
+        "the action {action} applies to nothing, so no request can be for it; groups of actions are for policies"
+    )]
+    AppliesToNothing { action: EntityUid },
+    #[error(
         "the action {action} does not apply to a {role} of type `{type_name}`, only to: {allowed}"
     )]
     DoesNotApply {

@@ -77,6 +77,27 @@ fn the_action_that_was_meant_is_named() {
     }
 }
 
+/// A context is read as what the action asks for. Where the action is the mistake, that is told.
+#[test]
+fn a_context_does_not_hide_the_wrong_action() {
+    let schema = "entity User, Bot, Doc; action write; action view in [write] appliesTo {
+        principal: User, resource: Doc, context: { mfa: Bool } };";
+    let builder = Authorizer::builder().schema_str(schema);
+    let authorizer = builder.validate_requests(true).build().unwrap();
+    for (principal, action, context, told) in [
+        ("User", "write", r#"{"mfa":true}"#, "applies to nothing"),
+        ("Bot", "view", "{}", "does not apply to"),
+        ("Nobody", "view", "{}", "does not declare"),
+        ("User", "wiew", r#"{"mfa":1.5}"#, "does not declare"),
+        ("User", "view", "{}", "context: the attribute `mfa`"),
+    ] {
+        let request = duramen::Request::new((principal, "u"), ("Action", action), ("Doc", "d"));
+        let response = authorizer.is_authorized(&request.context_json(context));
+        let error = response.request_error().unwrap().to_string();
+        assert!(error.contains(told), "{principal} {action}: {error}");
+    }
+}
+
 #[test]
 fn a_policy_is_named_once() {
     let built = Authorizer::builder()
