@@ -51,7 +51,8 @@ struct State {
 pub(super) struct Expiry {
     /// By the authorizer's clock. `None` is beyond what it can say.
     pub(super) date: Option<SystemTime>,
-    deadline: Option<Instant>,
+    /// By the machine's monotonic one.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Expiry {

@@ -1,5 +1,6 @@
 //! Many grants, and who rests on what: holders are told when theirs is taken back.
 
+mod expiries;
 mod index;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::authorizer::{Authorizer, Change, News as Published, Watcher};
 use crate::epoch::{Key, Marks};
@@ -19,6 +20,7 @@ use super::revocation::{Revocation, RevocationReason};
 use super::standing::{Looked, News, Standing, When};
 use super::{Grant, call};
 
+use expiries::Expiries;
 use index::Index;
 
 /// Grants that are looked after: each change of policies or entities finds those that rest on what it changes, decides them
@@ -74,7 +76,7 @@ struct State {
     free: Vec<u32>,
     index: Index,
     /// Of the grants that expire: when, and where they are.
-    expiries: BTreeSet<(SystemTime, u32)>,
+    expiries: Expiries,
     /// Where those are that rest on the time.
     timed: BTreeSet<u32>,
 }
@@ -301,7 +303,7 @@ impl Shared {
             return 0;
         }
         let now = self.authorizer.time();
-        let due = self.lock().due(now);
+        let due = self.lock().due(now, Instant::now());
         self.sweep(due, |standing| standing.look_after(None))
     }
 
@@ -369,8 +371,8 @@ impl State {
         if timed {
             self.timed.insert(slot);
         }
-        if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
-            self.expiries.insert((date, slot));
+        if let Some(expiry) = &standing.expiry {
+            self.expiries.insert(expiry, slot);
         }
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(Slot {
@@ -388,8 +390,8 @@ impl State {
         let Some(gone) = place.take_if(|kept| Arc::ptr_eq(&kept.standing, standing)) else {
             return;
         };
-        if let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date) {
-            self.expiries.remove(&(date, slot));
+        if let Some(expiry) = &standing.expiry {
+            self.expiries.remove(expiry, slot);
         }
         self.timed.remove(&slot);
         for key in gone.keys.iter() {
@@ -464,20 +466,20 @@ impl State {
         Some((slot, Arc::clone(&kept.standing)))
     }
 
-    /// The grants that are over by now. They stay among those that expire until a look has found that: a clock may go
-    /// backwards in between.
-    fn due(&self, now: SystemTime) -> Vec<(u32, Arc<Standing>)> {
-        let due = self.expiries.range(..=(now, u32::MAX));
-        due.filter_map(|(_, slot)| self.at(*slot)).collect()
+    /// The grants that are over by now, by either clock. They stay among those that expire until a look has found that: the
+    /// one that tells the date may go backwards in between.
+    fn due(&self, date: SystemTime, now: Instant) -> Vec<(u32, Arc<Standing>)> {
+        let due = self.expiries.due(date, now).into_iter();
+        due.filter_map(|slot| self.at(slot)).collect()
     }
 
     /// The grant in the slot has ended: it does not expire any more.
     fn ended(&mut self, slot: u32, standing: &Arc<Standing>) {
         let kept = self.slots.get(slot as usize).and_then(Option::as_ref);
         if kept.is_some_and(|kept| Arc::ptr_eq(&kept.standing, standing))
-            && let Some(date) = standing.expiry.as_ref().and_then(|expiry| expiry.date)
+            && let Some(expiry) = &standing.expiry
         {
-            self.expiries.remove(&(date, slot));
+            self.expiries.remove(expiry, slot);
         }
     }
 }

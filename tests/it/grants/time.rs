@@ -83,16 +83,30 @@ fn time_ends_a_grant_also_when_the_clock_is_set_back() {
     assert_eq!(revocations.try_recv().unwrap().grant(), tabled.id());
     assert_eq!(table.sweep(), 0);
     // The clock goes back: what is over stays over, and the other clock still counts.
+    let short = Duration::from_millis(30);
+    let swept = table.grant_for(&use_machine("f"), short).unwrap();
     set(0);
     assert!(!alone.is_current() && !tabled.is_current() && longer.is_current());
     std::thread::sleep(Duration::from_millis(31));
     assert!(!brief.is_current());
-    // A change sweeps too.
+    assert_eq!(table.sweep(), 1);
+    assert_eq!(revocations.try_recv().unwrap().grant(), swept.id());
+    assert_eq!(table.sweep(), 0);
+    // A change sweeps too, by both clocks.
+    let changed = table.grant_for(&use_machine("g"), short).unwrap();
+    let forgotten = table.grant_for(&use_machine("h"), short).unwrap();
+    drop(forgotten);
+    std::thread::sleep(Duration::from_millis(31));
+    assert!(revocations.try_recv().is_err());
+    let change = |id| {
+        let update = EntityUpdate::new().upsert(Entity::new(("User", id)));
+        authorizer.update_entities(update).unwrap();
+    };
+    change("x");
+    assert_eq!(revocations.try_recv().unwrap().grant(), changed.id());
     set(1_120);
     assert!(revocations.try_recv().is_err());
-    authorizer
-        .update_entities(EntityUpdate::new().upsert(Entity::new(("User", "x"))))
-        .unwrap();
+    change("y");
     assert_eq!(revocations.try_recv().unwrap().grant(), longer.id());
     set(u32::MAX.into());
     assert!(endless.is_current());
