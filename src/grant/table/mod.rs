@@ -173,7 +173,7 @@ impl GrantTable {
 
     /// Makes changes, and says which grants of the table they took back: those for which the change is the reason, not
     /// those that end meanwhile for another. `change` is given the table's authorizer; what other threads change is not
-    /// counted.
+    /// counted: of two changes at once that concern a grant, it counts for the one after which the table found that it is over.
     ///
     /// ```
     /// # use duramen::grant::GrantTable;
@@ -244,9 +244,11 @@ impl Watcher for Shared {
         for (slot, standing) in affected {
             let looked = standing.look_after(Some(&news.change));
             let over = self.settle(slot, &standing, looked, Some(&news.change));
-            // Its holder, or the writer of a later change, may have been there first.
+            // Its holder may have been there first, for this change's reason; or another writer, for that of another.
             revoked.extend(over.filter(|revocation| {
+                let found_by = revocation.change.as_ref();
                 matches!(revocation.reason, RevocationReason::Denied(_))
+                    && found_by.is_none_or(|change| Arc::ptr_eq(change, &news.change))
                     && revocation.good < epoch
                     && revocation.version.epoch() >= epoch
             }));

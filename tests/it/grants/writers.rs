@@ -2,12 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
-use duramen::grant::{Grant, GrantTable};
+use duramen::grant::{Grant, GrantTable, Revocation};
 use duramen::{Authorizer, Entity, EntityUpdate};
 
 use super::use_machine;
+
+/// What another thread takes back meanwhile is not counted, also where the change concerns it.
+#[test]
+fn what_others_take_back_is_not_counted() {
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { resource.level > principal.max || principal.off };")
+        .entities(
+            r#"[{ "uid": { "type": "Machine", "id": "m" }, "attrs": { "level": 1 }, "parents": [] },
+                { "uid": { "type": "User", "id": "ann" }, "attrs": { "max": 1, "off": false }, "parents": [] },
+                { "uid": { "type": "User", "id": "bob" }, "attrs": { "max": 9, "off": false }, "parents": [] }]"#,
+        )
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let ann = table.grant(&use_machine("ann")).unwrap();
+    let bob = table.grant(&use_machine("bob")).unwrap();
+    let (counted, others) = mpsc::channel();
+    let another = table.clone();
+    ann.on_revoked(move |_| {
+        let other = std::thread::spawn(move || {
+            let off = EntityUpdate::new().set_attr(("User", "bob"), "off", &true);
+            another.revoked_by(|authorizer| authorizer.update_entities(off).unwrap())
+        });
+        let (_, revoked) = other.join().unwrap();
+        counted.send(revoked).unwrap();
+    });
+    let level = EntityUpdate::new().set_attr(("Machine", "m"), "level", &2);
+    let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_entities(level).unwrap());
+    let ids = |revoked: &[Arc<Revocation>]| revoked.iter().map(|r| r.grant()).collect::<Vec<_>>();
+    assert_eq!(ids(&revoked), [ann.id()]);
+    assert_eq!(ids(&others.try_recv().unwrap()), [bob.id()]);
+}
 
 /// A grant alone, one in a table, and whether the update that takes them back has returned.
 type Kept = (Grant, Grant, AtomicBool);
