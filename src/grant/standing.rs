@@ -41,6 +41,8 @@ struct State {
     step_up: Box<[Box<str>]>,
     callback: Option<Callback>,
     ended: Option<Arc<Revocation>>,
+    /// Whether its holder has dropped it: whoever still looks at it finds nothing, and tells nobody.
+    forgotten: bool,
 }
 
 /// When a grant is over, by two clocks.
@@ -170,6 +172,7 @@ impl Standing {
                     step_up: step_up(&response),
                     callback: None,
                     ended: None,
+                    forgotten: false,
                 }),
             }),
             _ => Err(Box::new(response)),
@@ -228,6 +231,9 @@ impl Standing {
         // Foreign code is not called with the lock held.
         let now = self.expiry.as_ref().map(|_| self.authorizer.time());
         let mut state = self.lock();
+        if state.forgotten {
+            return Known::Current;
+        }
         if let Some(revocation) = &state.ended {
             return Known::Over(Looked::Over {
                 revocation: Arc::clone(revocation),
@@ -308,6 +314,9 @@ impl Standing {
         change: Option<&Arc<Change>>,
     ) -> Option<Looked> {
         let mut state = self.lock();
+        if state.forgotten {
+            return Some(Looked::Current { again: false });
+        }
         if let Some(revocation) = &state.ended {
             return Some(Looked::Over {
                 revocation: Arc::clone(revocation),
@@ -369,6 +378,16 @@ impl Standing {
         // It is foreign code that drops what a callback has captured.
         drop(replaced);
         None
+    }
+
+    /// The holder has dropped it: a table that has found it in a change just before does not end it any more.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.forgotten = true;
+        let callback = state.callback.take();
+        drop(state);
+        // It is foreign code that drops what a callback has captured.
+        drop(callback);
     }
 
     /// The number of the record of the decision that the grant was made from.

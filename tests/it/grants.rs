@@ -504,6 +504,36 @@ fn a_callback_is_replaced_with_no_lock_held() {
     waited.expect("the replaced callback waits for a lock");
 }
 
+/// Also in the midst of a change that takes it back; and a callback may drop its own.
+#[test]
+fn what_a_callback_drops_is_told_no_more() {
+    let authorizer = staff(None);
+    let table = GrantTable::new(&authorizer);
+    let channel = table.revocations();
+    let first = table.grant(&use_machine("alice")).unwrap();
+    let second = table.grant(&use_machine("alice")).unwrap();
+    let id = first.id();
+    let told = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&told);
+    second.on_revoked(move |_| flag.store(true, Ordering::Relaxed));
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let both = Arc::clone(&held);
+    first.on_revoked(move |_| drop(std::mem::take(&mut *both.lock().unwrap())));
+    held.lock().unwrap().extend([first, second]);
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let (_, revoked) =
+            table.revoked_by(|authorizer| authorizer.update_entities(suspend("alice")).unwrap());
+        let revoked: Vec<_> = revoked.iter().map(|r| r.grant()).collect();
+        done.send((revoked, table.len())).unwrap();
+    });
+    let waited = is_done.recv_timeout(Duration::from_secs(30));
+    assert_eq!(waited.expect("a drop waits for a lock"), (vec![id], 0));
+    assert!(!told.load(Ordering::Relaxed));
+    let told: Vec<_> = channel.try_iter().map(|r| r.grant()).collect();
+    assert_eq!(told, [id]);
+}
+
 #[test]
 fn a_grant_that_is_dropped_is_forgotten() {
     let sink = Arc::new(MemorySink::new(10_000));

@@ -504,6 +504,7 @@ impl Place {
 
     pub(super) fn forget(&self, standing: &Arc<Standing>) {
         self.shared.lock().forget(self.slot, standing);
+        standing.forget();
     }
 }
 
