@@ -442,12 +442,17 @@ fn holders_are_told_with_no_lock_held_and_may_panic() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let (first, second) = (Arc::clone(&told), Arc::clone(&told));
     let (inner, again) = (table.clone(), authorizer.clone());
+    let last = Mutex::new(table.revocations());
     table.on_revoked(|_| panic!("a callback that panics"));
     table.on_revoked(move |revocation| {
         // All of this would wait for ever under a lock.
         assert!(!inner.is_empty());
         let grant = inner.grant(&use_machine("bob")).unwrap();
         drop(grant);
+        // The channels have the one before, and not yet this one.
+        let before = last.lock().unwrap();
+        let mut before = before.try_iter().map(|r| r.grant());
+        assert!(before.all(|id| id < revocation.grant()));
         let level =
             EntityUpdate::new().set_attr(("User", "bob"), "seen", &revocation.version().epoch());
         again.update_entities(level).unwrap();

@@ -289,15 +289,12 @@ impl Shared {
     /// Tells the holder and everybody else, with no lock held.
     fn tell(&self, News(callback): News, revocation: &Arc<Revocation>) {
         call(callback, revocation);
-        let callbacks = {
-            let mut audience = self.audience();
-            let channels = &mut audience.channels;
-            channels.retain(|channel| channel.send(Arc::clone(revocation)).is_ok());
-            audience.callbacks.clone()
-        };
+        let callbacks = self.audience().callbacks.clone();
         for callback in callbacks {
             let _ = catch_unwind(AssertUnwindSafe(|| callback(revocation)));
         }
+        let channels = &mut self.audience().channels;
+        channels.retain(|channel| channel.send(Arc::clone(revocation)).is_ok());
     }
 
     fn sweep_expired(&self) -> usize {
