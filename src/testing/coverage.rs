@@ -20,7 +20,8 @@ use crate::request::locals::{Locals, RequestNames};
 
 /// What a run of cases tried of the policies in force. Its `Display` lists what was not.
 ///
-/// A policy *decided* when a decision rested on it. A *condition* is the whole of an `unless` clause, or one of the operands
+/// A policy *decided* when a decision was what it says: an allow that a permit determined, or a deny with the outcome
+/// [`Forbidden`](Outcome::Forbidden) that a forbid did. What a stale store or a strict mode denies, no permit decided. A *condition* is the whole of an `unless` clause, or one of the operands
 /// of `&&` that a `when` clause is made of. Conditions are evaluated as in a decision, those behind one that is not met are
 /// not, and each hop of a delegation counts for itself. A condition that was never false has not been shown to keep
 /// anything out.
@@ -54,7 +55,7 @@ pub struct PolicyCoverage {
     pub applied: u64,
     /// In how many it could not be evaluated.
     pub failed: u64,
-    /// How many decisions rested on it.
+    /// How many decisions it determined, as a permit that allowed or a forbid that denied.
     pub decided: u64,
     /// Its conditions, in their order. Those that are constant are left out.
     pub conditions: Vec<ConditionCoverage>,
@@ -127,12 +128,13 @@ struct Tally {
 impl Tallies {
     /// Counts what became of each policy in a decision.
     pub(super) fn add(&mut self, pinned: &Pinned, request: &Request<'_>, response: &Response<'_>) {
-        let determining: HashSet<_> = response
-            .determining()
-            .map(|policy| policy.id().clone())
-            .collect();
-        for policy in determining {
-            *self.decided.entry(policy).or_default() += 1;
+        if matches!(response.outcome(), Outcome::Allowed | Outcome::Forbidden) {
+            // Of a chain that is allowed, all hops; of one that is not, the hop that this is the outcome of.
+            let determining = response.determining();
+            let determining: HashSet<_> = determining.map(|policy| policy.id().clone()).collect();
+            for policy in determining {
+                *self.decided.entry(policy).or_default() += 1;
+            }
         }
         if policies_were_asked(response.outcome()) {
             let _ = self.weigh(pinned, &request.at(response.now));

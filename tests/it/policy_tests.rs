@@ -1,10 +1,13 @@
 //! Tests of policies: what the oracle says passes and nothing else does, and what coverage counts is so.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use duramen::explain::Clause;
 use duramen::testing::{Cases, Expected, PolicyTests};
-use duramen::{Authorizer, Entities, Outcome, Policies, Request};
+use duramen::{Authorizer, Entities, ErrorMode, Freshness, Outcome, Policies, Request};
 use proptest::prelude::*;
 
 use crate::explain::check_claims;
@@ -385,6 +388,47 @@ fn those_who_act_for_somebody_are_asked_too() {
         .map(|policy| policy.applied)
         .collect();
     assert_eq!(applied, [2, 1]);
+}
+
+/// Policies that would have decided, had the store not been too old or an error not been a deny, are not tried.
+#[test]
+fn a_permit_that_never_allowed_has_not_decided() {
+    let request = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+    let strict = Authorizer::builder()
+        .policies(
+            "permit(principal, action, resource); forbid(principal, action, resource) when { context.nope };",
+        )
+        .error_mode(ErrorMode::DenyOnForbidError)
+        .build()
+        .unwrap();
+    let seconds = Arc::new(AtomicU64::new(1_000));
+    let shown = Arc::clone(&seconds);
+    let stale = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(Freshness::new().max_entity_age(Duration::from_secs(1)))
+        .clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(shown.load(Ordering::Relaxed)))
+        .build()
+        .unwrap();
+    let fresh = PolicyTests::new(&stale).case("", &request, Expected::allow());
+    fresh.report().coverage.assert_complete();
+    seconds.store(1_100, Ordering::Relaxed);
+    for (authorizer, outcome) in [
+        (strict, Outcome::EvaluationErrors),
+        (stale, Outcome::StaleEntities),
+    ] {
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.determining().len(), 1);
+        let errors = response
+            .errors()
+            .map(|error| error.policy().id().to_string());
+        let expected = Expected::deny().outcome(outcome).errors(errors);
+        let tests = PolicyTests::new(&authorizer).case("", &request, expected);
+        let report = tests.report();
+        report.assert_passed();
+        let permit = &report.coverage.policies[0];
+        assert_eq!((permit.applied, permit.decided), (1, 0), "{outcome:?}");
+        assert!(!report.coverage.is_complete());
+    }
 }
 
 /// A loop over nothing, say.
