@@ -68,6 +68,18 @@ fn what_breaks_a_rule_changes_nothing() {
         refused("toe", &|token| token["toe"] = json!(1_508_185_200)),
         SignalError::InFuture("toe")
     );
+    // That it was issued a little ahead gives no event more time.
+    let ahead = |happened: u64| {
+        let uri = &uri;
+        move |token: &mut Json| {
+            token["iat"] = json!(NOW + 299);
+            token["events"][uri]["event_timestamp"] = json!(happened);
+        }
+    };
+    assert_eq!(
+        refused("event_timestamp", &ahead(NOW + 301)),
+        SignalError::InFuture("event_timestamp")
+    );
     for (pointer, value) in [
         ("/iat", json!("1508184845")),
         ("/iat", json!(-1)),
