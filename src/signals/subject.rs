@@ -144,6 +144,9 @@ impl Subject {
                 text: format!("{name}: {}", text_of(&identifiers)),
             });
         }
+        if members.is_empty() {
+            return Err(subject.ill_typed("sub_id", "a complex subject that has members"));
+        }
         Ok(Self {
             members,
             complex: true,

@@ -90,6 +90,7 @@ fn what_breaks_a_rule_changes_nothing() {
         ("/aud", json!(1)),
         ("/events", json!([])),
         ("/sub_id", json!("x")),
+        ("/sub_id", json!({ "format": "complex" })),
         ("/sub_id/sub", json!("")),
         ("/sub_id/format", json!(7)),
     ] {
