@@ -16,9 +16,11 @@ const DEEPEST: usize = 16;
 /// Milliseconds by which clocks may differ.
 const SKEW: i64 = 5 * 60 * 1_000;
 
-/// A number of seconds since 1970 that is greater than this is one of milliseconds: the specification's own examples have
-/// such `event_timestamp`s. As seconds it is a time after the year 5000.
+/// An `event_timestamp` from this on is one of milliseconds: the specification's own examples have such. As seconds it is a
+/// time after the year 5000.
 const MILLIS_FROM: f64 = 1e11;
+
+const SECONDS: &str = "a number of seconds since 1970";
 
 /// What every event needs.
 pub(super) struct Token<'a> {
@@ -60,7 +62,7 @@ impl<'a> Token<'a> {
             path: "",
         };
         for forbidden in ["sub", "exp"] {
-            if claims.get(forbidden).is_some() {
+            if member(claims.members, forbidden).is_some() {
                 return Err(SignalError::ForbiddenClaim(forbidden));
             }
         }
@@ -70,12 +72,14 @@ impl<'a> Token<'a> {
             .find(|known| known.issuer == issuer)
             .ok_or_else(|| SignalError::UnknownIssuer(issuer.to_owned()))?;
         let meant = |audience: &str| audience == transmitter.audience;
-        let is_for_us = match claims.required("aud")? {
-            Json::String(audience) => meant(audience),
-            Json::Array(audiences) => audiences.iter().any(|one| one.as_str().is_some_and(meant)),
-            _ => return Err(ill_typed("aud", "a text or a list of texts")),
+        let audience = claims.required("aud")?;
+        let audiences = match &audience {
+            Json::Array(audiences) => *audiences,
+            one => std::slice::from_ref(one),
         };
-        if !is_for_us {
+        let texts: Option<Vec<&str>> = audiences.iter().map(|one| one.as_str()).collect();
+        let texts = texts.ok_or_else(|| ill_typed("aud", "a text or a list of texts"))?;
+        if !texts.into_iter().any(meant) {
             return Err(SignalError::WrongAudience);
         }
         let (event_type, event) = match claims.object("events")?.members {
@@ -89,7 +93,7 @@ impl<'a> Token<'a> {
             path: "event.",
         };
         let issued = claims.required_time("iat")?;
-        let (at, at_claim) = match event.time("event_timestamp")? {
+        let (at, at_claim) = match event.event_time("event_timestamp")? {
             Some(at) => (at, "event_timestamp"),
             None => match claims.time("toe")? {
                 Some(at) => (at, "toe"),
@@ -191,26 +195,38 @@ impl<'a> Members<'a> {
 
     /// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2), as milliseconds.
     fn time(self, name: &str) -> Result<Option<i64>, SignalError> {
-        let expected = "a number of seconds since 1970";
-        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
-        let number = match self.get(name) {
-            None => return Ok(None),
-            Some(Json::Integer(number)) => number as f64,
-            Some(Json::Number(text)) => text
-                .parse::<f64>()
-                .map_err(|_| self.ill_typed(name, expected))?,
-            Some(_) => return Err(self.ill_typed(name, expected)),
-        };
-        let millis = if number < MILLIS_FROM {
-            number * 1_000.0
-        } else {
-            number
-        };
+        self.number(name)?
+            .map(|seconds| self.millis(name, seconds * 1_000.0))
+            .transpose()
+    }
+
+    /// The same, or milliseconds.
+    fn event_time(self, name: &str) -> Result<Option<i64>, SignalError> {
+        match self.number(name)? {
+            Some(millis) if millis >= MILLIS_FROM => self.millis(name, millis).map(Some),
+            _ => self.time(name),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+    fn number(self, name: &str) -> Result<Option<f64>, SignalError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::Integer(number)) => Ok(Some(number as f64)),
+            Some(Json::Number(text)) => match text.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(self.ill_typed(name, SECONDS)),
+            },
+            Some(_) => Err(self.ill_typed(name, SECONDS)),
+        }
+    }
+
+    fn millis(self, name: &str, millis: f64) -> Result<i64, SignalError> {
         if !(0.0..1e15).contains(&millis) {
-            return Err(self.ill_typed(name, expected));
+            return Err(self.ill_typed(name, SECONDS));
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
-        Ok(Some(millis.round() as i64))
+        Ok(millis.round() as i64)
     }
 
     pub(super) fn ill_typed(self, name: &str, expected: &'static str) -> SignalError {

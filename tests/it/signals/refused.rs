@@ -27,6 +27,10 @@ fn what_breaks_a_rule_changes_nothing() {
         refused("sub", &|token| token["sub"] = json!("x")),
         SignalError::ForbiddenClaim("sub")
     );
+    for claim in ["sub", "exp"] {
+        let error = refused(claim, &|token| token[claim] = Json::Null);
+        assert_eq!(error, SignalError::ForbiddenClaim(claim));
+    }
     assert_eq!(
         refused("exp", &|token| token["exp"] = json!(9_999_999_999_u64)),
         SignalError::ForbiddenClaim("exp")
@@ -84,10 +88,13 @@ fn what_breaks_a_rule_changes_nothing() {
         ("/iat", json!("1508184845")),
         ("/iat", json!(-1)),
         ("/iat", json!(1e300)),
+        ("/iat", json!(1_508_184_845_000_u64)),
+        ("/toe", json!(1_508_184_845_000_u64)),
         ("/toe", json!([])),
         ("/jti", json!("")),
         ("/jti", json!(1)),
         ("/aud", json!(1)),
+        ("/aud", json!(["636C69656E745F6964", 3])),
         ("/events", json!([])),
         ("/sub_id", json!("x")),
         ("/sub_id", json!({ "format": "complex" })),
