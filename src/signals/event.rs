@@ -1,5 +1,7 @@
 //! What events say: the eight of CAEP 1.0, those of RISC 1.0, and the two of the framework.
 
+use std::collections::BTreeMap;
+
 use crate::compile::EntityUpdate;
 use crate::id::EntityUid;
 use crate::json::Json;
@@ -112,6 +114,7 @@ pub(super) struct Setting {
     pub(super) merge: Merge,
 }
 
+#[derive(Debug)]
 pub(super) enum Said {
     Flag(bool),
     Long(i64),
@@ -301,33 +304,47 @@ impl Reader<'_, '_> {
 
     fn claims(&mut self) -> Result<(), SignalError> {
         let claims = self.said.object("claims")?;
+        let transmitter = self.transmitter;
+        let mut greatest: BTreeMap<&str, (Rank, &str, Said)> = BTreeMap::new();
         for (claim, json) in claims.iter() {
-            let Some(attribute) = self.transmitter.claims.get(claim) else {
+            let Some(attribute) = transmitter.claims.get(claim) else {
                 self.ignore(
                     claim,
                     "the transmitter's declaration does not have the claim",
                 );
                 continue;
             };
-            let (value, text) = match json {
-                Json::Bool(flag) => (Said::Flag(flag), flag.to_string()),
-                Json::Integer(number) => (Said::Long(number), number.to_string()),
-                Json::String(text) => (Said::Text(text.to_owned()), text.to_owned()),
-                Json::Array(_) => {
-                    let texts = self.texts(claim, json)?;
-                    let text = texts.join("\u{0}");
-                    (Said::Texts(texts), text)
-                }
+            let value = match json {
+                Json::Bool(flag) => Said::Flag(flag),
+                Json::Integer(number) => Said::Long(number),
+                Json::String(text) => Said::Text(text.to_owned()),
+                Json::Array(_) => Said::Texts(self.texts(claim, json)?),
                 _ => {
                     let expected = "a text, a boolean, an integer or a list of texts";
                     return Err(claims.ill_typed(claim, expected));
                 }
             };
+            // With its type: values that differ have ranks that do.
+            let rank = rank(0, &format!("{value:?}"), false);
+            let mut said = (rank, claim, value);
+            // Claims of one attribute stand as they would in tokens of one moment.
+            if let Some(other) = greatest.remove(&**attribute) {
+                let (greater, less) = if other.0 < said.0 {
+                    (said, other)
+                } else {
+                    (other, said)
+                };
+                self.ignore(less.1, "the value of another claim of the token stays");
+                said = greater;
+            }
+            greatest.insert(attribute, said);
+        }
+        for (attribute, (rank, _, value)) in greatest {
             self.event.settings.push(Setting {
-                attribute: attribute.clone(),
+                attribute: attribute.to_owned(),
                 on: self.event.kinds,
                 value,
-                merge: Merge::Last(rank(0, &text, false)),
+                merge: Merge::Last(rank),
             });
         }
         Ok(())

@@ -25,7 +25,7 @@
 //!
 //! Events come in any order and more than once. Whatever the order, the outcome is the same: `revoked` and `purged` are only
 //! ever set; times only go on; for everything else the event that happened last counts, for each entity and attribute by
-//! itself, and of two at one moment the stricter.
+//! itself, and of two at one moment the stricter or, of claims of which neither is, always the same one.
 //!
 //! An attribute does something where a policy reads it. [`SignalReport::unread`] has what was set and is read by none: log it, as a
 //! revocation that nobody asks for denies nothing.

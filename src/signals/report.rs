@@ -110,7 +110,8 @@ impl SignalReport {
         &self.unread
     }
 
-    /// What was not done although it was said: events that were overtaken, claims that nobody declared.
+    /// What was not done although it was said: events that were overtaken, claims that nobody declared, and those of an
+    /// attribute for which the token has another claim.
     pub fn ignored(&self) -> &[IgnoredSignal] {
         &self.ignored
     }

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// A claim that is the attribute `role`, too.
+const SAME_ATTRIBUTE: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/role";
+
+fn role() -> impl Strategy<Value = Json> {
+    prop::sample::select(vec![
+        json!("r0"),
+        json!("r1"),
+        json!("1"),
+        json!(1),
+        json!(["1"]),
+    ])
+}
+
 /// Events about one user and two sessions, at times that collide.
 fn events() -> impl Strategy<Value = Vec<Json>> {
     let kinds = prop_oneof![
@@ -23,11 +36,13 @@ fn events() -> impl Strategy<Value = Vec<Json>> {
             "risk-level-change",
             json!({ "principal": "USER", "current_level": (["LOW", "MEDIUM", "HIGH"][level]) })
         )),
-        (0..3_u8).prop_map(|role| (
-            CAEP,
-            "token-claims-change",
-            json!({ "claims": { "role": format!("r{role}") } })
-        )),
+        (role(), prop::option::of(role())).prop_map(|(role, other)| {
+            let mut claims = json!({ "role": role });
+            if let Some(other) = other {
+                claims[SAME_ATTRIBUTE] = other;
+            }
+            (CAEP, "token-claims-change", json!({ "claims": claims }))
+        }),
         (1..4_u8).prop_map(|level| (
             CAEP,
             "assurance-level-change",
@@ -69,15 +84,17 @@ fn state(authorizer: &Authorizer) -> Vec<bool> {
             ));
         }
     }
-    for (name, text) in [
-        ("role", "r0"),
-        ("role", "r1"),
-        ("role", "r2"),
-        ("riscState", "opt-in"),
-        ("riscState", "opt-out"),
+    for (name, value) in [
+        ("role", "\"r0\""),
+        ("role", "\"r1\""),
+        ("role", "\"1\""),
+        ("role", "1"),
+        ("role", "[\"1\"]"),
+        ("riscState", "\"opt-in\""),
+        ("riscState", "\"opt-out\""),
     ] {
         conditions.push(format!(
-            "principal has {name} && principal.{name} == \"{text}\""
+            "principal has {name} && principal.{name} == {value}"
         ));
     }
     // One policy for each, so that one decision for each entity tells all of them.
@@ -106,6 +123,59 @@ fn state(authorizer: &Authorizer) -> Vec<bool> {
         );
     }
     state
+}
+
+/// Claims of one attribute and moment come to the same in one token and in two, whatever their order and their types.
+#[test]
+fn claims_of_one_moment_come_to_the_same_in_any_order() {
+    let values = [
+        json!("a"),
+        json!("z"),
+        json!("1"),
+        json!(1),
+        json!(true),
+        json!("true"),
+        json!(["a", "b"]),
+        json!(["a\u{0}b"]),
+        json!([]),
+        json!([""]),
+    ];
+    let after = |tokens: &[Json]| {
+        let (authorizer, receiver) = (store(), receiver());
+        for (at, claims) in tokens.iter().enumerate() {
+            let event = format!("{CAEP}token-claims-change");
+            let mut token = token(
+                IDP,
+                US,
+                9,
+                opaque("elsewhere"),
+                &event,
+                json!({ "claims": claims }),
+            );
+            token["jti"] = json!(at.to_string());
+            let report = receiver.apply(&authorizer, &token.to_string()).unwrap();
+            // What is not set is told.
+            let claims = claims.as_object().unwrap().len();
+            assert_eq!(
+                report.changes().len() + report.ignored().len(),
+                claims,
+                "{report:#?}"
+            );
+        }
+        serde_json::to_string(&authorizer.pin().entities()).unwrap()
+    };
+    for (at, one) in values.iter().enumerate() {
+        for other in &values[at + 1..] {
+            let expected = after(&[json!({ "role": one }), json!({ "role": other })]);
+            for tokens in [
+                vec![json!({ "role": other }), json!({ "role": one })],
+                vec![json!({ "role": one, SAME_ATTRIBUTE: other })],
+                vec![json!({ "role": other, SAME_ATTRIBUTE: one })],
+            ] {
+                assert_eq!(after(&tokens), expected, "{tokens:?}");
+            }
+        }
+    }
 }
 
 proptest! {
