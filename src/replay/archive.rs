@@ -12,6 +12,7 @@ use crate::authorizer::Authorizer;
 use crate::compile::scan::scan_policies;
 use crate::compile::{Lines, Policies, Problem, stack};
 use crate::epoch::{Epoch, VersionDigest};
+use crate::evidence::log::make_directory;
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
 use crate::program::{Policy, Program, SourceSpan};
@@ -126,7 +127,7 @@ impl PolicyArchive {
     /// When the directory cannot be made.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, ArchiveError> {
         let directory = directory.as_ref().to_owned();
-        fs::create_dir_all(&directory).map_err(|source| ArchiveError::Io {
+        make_directory(&directory).map_err(|source| ArchiveError::Io {
             path: directory.clone(),
             source,
         })?;

@@ -78,7 +78,7 @@ impl Drop for Directory {
 impl Directory {
     /// Makes the directory if need be, and locks it.
     pub(super) fn lock(path: &Path) -> Result<Self, LogError> {
-        fs::create_dir_all(path).map_err(|error| LogError::io(path, error))?;
+        make_directory(path).map_err(|error| LogError::io(path, error))?;
         let name = path.join(LOCK);
         own(&name).map_err(|error| LogError::io(&name, error))?;
         let file = OpenOptions::new()
@@ -104,6 +104,40 @@ impl Directory {
             lock: None,
         }
     }
+}
+
+/// Makes a directory if need be, and those that it is in: no crash takes away again what is then written in it.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    make_and_sync(path, sync_names)
+}
+
+fn make_and_sync(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let there = |path: &Path| path.as_os_str().is_empty() || path.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !there(path)).collect();
+    fs::create_dir_all(path)?;
+    for made in missing.into_iter().rev() {
+        let parent = made
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        if let Err(error) = sync(parent.unwrap_or(Path::new("."))) {
+            // The next attempt would find it there, and not sync. Empty, those in it go before it.
+            let _ = path
+                .ancestors()
+                .take_while(|inner| inner.starts_with(made))
+                .try_for_each(fs::remove_dir);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the names in a directory are on the disk.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    // Windows opens no directories as files, and needs none to be synced.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(directory)?.sync_all()
 }
 
 /// That a file, if it is there, is one of the directory, and not a link to somewhere else: whoever may make links in it
@@ -175,11 +209,7 @@ impl Storage for Directory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Windows opens no directories as files, and needs none to be synced.
-        if cfg!(windows) {
-            return Ok(());
-        }
-        File::open(&self.path)?.sync_all()
+        sync_names(&self.path)
     }
 }
 
@@ -195,5 +225,38 @@ impl Appendable for File {
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         File::set_len(self, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the outermost on; once more when that has failed, and not when there is nothing to make.
+    #[test]
+    fn the_parents_of_directories_that_are_made_are_synced() {
+        let scratch = std::env::temp_dir().join(format!("duramen-log-made-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&scratch);
+        fs::create_dir(&scratch).unwrap();
+        let path = scratch.join("a/b/c");
+        let made = |fails_at: usize| {
+            let mut synced = Vec::new();
+            let done = make_and_sync(&path, |parent| {
+                assert!(parent.is_dir());
+                synced.push(parent.strip_prefix(&scratch).unwrap().to_owned());
+                match synced.len() == fails_at {
+                    true => Err(io::Error::other("as planned")),
+                    false => sync_names(parent),
+                }
+            });
+            (done.is_ok(), synced)
+        };
+        let parents = ["", "a", "a/b"].map(PathBuf::from);
+        assert_eq!(made(2), (false, parents[..2].to_vec()));
+        assert!(scratch.join("a").is_dir() && !scratch.join("a/b").exists());
+        assert_eq!(made(0), (true, parents[1..].to_vec()));
+        assert_eq!(made(0), (true, vec![]));
+        assert!(path.is_dir());
+        fs::remove_dir_all(&scratch).unwrap();
     }
 }
