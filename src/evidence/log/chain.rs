@@ -6,7 +6,8 @@
 //! {…,"chain":{"format":1,"index":17,"entry":"decision","prev":"<64 digits>","hash":"<64 digits>"}}
 //! ```
 //!
-//! The first line of a segment also says which log it is of, right before that: `…,"log":"<32 digits>","chain":{…}}`.
+//! The first line of a segment also says which log it is of, right before that: `…,"log":"<32 digits>","chain":{…}}`;
+//! not that of one which a repair has begun with older lines.
 //!
 //! `hash` is SHA-256 of the line's bytes from the first to the last digit's quote of `prev`; what follows is spelled in
 //! one way only. So every byte of a line counts, and whoever checks one needs no JSON parser, only the end of the line.

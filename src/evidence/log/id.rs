@@ -10,8 +10,9 @@ pub(super) const DIGITS: usize = 32;
 
 /// Which log it is: 128 random bits, drawn when the log was begun. Written as 32 hexadecimal digits, in lower case.
 ///
-/// The first line of each segment says it, and so does each [`Checkpoint`](super::Checkpoint). To be kept elsewhere, it is
-/// written by `Display` or serde, and read by `FromStr` or serde.
+/// The first line of each segment says it, but where a repair has begun the segment with older lines, and so does each
+/// [`Checkpoint`](super::Checkpoint). To be kept elsewhere, it is written by `Display` or serde, and read by `FromStr` or
+/// serde.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId(u128);
 

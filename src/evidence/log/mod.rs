@@ -85,8 +85,8 @@
 //! # Lines
 //!
 //! The members of a decision's line are those of its record, and then, in the first line of a segment, `log`: which log it is
-//! ([`LogId`]). Behind them is `chain`: `format` (1), `index` (from 0), `entry`
-//! (`decision`), `prev` and `hash`. The log's own lines have a `time`, one member named after their `entry`, and those two:
+//! ([`LogId`]), unless a repair has begun the segment with older lines. Behind them is `chain`: `format` (1), `index` (from 0),
+//! `entry` (`decision`), `prev` and `hash`. The log's own lines have a `time`, one member named after their `entry`, and those two:
 //!
 //! | entry | says | members |
 //! |---|---|---|

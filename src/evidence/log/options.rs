@@ -164,7 +164,7 @@ impl LogOptions {
     ///
     /// # Errors
     /// [`LogError`], whose kind tells a second writer ([`Locked`](super::LogErrorKind::Locked)), a directory that cannot be
-    /// written to, and a log that is damaged in a way that no crash explains
+    /// written to, and a log that is damaged in a way that no killed process explains
     /// ([`Damaged`](super::LogErrorKind::Damaged)). Nothing is changed then, but that a repair which a crash had interrupted
     /// is brought to its end.
     ///

@@ -209,6 +209,30 @@ fn a_line_that_is_being_written_is_no_tampering() {
     );
 }
 
+/// A power failure may leave either, and so may a block that the disk has lost: what is whole behind it is not cut off.
+#[test]
+fn a_hole_before_whole_lines_is_left_to_a_person() {
+    let scratch = Scratch::new("power");
+    let log = || open(options(scratch.path(), LONG_BATCH), &Faults::none());
+    let first = authorizer(log().unwrap());
+    assert!((0..4).all(|user| decide(&first, user)));
+    drop(first);
+    let file = scratch.path().join(segment::name(0));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let hole = bytes.len() / 2..bytes.len() / 8 * 5;
+    bytes[hole.clone()].fill(0);
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(log().unwrap_err().kind(), LogErrorKind::Damaged);
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    // Nothing but it is like the beginning of a line.
+    bytes.truncate(hole.end);
+    std::fs::write(&file, &bytes).unwrap();
+    let second = authorizer(log().unwrap());
+    assert!(decide(&second, 9));
+    drop(second);
+    assert_eq!(check(scratch.path(), &[0, 9], "cut off").cuts(), 1);
+}
+
 /// A segment has its name on the disk before anything is acknowledged in it.
 #[test]
 fn a_log_does_not_begin_in_a_directory_that_cannot_be_synced() {
