@@ -130,14 +130,14 @@ limits! {
     ContextBytes, context_bytes, with_context_bytes = 1 << 20;
 
     /// Records and sets inside one another in a request's context. Default: 64, half of what
-    /// `serde_json` would read. More than 256 has no effect: reading recurses.
+    /// `serde_json` would read. More than 100 has no effect: records of decisions are read with `serde_json`.
     ContextDepth, context_depth, with_context_depth = 64;
 
     /// Bytes that one entity's attributes and tags may take once converted. Default: 1 MiB.
     AttributeBytes, attribute_bytes, with_attribute_bytes = 1 << 20;
 
-    /// Records and sets inside one another in one attribute. Default: 64. More than 256 has no
-    /// effect: reading recurses.
+    /// Records and sets inside one another in one attribute. Default: 64. More than 100 has no
+    /// effect: see [`context_depth`](Self::context_depth).
     AttributeDepth, attribute_depth, with_attribute_depth = 64;
 
     /// Elements of one set, in entities and in a context. Default: 100,000.
@@ -234,8 +234,9 @@ impl LimitExceeded {
 }
 
 /// How deep data is read at most, whatever the limits say: reading and what follows it (comparing, copying, validating)
-/// recurse, and no input may overflow the stack.
-pub(crate) const DEEPEST: usize = 256;
+/// recurse, and no input may overflow the stack. A record nests it some ten levels deeper, within a hop's entities and around an
+/// extension value, and has to be read again by `serde_json`, which stops at 128.
+pub(crate) const DEEPEST: usize = 100;
 
 impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -358,14 +358,14 @@ fn limits_that_cannot_be_met_say_which_to_lower() {
         .build();
     assert!(refused(built).contains("lower what was raised"));
 
-    // Data is never read deeper than 256 levels: raising the limit further is no advice.
+    // Data is never read deeper than 100 levels: raising the limit further is no advice.
     let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
     let entities = format!(
         r#"[{{ "uid": {{ "type": "U", "id": "u" }}, "attrs": {{ "a": {deep} }}, "parents": [] }}]"#
     );
     for (limit, advice) in [
         (64, "raise it with Limits::with_attribute_depth"),
-        (usize::MAX, "cannot be raised beyond 256"),
+        (usize::MAX, "cannot be raised beyond 100"),
     ] {
         let limits = Limits::default().with_attribute_depth(limit);
         let built = Authorizer::builder()

@@ -268,3 +268,42 @@ fn what_was_absent_is_the_same_with_serde() {
         );
     }
 }
+
+/// The deepest context and the deepest attribute that there can be, of a hop of a delegation, with an extension value at the end:
+/// what is written is read, and decided again.
+#[test]
+fn what_is_recorded_can_be_read_however_deep_it_is() {
+    let limits = duramen::Limits::default()
+        .with_context_depth(usize::MAX)
+        .with_attribute_depth(usize::MAX);
+    let value = r#"{"__extn":{"fn":"ip","arg":"10.0.0.1"}}"#;
+    let nested = |levels: usize| format!("{}{value}{}", "[".repeat(levels), "]".repeat(levels));
+    let policies =
+        "permit(principal, action, resource) when { context.a == resource.a || context has a };";
+    let mut deepest = 0;
+    for levels in 60..130 {
+        let sink = Arc::new(MemorySink::new(1));
+        let entities = format!(
+            r#"[{{"uid":{{"type":"Doc","id":"d"}},"attrs":{{"a":{}}},"parents":[]}}]"#,
+            nested(levels)
+        );
+        let built = Authorizer::builder()
+            .policies(policies)
+            .limits(limits)
+            .entities(entities.as_str())
+            .sink(Arc::clone(&sink))
+            .build();
+        let Ok(authorizer) = built else { break };
+        let context = format!(r#"{{"a":{}}}"#, nested(levels));
+        let actors = [duramen::EntityUidRef::new("Agent", "bot")];
+        let chain = duramen::Delegation::new(&actors);
+        let request = Request::new(("User", "u"), ("Action", "view"), ("Doc", "d"));
+        let request = request.context_json(&context).delegation(&chain);
+        if !authorizer.is_allowed(&request) {
+            break;
+        }
+        assert_eq!(sink.records().len(), 1, "{levels}");
+        deepest = levels;
+    }
+    assert!(deepest > 90, "{deepest}");
+}
