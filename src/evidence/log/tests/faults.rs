@@ -1,6 +1,7 @@
 //! What fails when a record is written, and what a repair and a reopening make of it.
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::LogErrorKind;
 use super::super::chain::{EntryKind, Head, Sealed};
@@ -351,6 +352,33 @@ fn a_repair_that_is_tried_again_tells_what_was_cut_off() {
         let cut: serde_json::Value = serde_json::from_str(text.lines().nth(3).unwrap()).unwrap();
         assert_eq!(cut["cut"]["bytes"], acknowledged.len() + 100, "{fails:?}");
     }
+}
+
+/// Reading a segment takes long, and deciding threads wait meanwhile.
+#[test]
+fn a_repair_that_is_tried_again_reads_the_segment_once() {
+    let scratch = Scratch::new("once");
+    let faults = Faults::none();
+    let authorizer = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
+    assert!(decide(&authorizer, 0));
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    faults.set(move |call| match call {
+        Call::Write | Call::Create => Fault::Fails(ErrorKind::StorageFull),
+        Call::Read => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Fault::None
+        }
+        _ => Fault::None,
+    });
+    assert!((1..10).all(|user| !decide(&authorizer, user)));
+    // What was synced, and what is behind it.
+    assert_eq!(reads.load(Ordering::SeqCst), 2);
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 10));
+    drop(authorizer);
+    let seen = check(scratch.path(), &[0, 10], "after the disk was full");
+    assert_eq!(seen.lost(), 9);
 }
 
 #[test]
