@@ -8,6 +8,7 @@ use crate::authorizer::{Authorizer, Change, DeniedByTime, Seen};
 use crate::epoch::{Facet, Key, Watched};
 use crate::eval::{self, Response, What};
 use crate::freshness::StaleTypes;
+use crate::request::delegation::ChainBounds;
 use crate::request::{ContextSource, Request};
 use crate::value::arena::NameText;
 
@@ -45,7 +46,7 @@ struct State {
     forgotten: bool,
 }
 
-/// When a grant is over, by two clocks.
+/// When a grant is over, by two clocks, and before when the chain that it is of is not valid yet.
 ///
 /// A clock that tells the date can be set back, by hand or by a server of times, and a grant would live on. The other one
 /// cannot, but may stand still while the machine sleeps. Whichever is there first ends the grant.
@@ -55,29 +56,32 @@ pub(super) struct Expiry {
     pub(super) date: Option<SystemTime>,
     /// By the machine's monotonic one.
     pub(super) deadline: Option<Instant>,
+    /// By the authorizer's clock, which may be set back to before it.
+    pub(super) not_before: Option<SystemTime>,
 }
 
 impl Expiry {
-    /// Of a grant for a time, and of a chain that expires: what is first. `now` is asked only if there is one.
-    fn of(
+    /// Of a grant for a time, and of a chain that expires: what is first. `now` is asked only if there is any bound.
+    pub(super) fn of(
         lifetime: Option<Duration>,
-        chain: Option<SystemTime>,
+        chain: ChainBounds,
         now: impl FnOnce() -> SystemTime,
     ) -> Option<Self> {
-        if lifetime.is_none() && chain.is_none() {
+        let ChainBounds {
+            not_before,
+            expires,
+        } = chain;
+        if lifetime.is_none() && expires.is_none() && not_before.is_none() {
             return None;
         }
         let now = now();
         let left = |end: SystemTime| end.duration_since(now).unwrap_or_default();
-        let lifetime = lifetime.into_iter().chain(chain.map(left)).min();
-        lifetime.map(|lifetime| Self::after(lifetime, now))
-    }
-
-    pub(super) fn after(lifetime: Duration, now: SystemTime) -> Self {
-        Self {
-            date: now.checked_add(lifetime),
-            deadline: Instant::now().checked_add(lifetime),
-        }
+        let lifetime = lifetime.into_iter().chain(expires.map(left)).min();
+        Some(Self {
+            date: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            deadline: lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime)),
+            not_before,
+        })
     }
 
     pub(super) fn is_over(&self, now: SystemTime) -> bool {
@@ -85,6 +89,11 @@ impl Expiry {
             || self
                 .deadline
                 .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Whether the clock was set back to before the chain is valid.
+    fn is_ahead(&self, now: SystemTime) -> bool {
+        self.not_before.is_some_and(|from| now < from)
     }
 }
 
@@ -149,7 +158,8 @@ impl Standing {
     ) -> Result<Self, Box<Response<'a>>> {
         // From before the decision on, so that nothing that it does not see goes without a stamp.
         let watched = authorizer.watch();
-        let chain = request.delegation.and_then(|chain| chain.bounds().expires);
+        let chain = request.delegation.map(|chain| chain.bounds());
+        let chain = chain.unwrap_or_default();
         let expiry = Expiry::of(lifetime, chain, || authorizer.time()).map(Box::new);
         let mut rests = Rests::default();
         let response = authorizer.decide_seen(request, |decision| {
@@ -254,6 +264,12 @@ impl Standing {
                 change: None,
             };
             return Known::Over(self.end(&mut state, revocation));
+        }
+        // The decision says so, and is the reason.
+        if let (Some(expiry), Some(now)) = (&self.expiry, now)
+            && expiry.is_ahead(now)
+        {
+            return Known::Suspect(state.basis.clone());
         }
         // The order matters: the stamps that are looked at are those of all epochs up to this one.
         let latest = self.authorizer.latest();

@@ -21,10 +21,11 @@ use crate::request::locals::{Locals, RequestNames};
 /// What a run of cases tried of the policies in force. Its `Display` lists what was not.
 ///
 /// A policy *decided* when a decision was what it says: an allow that a permit determined, or a deny with the outcome
-/// [`Forbidden`](Outcome::Forbidden) that a forbid did. What a stale store or a strict mode denies, no permit decided. A *condition* is the whole of an `unless` clause, or one of the operands
-/// of `&&` that a `when` clause is made of. Conditions are evaluated as in a decision, those behind one that is not met are
-/// not, and each hop of a delegation counts for itself. A condition that was never false has not been shown to keep
-/// anything out.
+/// [`Forbidden`](Outcome::Forbidden) that a forbid did. What a stale store or a strict mode denies, no policy decided.
+///
+/// A *condition* is the whole of an `unless` clause, or one of the operands of `&&` that a `when` clause is made of.
+/// Conditions are evaluated as in a decision, those behind one that is not met are not, and each hop of a delegation counts
+/// for itself. A condition that was never false has not been shown to keep anything out.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Coverage {

@@ -123,7 +123,6 @@ proptest! {
             }
         }
     }
-
 }
 
 proptest! {
@@ -136,7 +135,7 @@ proptest! {
         let (mut world, asks) = tape.world();
         let chains: Vec<(Ask, Vec<Uid>)> = asks.into_iter().map(|ask| chain_of(&mut tape, ask)).collect();
         if permissive {
-            // Who is acted for may do anything, and half of those who act: so chains are allowed that one more makes be denied.
+            // Who is acted for may do anything, and so may half of those who act: then one more denies what was allowed.
             for (at, uid) in chains.iter().flat_map(|(_, chain)| chain.iter().enumerate()) {
                 if at == 0 || tape.chance(50) {
                     world.policies.push_str(&format!("\npermit(principal == {}, action, resource);", uid_ref(uid)));
@@ -171,7 +170,6 @@ proptest! {
             prop_assert!(widths[1] * 100 > widths[0], "too few hops take anything away to show anything: {widths:?}");
         }
     }
-
 }
 
 proptest! {

@@ -173,7 +173,8 @@ impl GrantTable {
 
     /// Makes changes, and says which grants of the table they took back: those for which the change is the reason, not
     /// those that end meanwhile for another. `change` is given the table's authorizer; what other threads change is not
-    /// counted: of two changes at once that concern a grant, it counts for the one after which the table found that it is over.
+    /// counted: of two changes at once that concern a grant, it counts for the one after which the table found that it is
+    /// over.
     ///
     /// ```
     /// # use duramen::grant::GrantTable;
@@ -202,7 +203,8 @@ impl GrantTable {
     /// Ends the grants that time alone has ended, tells of each, and says how many there were. To be called now and then,
     /// as no update tells that time has gone by.
     ///
-    /// These are the grants whose time is over (each change of policies or entities ends those too); those that are denied
+    /// These are the grants whose time is over, or whose chain is not valid yet by a clock that was set back (each change of
+    /// policies or entities ends those too); those that are denied
     /// now by a policy that looks at the time ([`Builder::context_time`](crate::Builder::context_time)); and those that rest
     /// on data that has become too old ([`Builder::freshness`](crate::Builder::freshness)).
     ///
@@ -465,8 +467,8 @@ impl State {
         Some((slot, Arc::clone(&kept.standing)))
     }
 
-    /// The grants that are over by now, by either clock. They stay among those that expire until a look has found that: the
-    /// one that tells the date may go backwards in between.
+    /// The grants that are over by now, by either clock, or not valid yet. They stay among those that expire until a look has
+    /// found that: the clock that tells the date may go backwards in between.
     fn due(&self, date: SystemTime, now: Instant) -> Vec<(u32, Arc<Standing>)> {
         let due = self.expiries.due(date, now).into_iter();
         due.filter_map(|slot| self.at(slot)).collect()

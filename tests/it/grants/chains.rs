@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{MemorySink, OwnedRecord};
 use duramen::grant::{GrantTable, RevocationReason};
-use duramen::{Authorizer, Delegation, EntityUidRef, EntityUpdate, Outcome, PolicyUpdate};
+use duramen::{Authorizer, Delegation, Entity, EntityUidRef, EntityUpdate, Outcome, PolicyUpdate};
 
 use super::{rechecks, use_machine};
+use crate::freshness::Clock;
 
 pub(super) const TEAM: &str = r#"[
     { "uid": { "type": "User", "id": "ann" }, "attrs": { "suspended": false }, "parents": [] },
@@ -192,6 +193,46 @@ fn a_grant_of_a_chain_keeps_what_policies_see_of_it() {
         .grant(&use_machine("ann").delegation(&cycle))
         .unwrap_err();
     assert_eq!(denied.outcome(), Outcome::DelegationCycle);
+}
+
+/// A clock that is set back to before the chain is valid ends the grant, as it denies the request.
+#[test]
+fn a_chain_that_is_not_valid_yet_ends_the_grant() {
+    let clock = Clock::new();
+    clock.set(1_000);
+    let authorizer = clock
+        .builder()
+        .policies("permit(principal, action, resource);")
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "planner")];
+    let begins = SystemTime::UNIX_EPOCH + Duration::from_secs(900);
+    let delegation = through(&actors).not_before(begins);
+    let request = use_machine("ann").delegation(&delegation);
+    let table = GrantTable::new(&authorizer);
+    let alone = authorizer.grant(&request).unwrap();
+    let swept = table.grant(&request).unwrap();
+    let dropped = table.grant(&request).unwrap();
+    drop(dropped);
+    clock.set(900);
+    assert!(alone.is_current() && swept.is_current() && table.sweep() == 0);
+    clock.set(899);
+    assert_eq!(table.sweep(), 1);
+    assert!(!alone.is_current() && !swept.is_current());
+    for grant in [&alone, &swept] {
+        let outcome = grant.revocation().unwrap().outcome();
+        assert_eq!(outcome, Some(Outcome::DelegationNotYetValid));
+    }
+    clock.set(1_000);
+    assert!(!alone.is_current() && table.sweep() == 0);
+    // A change finds it, too.
+    let changed = table.grant(&request).unwrap();
+    clock.set(899);
+    let (_, revoked) = table.revoked_by(|authorizer| {
+        let update = EntityUpdate::new().upsert(Entity::new(("Machine", "other")));
+        authorizer.update_entities(update).unwrap();
+    });
+    assert!(revoked.is_empty() && changed.revocation().is_some());
 }
 
 /// The end of the chain is the end of the grant, whichever of the two that there may be comes first.
