@@ -13,10 +13,14 @@ use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
 use super::copied::{Copied, First};
+use super::fields::FieldName;
 use super::json::Members;
 use super::pieces::Text;
 
 /// A context, readable as Cedar JSON: serialize it with any serde format.
+///
+/// A field whose name is `__entity`, `__extn` or `__expr`, behind any number of further underscores, has one underscore more,
+/// here and in [`InputsView`](super::InputsView): it is no escape.
 #[derive(Clone, Copy)]
 pub struct ContextView<'a>(pub(super) Contents<'a>);
 
@@ -67,7 +71,7 @@ impl Serialize for ContextView<'_> {
         };
         let mut map = serializer.serialize_map(Some(record.len()))?;
         for (key, value) in record.iter() {
-            map.serialize_entry(names.sym_text(key), &ValueView { value, names })?;
+            map.serialize_entry(&FieldName(names.sym_text(key)), &ValueView { value, names })?;
         }
         map.end()
     }

@@ -17,6 +17,7 @@ use crate::value::arena::NameText;
 use crate::value::{Record, Value, View};
 
 use super::context::{EscapedDatetime, EscapedEntity, call};
+use super::fields::FieldName;
 use super::list::List;
 use super::texts::{Span, Texts};
 
@@ -381,7 +382,7 @@ impl Serialize for Next<'_, '_> {
             Some(Token::Record(count)) => {
                 let mut map = serializer.serialize_map(Some(count as usize))?;
                 for _ in 0..count {
-                    map.serialize_entry(self.0.key(), self)?;
+                    map.serialize_entry(&FieldName(self.0.key()), self)?;
                 }
                 map.end()
             }

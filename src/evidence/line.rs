@@ -19,6 +19,7 @@ use crate::value::{Record, Value, View};
 
 use super::context::{Contents as Context, ContextView, EscapedDatetime, call};
 use super::copied::{Token, Walk};
+use super::fields::is_longer;
 use super::inputs::{Contents as Entities, EntityInputs, InputsView};
 use super::json::{self, Buffer, JsonError};
 use super::pieces::{Each, Text};
@@ -243,11 +244,23 @@ fn view(context: ContextView<'_>, out: &mut Buffer) -> Result<(), JsonError> {
 fn record(record: Record<'_>, names: RequestNames<'_>, out: &mut Buffer) -> Result<(), JsonError> {
     out.push(b'{');
     for (name, of) in record.iter() {
-        out.text(names.sym_text(name).as_bytes(), b':');
+        field(names.sym_text(name), out);
         value(of, names, out)?;
     }
     out.close(b'}');
     Ok(())
+}
+
+/// The name of a field.
+fn field(name: &str, out: &mut Buffer) {
+    if is_longer(name) {
+        // Underscores and letters.
+        out.extend(b"\"_");
+        out.extend(name.as_bytes());
+        out.extend(b"\":");
+        return;
+    }
+    out.text(name.as_bytes(), b':');
 }
 
 fn value(value: Value<'_>, names: RequestNames<'_>, out: &mut Buffer) -> Result<(), JsonError> {
@@ -291,7 +304,7 @@ fn token(walk: &Walk<'_>, out: &mut Buffer) -> Result<(), JsonError> {
         Some(Token::Record(count)) => {
             out.push(b'{');
             for _ in 0..count {
-                out.text(walk.key().as_bytes(), b':');
+                field(walk.key(), out);
                 token(walk, out)?;
             }
             out.close(b'}');

@@ -22,6 +22,7 @@ mod context;
 mod copied;
 mod delegation;
 mod fan_out;
+mod fields;
 mod filter;
 mod inputs;
 mod json;
@@ -52,6 +53,9 @@ pub(crate) use context::{EscapedDatetime, EscapedEntity, call};
 pub(crate) use delegation::{HopInputs, Hops};
 pub use delegation::{RecordedDelegation, RecordedHop};
 pub use fan_out::FanOut;
+pub(crate) use fields::{
+    ESCAPES, cedar_record, is_escape, read as field_name, written as written_field,
+};
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
 pub use inputs::InputsView;

@@ -11,6 +11,7 @@ use crate::epoch::{Version, VersionDigest};
 use crate::id::{EntityUid, PolicyId};
 use crate::value::ErrorKind;
 
+use super::fields::cedar_fields;
 use super::json::Buffer;
 use super::line;
 use super::queue::slot::SMALL;
@@ -113,15 +114,24 @@ pub struct OwnedInputs {
 }
 
 impl OwnedInputs {
-    /// The entities as Cedar's entities JSON: without those that did not exist, and without what was absent.
-    pub fn to_cedar_entities(&self) -> serde_json::Value {
+    /// The entities as Cedar's entities JSON: without those that did not exist, and without what was absent. `None` if that
+    /// has no form for them: it would take a record with a key `__entity`, `__extn` or `__expr` for an escape.
+    pub fn to_cedar_entities(&self) -> Option<serde_json::Value> {
         let there = self.entities.iter();
         let there = there.filter(|entity| entity.get("missing").is_none());
         let entities = there.map(|entity| {
-            let members = ["uid", "attrs", "tags", "parents"].into_iter();
-            let members =
-                members.filter_map(|name| Some((name.to_owned(), entity.get(name)?.clone())));
-            serde_json::Value::Object(members.collect())
+            let mut members = serde_json::Map::new();
+            for name in ["uid", "attrs", "tags", "parents"] {
+                let member = match entity.get(name) {
+                    None => continue,
+                    Some(serde_json::Value::Object(fields)) if matches!(name, "attrs" | "tags") => {
+                        cedar_fields(fields)?.into()
+                    }
+                    Some(other) => other.clone(),
+                };
+                members.insert(name.to_owned(), member);
+            }
+            Some(serde_json::Value::Object(members))
         });
         entities.collect()
     }

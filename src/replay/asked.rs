@@ -7,6 +7,7 @@ use crate::id::EntityUidRef;
 use crate::request::Request;
 
 use super::reason::NotReplayable;
+use super::recorded::{Fields, RecordedEntity};
 
 /// One question that a record has the answer to.
 pub(super) struct Asked<'r> {
@@ -18,13 +19,19 @@ pub(super) struct Asked<'r> {
 }
 
 impl Asked<'_> {
-    pub(super) fn with_request<R>(&self, ask: impl FnOnce(&Request<'_>) -> R) -> R {
-        let context = self.context.to_string();
-        let entities = self.inputs.to_cedar_entities().to_string();
+    /// # Errors
+    /// When what was read of entities is not in the form of a record.
+    pub(super) fn with_request<R>(
+        &self,
+        ask: impl FnOnce(&Request<'_>) -> R,
+    ) -> Result<R, NotReplayable> {
+        let context = Fields::of(self.context).map_err(NotReplayable::unreadable)?;
+        let entities = RecordedEntity::all(self.inputs).map_err(NotReplayable::unreadable)?;
+        let entities: Vec<_> = entities.iter().map(RecordedEntity::typed).collect();
         let request = Request::new(self.principal, self.action, self.resource)
-            .context_json(&context)
-            .entities_json(&entities);
-        ask(&request)
+            .context(&context)
+            .entities(&entities);
+        Ok(ask(&request))
     }
 }
 

@@ -19,6 +19,7 @@ use super::archive::Written;
 use super::asked::{Asked, asked};
 use super::cedar_uid;
 use super::reason::{NotReplayable, NotReplayableKind};
+use super::recorded::{Fields, RecordedEntity};
 
 /// Policies to decide records again with. [`PolicyArchive::load`](super::PolicyArchive::load) gives them.
 #[derive(Debug)]
@@ -113,23 +114,23 @@ impl ArchivedPolicies {
         self.can_decide(record)?;
         let asked = asked(record)?;
         let expected = Answer::recorded(record);
-        let verdict = |ask: fn(&Self, &Asked<'_>) -> Result<Answer, String>| {
+        let verdict = |ask: fn(&Self, &Asked<'_>) -> Result<Answer, NotReplayable>| {
             let answers = asked.iter().map(|asked| ask(self, asked));
             let answers = answers.collect::<Result<Vec<_>, _>>()?;
             let answer = match &record.delegation {
                 None => answers.into_iter().next(),
                 Some(delegation) => Answer::of_chain(delegation, answers),
             };
-            let answer =
-                answer.ok_or_else(|| "the record has a delegation without hops".to_owned())?;
+            let answer = answer.ok_or_else(|| {
+                NotReplayable::unreadable("the record has a delegation without hops")
+            })?;
             // A record may say one thing as its outcome and another as its decision.
             let is_consistent = record.decision == record.outcome.decision();
-            Ok::<_, String>(match is_consistent && answer == expected {
+            Ok::<_, NotReplayable>(match is_consistent && answer == expected {
                 true => Verdict::Same,
                 false => Verdict::Different(answer),
             })
         };
-        let verdict = |ask| verdict(ask).map_err(NotReplayable::unreadable);
         Ok(Replayed::Decided {
             duramen: verdict(Self::ask_duramen)?,
             cedar: verdict(Self::ask_cedar)?,
@@ -164,11 +165,15 @@ impl ArchivedPolicies {
         self.can_decide(record)?;
         let asked = asked(record)?;
         let asked = asked.get(hop);
-        Ok(asked.map(|asked| asked.with_request(|request| ask(&self.authorizer, request))))
+        asked
+            .map(|asked| asked.with_request(|request| ask(&self.authorizer, request)))
+            .transpose()
     }
 
-    fn ask_duramen(&self, asked: &Asked<'_>) -> Result<Answer, String> {
-        asked.with_request(|request| Answer::of(&self.authorizer.is_authorized(request)))
+    fn ask_duramen(&self, asked: &Asked<'_>) -> Result<Answer, NotReplayable> {
+        let answer =
+            asked.with_request(|request| Answer::of(&self.authorizer.is_authorized(request)))?;
+        answer.map_err(NotReplayable::unreadable)
     }
 
     /// Where the caller's stack is too short for a policy, Cedar says that the policy fails: on one that is long enough, then.
@@ -189,11 +194,17 @@ impl ArchivedPolicies {
         stack::with_parser_stack(&self.limits, decide).unwrap_or(response)
     }
 
-    fn ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, String> {
-        let entities = asked.inputs.to_cedar_entities();
+    fn ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, NotReplayable> {
+        self.try_ask_cedar(asked).map_err(NotReplayable::unreadable)
+    }
+
+    fn try_ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, String> {
+        let entities = RecordedEntity::all(asked.inputs)?;
+        let entities = entities.iter().map(RecordedEntity::to_cedar);
         let entities =
-            cedar::Entities::from_json_value(entities, None).map_err(|error| error.to_string())?;
-        let context = cedar::Context::from_json_value(asked.context.clone(), None)
+            cedar::Entities::from_entities(entities.collect::<Result<Vec<_>, _>>()?, None)
+                .map_err(|error| error.to_string())?;
+        let context = cedar::Context::from_pairs(Fields::of(asked.context)?.to_cedar()?)
             .map_err(|error| error.to_string())?;
         let request = cedar::Request::new(
             cedar_uid(asked.principal)?,

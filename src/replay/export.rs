@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::evidence::OwnedRecord;
+use crate::evidence::{OwnedRecord, cedar_record};
 
 use super::asked::{Asked, asked};
 use super::decide::ArchivedPolicies;
@@ -31,7 +31,8 @@ impl ArchivedPolicies {
     /// first.
     ///
     /// # Errors
-    /// [`ReplayError::NotReplayable`] when the record cannot be decided again, or Cedar has no JSON form for a policy.
+    /// [`ReplayError::NotReplayable`] when the record cannot be decided again, or Cedar has no JSON form for a policy or a value: it
+    /// would take a record with a key `__entity` for an entity.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -73,17 +74,23 @@ impl ArchivedPolicies {
                 context,
                 inputs,
             } = asked;
-            CedarFiles {
+            let no_form = || {
+                NotReplayable::unreadable(
+                    "a record has a key `__entity`, `__extn` or `__expr`, which Cedar's JSON would take for an escape",
+                )
+            };
+            let context = context.as_object().and_then(cedar_record).ok_or_else(no_form)?;
+            Ok(CedarFiles {
                 policies: policies.clone(),
-                entities: inputs.to_cedar_entities(),
+                entities: inputs.to_cedar_entities().ok_or_else(no_form)?,
                 request: json!({
                     "principal": principal.to_string(),
                     "action": action.to_string(),
                     "resource": resource.to_string(),
                     "context": context,
                 }),
-            }
+            })
         });
-        Ok(files.collect())
+        files.collect()
     }
 }

@@ -40,6 +40,7 @@ mod export;
 // `ErrorLocation` is what decisions have to say and stands at the root of the crate.
 pub(crate) mod locate;
 mod reason;
+mod recorded;
 mod usage;
 mod whatif;
 

@@ -158,6 +158,7 @@ struct Context<'a> {
     nested: BTreeMap<String, Vec<BTreeMap<String, i32>>>,
     absent: Option<&'a str>,
     other: EntityUid,
+    posing: BTreeMap<&'a str, &'a str>,
     unheard_of: &'a str,
 }
 
@@ -188,6 +189,7 @@ fn typed_context() -> Context<'static> {
             .collect(),
         absent: None,
         other: EntityUid::new("User", "nobody has heard of them"),
+        posing: BTreeMap::from([("__entity", "x")]),
         unheard_of: "no policy knows the name of this field",
     }
 }

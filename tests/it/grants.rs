@@ -416,7 +416,7 @@ fn a_grant_keeps_the_whole_request() {
     assert_eq!(again.determining.len(), 2);
     assert_eq!(again.request_id.as_deref(), Some("r1"));
     assert_eq!(again.trace, first.trace);
-    let inputs = again.inputs.as_ref().unwrap().to_cedar_entities();
+    let inputs = again.inputs.as_ref().unwrap().to_cedar_entities().unwrap();
     let doc = inputs
         .as_array()
         .unwrap()

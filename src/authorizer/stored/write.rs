@@ -6,7 +6,7 @@ use std::fmt;
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use crate::evidence::{EscapedDatetime, EscapedEntity, call};
+use crate::evidence::{ESCAPES, EscapedDatetime, EscapedEntity, call};
 use crate::ext::IpAddr;
 use crate::id::{EntityUidRef, Sym};
 use crate::names::Names;
@@ -14,9 +14,6 @@ use crate::value::arena::NameText;
 use crate::value::{Record, Set, Value, View, first_difference};
 
 use super::{AttributeValue, Attributes, StoredEntities, StoredEntity};
-
-/// Keys that make an escape of an object.
-const ESCAPES: [&str; 3] = ["__entity", "__extn", "__expr"];
 
 impl Serialize for StoredEntities<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,6 +14,7 @@ use crate::value::arena::NameText;
 
 use super::super::asked::Asked;
 use super::super::decide::wide;
+use super::super::recorded::{Fields, RecordedEntity};
 use super::attempt::{Attempt, settle};
 use super::before::Before;
 use super::facts::{AskedFact, Facts, UnknownFact};
@@ -63,13 +64,14 @@ impl Candidate {
         asked: &Question<'_>,
         facts: &Facts,
     ) -> Result<Attempt, String> {
-        let entities = facts.to_json();
+        let entities = facts.entities();
+        let entities: Vec<_> = entities.iter().map(RecordedEntity::typed).collect();
         let mut hops = Vec::with_capacity(asked.hops.len());
         for hop in &asked.hops {
-            let context = hop.context.to_string();
+            let context = Fields::of(hop.context)?;
             let request = Request::new(hop.principal, hop.action, hop.resource)
-                .context_json(&context)
-                .entities_json(&entities);
+                .context(&context)
+                .entities(&entities);
             let attempt = self.attempt_hop(&request, facts, &asked.hidden_context);
             hops.push(attempt.map_err(|error| error.to_string())?);
         }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use crate::epoch::Epoch;
-use crate::evidence::{ContextView, Hidden};
+use crate::evidence::{ContextView, Hidden, field_name, written_field};
 use crate::id::{EntityUid, EntityUidRef};
 use crate::request::locals::{Locals, RequestNames};
 use crate::value::Record;
 
 use super::super::asked::Asked;
+use super::super::recorded::{Fields, RecordedEntity};
 
 /// Something about an entity that a candidate asks for and that is not known.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -64,6 +65,7 @@ struct EntityFacts {
     is_missing: bool,
     /// All of its ancestors are in `parents`.
     is_whole: bool,
+    /// By names as they are written in evidence.
     attrs: Map<String, Json>,
     tags: Map<String, Json>,
     parents: BTreeSet<EntityUid>,
@@ -115,9 +117,13 @@ impl Facts {
                         .as_ref()
                         .is_none_or(|name| **name == *uid.type_name())
                 {
-                    known.attrs.retain(|name, _| !names.has_attribute(name));
+                    let is_attribute =
+                        |key: &str| field_name(key).is_some_and(|name| names.has_attribute(name));
+                    let is_tag =
+                        |key: &str| field_name(key).is_some_and(|name| names.has_tag(name));
+                    known.attrs.retain(|key, _| !is_attribute(key));
                     known.absent.retain(|name| !names.has_attribute(name));
-                    known.tags.retain(|name, _| !names.has_tag(name));
+                    known.tags.retain(|key, _| !is_tag(key));
                     known.absent_tags.retain(|name| !names.has_tag(name));
                 }
             }
@@ -138,23 +144,27 @@ impl Facts {
         known.is_missing
             || match &fact.asked {
                 AskedFact::Attribute(name) => {
-                    known.attrs.contains_key(name) || known.absent.contains(name)
+                    known.attrs.contains_key(&*written_field(name)) || known.absent.contains(name)
                 }
                 AskedFact::Tag(name) => {
-                    known.tags.contains_key(name) || known.absent_tags.contains(name)
+                    known.tags.contains_key(&*written_field(name))
+                        || known.absent_tags.contains(name)
                 }
                 AskedFact::Within(above) => known.is_whole || known.absent_parents.contains(above),
                 AskedFact::Context(_) => false,
             }
     }
 
-    /// The entities as Cedar's JSON.
-    pub(super) fn to_json(&self) -> String {
+    /// The entities, for a request.
+    pub(super) fn entities(&self) -> Vec<RecordedEntity<'_>> {
         let there = self.entities.iter().filter(|(_, known)| !known.is_missing);
-        let entities = there.map(|(uid, known)| {
-            json!({ "uid": uid, "attrs": known.attrs, "tags": known.tags, "parents": known.parents })
+        let entities = there.map(|(uid, known)| RecordedEntity {
+            uid: uid.as_ref(),
+            attrs: Fields(&known.attrs),
+            tags: Some(Fields(&known.tags)),
+            parents: known.parents.iter().map(EntityUid::as_ref).collect(),
         });
-        entities.collect::<Json>().to_string()
+        entities.collect()
     }
 
     /// Takes an answer from a live store. What was recorded stands; an entity that the record knows and the store does
@@ -186,15 +196,15 @@ impl Facts {
                 locals: &locals,
             };
             let json = serde_json::to_value(ContextView::new(record, names)).ok()?;
-            json.get(name).cloned()
+            json.get(&*written_field(name)).cloned()
         };
         match &fact.asked {
             AskedFact::Attribute(name) => match value(Record::Stored(stored.attrs()), name) {
-                Some(value) => drop(known.attrs.insert(name.clone(), value)),
+                Some(value) => drop(known.attrs.insert(written_field(name).into_owned(), value)),
                 None => drop(known.absent.insert(name.clone())),
             },
             AskedFact::Tag(name) => match value(Record::Stored(stored.tags()), name) {
-                Some(value) => drop(known.tags.insert(name.clone(), value)),
+                Some(value) => drop(known.tags.insert(written_field(name).into_owned(), value)),
                 None => drop(known.absent_tags.insert(name.clone())),
             },
             AskedFact::Within(above) => {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod expected;
+mod fields;
 mod inputs;
 mod keeping;
 mod masking;

@@ -1,0 +1,226 @@
+//! Values as a record has them, for a request of ours and for one of Cedar's.
+//!
+//! Neither is given the text: in Cedar's JSON a record with a key `__entity` is not to be told from an entity, and evidence
+//! tells them apart (`evidence::fields`).
+
+use std::str::FromStr;
+
+use cedar_policy as cedar;
+use cedar_policy::RestrictedExpression;
+use serde::ser::{Error, SerializeMap};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
+
+use crate::evidence::{OwnedInputs, field_name, is_escape};
+use crate::ext;
+use crate::id::EntityUidRef;
+use crate::request::Entity;
+use crate::request::values::{Datetime, Decimal, Duration, EntityRef, Ip};
+
+use super::cedar_uid;
+
+/// The fields of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'r>(pub(super) &'r Map<String, Json>);
+
+impl<'r> Fields<'r> {
+    /// # Errors
+    /// For a context that is none.
+    pub(super) fn of(context: &'r Json) -> Result<Self, String> {
+        match context {
+            Json::Object(members) => Ok(Self(members)),
+            other => Err(format!("the context is not a record: {other}")),
+        }
+    }
+
+    pub(super) fn to_cedar(self) -> Result<Vec<(String, RestrictedExpression)>, String> {
+        let members = self.0.iter();
+        let fields = members.map(|(key, value)| Ok((name(key)?.to_owned(), expression(value)?)));
+        fields.collect()
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            map.serialize_entry(name(key).map_err(S::Error::custom)?, &Recorded(value))?;
+        }
+        map.end()
+    }
+}
+
+fn name(key: &str) -> Result<&str, String> {
+    field_name(key).ok_or_else(|| format!("a record has the key `{key}` beside others"))
+}
+
+struct Recorded<'r>(&'r Json);
+
+impl Serialize for Recorded<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = match self.0 {
+            Json::Array(items) => return serializer.collect_seq(items.iter().map(Recorded)),
+            Json::Object(members) if is_escape(members) => Escape::read(members),
+            Json::Object(members) => return Fields(members).serialize(serializer),
+            plain => {
+                return match plain.as_i64() {
+                    Some(long) => serializer.serialize_i64(long),
+                    // What is no value is refused as in any context.
+                    None => plain.serialize(serializer),
+                };
+            }
+        };
+        match form.map_err(S::Error::custom)? {
+            Escape::Entity(uid) => EntityRef::from(uid).serialize(serializer),
+            Escape::Decimal(text) => Decimal::new(text).serialize(serializer),
+            Escape::Ip(text) => Ip::new(text).serialize(serializer),
+            Escape::Datetime(text) => Datetime::new(text).serialize(serializer),
+            Escape::Millis(millis) => Datetime::from_millis(millis).serialize(serializer),
+            Escape::Duration(text) => Duration::new(text).serialize(serializer),
+        }
+    }
+}
+
+fn expression(json: &Json) -> Result<RestrictedExpression, String> {
+    Ok(match json {
+        Json::Bool(b) => RestrictedExpression::new_bool(*b),
+        Json::Number(number) => {
+            let long = number.as_i64();
+            let long = long.ok_or_else(|| format!("{number} is not a 64-bit integer"))?;
+            RestrictedExpression::new_long(long)
+        }
+        Json::String(text) => RestrictedExpression::new_string(text.clone()),
+        Json::Array(items) => {
+            let items = items.iter().map(expression);
+            RestrictedExpression::new_set(items.collect::<Result<Vec<_>, _>>()?)
+        }
+        Json::Object(members) if is_escape(members) => match Escape::read(members)? {
+            Escape::Entity(uid) => RestrictedExpression::new_entity_uid(cedar_uid(uid)?),
+            Escape::Decimal(text) => RestrictedExpression::new_decimal(text),
+            Escape::Ip(text) => RestrictedExpression::new_ip(text),
+            Escape::Datetime(text) => RestrictedExpression::new_datetime(text),
+            Escape::Duration(text) => RestrictedExpression::new_duration(text),
+            Escape::Millis(millis) => {
+                let offset = format!("datetime(\"1970-01-01\").offset(duration(\"{millis}ms\"))");
+                RestrictedExpression::from_str(&offset).map_err(|error| error.to_string())?
+            }
+        },
+        Json::Object(members) => RestrictedExpression::new_record(Fields(members).to_cedar()?)
+            .map_err(|error| error.to_string())?,
+        Json::Null => return Err("Cedar has no null".to_owned()),
+    })
+}
+
+/// An entity or an extension value, by the text of its constructor.
+enum Escape<'r> {
+    Entity(EntityUidRef<'r>),
+    Decimal(&'r str),
+    Ip(&'r str),
+    Datetime(&'r str),
+    /// A datetime that no text says: so many milliseconds from the epoch on.
+    Millis(i64),
+    Duration(&'r str),
+}
+
+impl<'r> Escape<'r> {
+    fn read(members: &'r Map<String, Json>) -> Result<Self, String> {
+        let escape = Self::of(members);
+        escape.ok_or_else(|| {
+            let text = serde_json::to_string(members).unwrap_or_default();
+            format!("not an entity or an extension value of a record: {text}")
+        })
+    }
+
+    fn of(members: &'r Map<String, Json>) -> Option<Self> {
+        if let Some(uid) = members.get("__entity") {
+            return Some(Self::Entity(uid_of(uid)?));
+        }
+        let call = members.get("__extn")?;
+        let function = call.get("fn")?.as_str()?;
+        let arg = || call.get("arg")?.as_str();
+        Some(match function {
+            "decimal" => Self::Decimal(arg()?),
+            "ip" => Self::Ip(arg()?),
+            "datetime" => Self::Datetime(arg()?),
+            "duration" => Self::Duration(arg()?),
+            "offset" => {
+                let [from, by] = call.get("args")?.as_array()?.as_slice() else {
+                    return None;
+                };
+                let (Self::Datetime(from), Self::Duration(by)) =
+                    (Self::of(from.as_object()?)?, Self::of(by.as_object()?)?)
+                else {
+                    return None;
+                };
+                let from = ext::Datetime::parse(from).ok()?;
+                let by = ext::Duration::parse(by).ok()?;
+                Self::Millis(from.millis().checked_add(by.millis())?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// An entity as a record has it.
+pub(super) struct RecordedEntity<'r> {
+    pub(super) uid: EntityUidRef<'r>,
+    pub(super) attrs: Fields<'r>,
+    pub(super) tags: Option<Fields<'r>>,
+    pub(super) parents: Vec<EntityUidRef<'r>>,
+}
+
+impl<'r> RecordedEntity<'r> {
+    /// Those that existed.
+    ///
+    /// # Errors
+    /// When one is not in the form of a record.
+    pub(super) fn all(inputs: &'r OwnedInputs) -> Result<Vec<Self>, String> {
+        let there = inputs.entities.iter();
+        let there = there.filter(|entity| entity.get("missing").is_none());
+        let entities = there.map(|entity| {
+            Self::of(entity).ok_or_else(|| {
+                format!("an entity of the inputs is not in the form of a record: {entity}")
+            })
+        });
+        entities.collect()
+    }
+
+    fn of(entity: &'r Json) -> Option<Self> {
+        let fields = |json: &'r Json| Some(Fields(json.as_object()?));
+        let parents = entity.get("parents")?.as_array()?;
+        Some(Self {
+            uid: uid_of(entity.get("uid")?)?,
+            attrs: fields(entity.get("attrs")?)?,
+            tags: match entity.get("tags") {
+                Some(tags) => Some(fields(tags)?),
+                None => None,
+            },
+            parents: parents.iter().map(uid_of).collect::<Option<_>>()?,
+        })
+    }
+
+    /// The entity for a request of ours.
+    pub(super) fn typed(&self) -> Entity<'_> {
+        let entity = Entity::new(self.uid)
+            .attrs(&self.attrs)
+            .parents(&self.parents);
+        match &self.tags {
+            Some(tags) => entity.tags(tags),
+            None => entity,
+        }
+    }
+
+    pub(super) fn to_cedar(&self) -> Result<cedar::Entity, String> {
+        let parents = self.parents.iter().copied().map(cedar_uid);
+        let parents = parents.collect::<Result<Vec<_>, _>>()?;
+        let tags = self.tags.map(Fields::to_cedar).transpose()?;
+        let (uid, attrs) = (cedar_uid(self.uid)?, self.attrs.to_cedar()?);
+        cedar::Entity::new_with_tags(uid, attrs, parents, tags.unwrap_or_default())
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn uid_of(json: &Json) -> Option<EntityUidRef<'_>> {
+    let text = |member| json.get(member)?.as_str();
+    Some(EntityUidRef::new(text("type")?, text("id")?))
+}
