@@ -404,6 +404,10 @@ impl CopiedHops {
         }
     }
 
+    pub(super) fn uids(&self) -> impl Iterator<Item = EntityUidRef<'_>> {
+        (0..self.uids.len()).map(|at| self.uid(at))
+    }
+
     /// What hops were decided on, where that is wanted.
     pub(super) fn for_each_input(&self, mut look: impl FnMut(EntityUidRef<'_>, &HopCopies)) {
         let inputs = self.inputs.iter().take(self.with_inputs);

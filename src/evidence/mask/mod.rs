@@ -216,6 +216,10 @@ impl Masking<'_> {
     fn request(&mut self, made: &mut Remade<'_>) {
         let (unmasked, epoch) = (made.unmasked, self.epoch);
         let uids = made.uids;
+        self.work.add_principal(uids[0]);
+        for hop in made.hops.uids() {
+            self.work.add_principal((hop.type_name(), hop.id()));
+        }
         for ((type_name, id), masked) in uids.into_iter().zip(&mut *made.masked_uids) {
             let (type_name, id) = self.uid(&unmasked.context, (type_name, id), made.texts);
             *masked = CopiedUid::Text(type_name, id);

@@ -26,7 +26,7 @@ pub enum Mask {
 /// | path | is |
 /// |---|---|
 /// | `context.token` | the field of the context |
-/// | `principal.ssn`, `resource.owner.name` | an attribute of the request's principal or resource, and a field of one |
+/// | `principal.ssn`, `resource.owner.name` | an attribute of the request's principal or resource, and a field of one; of each principal of a delegation, in all of its hops |
 /// | `User.ssn`, `Shop::User.ssn` | an attribute of all entities of a type |
 /// | `*.ssn` | an attribute of all entities |
 /// | `User.tags.site`, `User.tags` | a tag, and all of them (an attribute of the name `tags` as well) |
@@ -204,7 +204,8 @@ impl Masks {
     }
 
     /// Masks the ids of all entities of a type, wherever they stand: by their digests, since a record without a principal
-    /// is none. `*` is all types but those of actions.
+    /// is none. `*` is all types but those of actions. An entity whose type name is not one, as `Shop :: User`, may be meant to be
+    /// of any type, and its id is masked by any of these.
     #[must_use]
     pub fn ids(mut self, type_name: &str) -> Self {
         self.ids.push(type_name.into());
@@ -223,10 +224,14 @@ impl Masks {
 
     /// Whether the ids of a type are masked; by which of the entries.
     pub(super) fn ids_of(&self, type_name: &str) -> Option<usize> {
-        self.ids.iter().position(|masked| match &**masked {
+        let of_type = self.ids.iter().position(|masked| match &**masked {
             "*" => !crate::schema::is_action_type(type_name),
             masked => masked == type_name,
-        })
+        });
+        // A request with such a name is refused, and recorded all the same.
+        let is_no_type =
+            || !self.ids.is_empty() && !crate::json::is_normalized_type_name(type_name);
+        of_type.or_else(|| is_no_type().then_some(0))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::value::arena::NameText;
 use super::hmac::Key;
 use super::rules::{Mask, Masks, Root};
 use crate::evidence::copied::{Copied, Token};
+use crate::evidence::texts::{Span, Texts};
 pub(super) use digest::Hex;
 
 /// Working memory of the walk.
@@ -32,6 +33,9 @@ pub(super) struct Work {
     /// Entities and texts in what was masked, and their texts.
     secrets: Vec<Secret>,
     secret_text: String,
+    /// Type and id of the request's principal and of those who act for it, and their texts.
+    principals: Vec<(Span, Span)>,
+    principal_text: Texts,
 }
 
 /// An entity or a text in a masked value.
@@ -54,6 +58,8 @@ impl Work {
             read,
             secrets,
             secret_text,
+            principals,
+            principal_text,
         } = self;
         active.clear();
         parts.clear();
@@ -62,6 +68,25 @@ impl Work {
         *read = false;
         secrets.clear();
         secret_text.clear();
+        principals.clear();
+        principal_text.clear();
+    }
+
+    pub(super) fn add_principal(&mut self, (type_name, id): (&str, &str)) {
+        let text = &mut self.principal_text;
+        self.principals.push((text.add(type_name), text.add(id)));
+    }
+
+    fn is_principal(&self, uid: (&str, &str)) -> bool {
+        let text = |(type_name, id): &(Span, Span)| {
+            (
+                self.principal_text.get(*type_name),
+                self.principal_text.get(*id),
+            )
+        };
+        self.principals
+            .iter()
+            .any(|principal| text(principal) == uid)
     }
 
     /// Whether there is something in masked values that names of entities or tags could give away.
@@ -165,9 +190,11 @@ impl<'w> Walk<'w> {
             out.tokens.push(exists);
         }
         let is = |uid: (&str, &str)| entity == Some(uid);
+        // Each hop may read of the principals of the others.
+        let is_principal = entity.is_some_and(|uid| self.work.is_principal(uid));
         let start = self.begin(|root| match root {
             Root::Context => false,
-            Root::Principal => is(uids[0]),
+            Root::Principal => is_principal,
             Root::Action => is(uids[1]),
             Root::Resource => is(uids[2]),
             Root::Type(name) => entity.is_some_and(|(type_name, _)| **name == *type_name),

@@ -365,3 +365,77 @@ fn names_do_not_give_masked_values_of_an_actor_away() {
         assert_eq!(record.replayable, Some(false));
     }
 }
+
+/// Whoever is a principal in one hop may be read of in another.
+#[test]
+fn attributes_of_principals_are_masked_in_all_hops() {
+    let world = r#"[
+        { "uid": { "type": "User", "id": "ann" }, "attrs": { "ssn": "SECRET-ANN" }, "parents": [] },
+        { "uid": { "type": "Agent", "id": "bot" }, "attrs": { "ssn": "SECRET-BOT" }, "parents": [] },
+        { "uid": { "type": "User", "id": "zoe" }, "attrs": { "ssn": "hers" }, "parents": [] },
+        { "uid": { "type": "Doc", "id": "plan" }, "attrs": {
+            "owner": { "__entity": { "type": "User", "id": "ann" } },
+            "reader": { "__entity": { "type": "User", "id": "zoe" } } }, "parents": [] }]"#;
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let chain = Delegation::new(&actors)
+        .subject_as("subject")
+        .actor_as("actor");
+    for read in [
+        "principal",
+        "resource.owner",
+        "context.subject",
+        "context.actor",
+    ] {
+        let policy = format!(
+            "permit(principal, action, resource) when {{ {read}.ssn like \"SECRET*\" && resource.reader.ssn == \"hers\" }};"
+        );
+        let [plain, kept] = [(); 2].map(|()| Arc::new(MemorySink::new(1)));
+        let masks = Masks::new().path("principal.ssn", Mask::Drop).unwrap();
+        let masks = MaskSink::new(Arc::clone(&kept), masks).unwrap();
+        let sinks = FanOut::new().sink(Arc::clone(&plain)).sink(masks);
+        let authorizer = deciding_in(world, &policy, sinks);
+        let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+        assert!(authorizer.is_allowed(&request.delegation(&chain)));
+        let text = |sink: &MemorySink| serde_json::to_string(&sink.records()).unwrap();
+        assert!(text(&plain).contains("SECRET"));
+        assert!(!text(&kept).contains("SECRET"), "{read}: {}", text(&kept));
+        // Who is no principal keeps it.
+        assert!(text(&kept).contains("hers"));
+        assert_eq!(kept.records()[0].masked, ["principal.ssn"]);
+        assert_eq!(kept.records()[0].replayable, Some(false));
+    }
+}
+
+/// A request is refused for such a name, and its record must not tell what a well-formed one would not.
+#[test]
+fn ids_of_malformed_types_are_masked() {
+    for (masks, name) in [
+        (masks().ids("Shop::User"), "id(Shop::User)"),
+        (masks().ids("*"), "id(*)"),
+    ] {
+        for type_name in ["Shop :: User", "shop user", "", "Shop::User "] {
+            let kept = Arc::new(MemorySink::new(1));
+            let sink = MaskSink::new(Arc::clone(&kept), masks.clone()).unwrap();
+            let authorizer = deciding(READING, sink);
+            let request = Request::new((type_name, "SECRET"), ("Action", "view"), ("Doc", "plan"));
+            assert!(!authorizer.is_allowed(&request));
+            let record = &kept.records()[0];
+            assert!(record.request_error.is_some());
+            assert!(
+                !serde_json::to_string(record).unwrap().contains("SECRET"),
+                "{record:?}"
+            );
+            assert_eq!(record.masked, [name]);
+        }
+    }
+    // No rule for ids, no digest.
+    let kept = Arc::new(MemorySink::new(1));
+    let other = Masks::new().path("context.token", Mask::Drop).unwrap();
+    let authorizer = deciding(READING, MaskSink::new(Arc::clone(&kept), other).unwrap());
+    let _ = authorizer.is_allowed(&Request::new(
+        ("no type", "ann"),
+        ("Action", "view"),
+        ("Doc", "plan"),
+    ));
+    assert_eq!(kept.records()[0].principal.id(), "ann");
+}
