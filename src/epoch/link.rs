@@ -151,13 +151,14 @@ const FLAT: usize = 1 << 16;
 /// The same for a program that is linked anew with each change.
 const FLAT_BEHIND: usize = 1 << 10;
 
-/// Links `program` to the entities of `snapshot`, whose names grow by what only the program mentions. `before` is a
-/// program that is linked to the same entities and comes before it.
+/// Links `program` to the entities of `snapshot`, whose names grow by what only the program mentions. `members` are of
+/// these entities. `is_first`: no program comes before it.
 pub(super) fn link(
     program: &Program,
     snapshot: &mut Snapshot,
     indexing: Indexing,
-    before: Option<&Linked>,
+    members: &Arc<ActionMembers>,
+    is_first: bool,
 ) -> Result<Linked, TableFull> {
     let mut translation = translate(program, Arc::make_mut(&mut snapshot.names))?;
     let constants = program
@@ -182,18 +183,14 @@ pub(super) fn link(
         false => (None, Vec::new()),
     };
     let rows = rows(program, &translation, &of_bodies)?;
-    let members = match before {
-        Some(before) => Arc::clone(&before.members),
-        None => Arc::new(ActionMembers::new(snapshot)),
-    };
     let index = indexing.scopes.then(|| {
-        let flat = if before.is_some() { FLAT_BEHIND } else { FLAT };
+        let flat = if is_first { FLAT } else { FLAT_BEHIND };
         let grouping = Grouping::new(program, &rows, &action_lists, &constants, indexing.values);
         let of = Indexed {
             program,
             rows: &rows,
             action_lists: &action_lists,
-            members: &members,
+            members,
             flat,
         };
         Index::new(of, &snapshot.names, indexing.lists, grouping)
@@ -207,7 +204,7 @@ pub(super) fn link(
         action_lists,
         steps,
         index,
-        members,
+        members: Arc::clone(members),
         sides: Sides::default(),
     })
 }

@@ -36,6 +36,7 @@ use crate::schema::{EntityMismatch, RequestMismatch, SchemaModel, check, is_acti
 use crate::value::arena::{NameText, TableFull};
 
 use changes::Latest;
+use index::ActionMembers;
 pub(crate) use index::{Class, Entry, Filed, Index, Left, Side as IndexSide, What};
 pub(crate) use keys::{Facet, Key, Marks, Watched};
 pub(crate) use link::{ActionTest, Indexing, Linked, Row, ScopeTest};
@@ -222,10 +223,15 @@ impl Epoch {
             shadow,
         } = parts;
         let linked = &links.segments;
-        let segments = link_all(&policies, linked, indexing, &mut snapshot)?;
+        // Found by a walk over all entities, which a change of a few policies must not cost.
+        let members = match linked.first() {
+            Some(known) => Arc::clone(&known.linked.members),
+            None => Arc::new(ActionMembers::new(&snapshot)),
+        };
+        let segments = link_all(&policies, linked, &members, indexing, &mut snapshot)?;
         // Before the snapshot is shared, so that it has the names of both.
         let beside = match &shadow {
-            Some(shadow) => link_all(&shadow.policies, linked, indexing, &mut snapshot)?,
+            Some(shadow) => link_all(&shadow.policies, linked, &members, indexing, &mut snapshot)?,
             None => Vec::new(),
         };
         let numbered = match (&schema, links.schema) {
@@ -421,6 +427,7 @@ impl Epoch {
 fn link_all(
     policies: &ProgramSet,
     linked: &[Segment],
+    members: &Arc<ActionMembers>,
     indexing: Indexing,
     snapshot: &mut Snapshot,
 ) -> Result<Vec<Segment>, TableFull> {
@@ -435,7 +442,8 @@ fn link_all(
                 program,
                 snapshot,
                 indexing,
-                segments.last().map(|segment| &*segment.linked),
+                members,
+                segments.is_empty(),
             )?),
         };
         segments.push(Segment {
