@@ -188,12 +188,13 @@ impl<'a> Machine<'a> {
 
     #[inline]
     fn matching_filed_anywhere(&self, index: &'a Index, asked: &Asked, to: &mut Candidates<'_>) {
-        // What is filed under the action is for it.
-        if let Some(filed) = index.action.filed(self.action.uid, &asked.class) {
-            self.matching_filed(index, filed, asked, to);
+        let Index {
+            by_class, values, ..
+        } = index;
+        for (entries, groups) in [by_class.for_any(), by_class.for_action(&asked.class)] {
+            self.matching_entries(entries, asked, to.found);
+            self.matching_groups(values, groups, to);
         }
-        self.matching_entries(&index.rest, asked, to.found);
-        self.matching_groups(&index.values, &index.rest_groups, to);
         for (filed, side) in [
             (&index.principal, &self.principal),
             (&index.resource, &self.resource),

@@ -233,3 +233,37 @@ fn hierarchies_that_multiply_are_refused_by_name() {
     let error = authorizer.update_entities(two).unwrap_err();
     assert_eq!(limit(&error), Limit::Ancestors);
 }
+
+/// Policies for a group of many actions, told apart by a literal: once, and not for each action.
+#[test]
+fn groups_of_actions_cost_their_policies() {
+    let _alone = alone();
+    let all = [("Action", "all").into()];
+    let ids: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
+    let mut text = String::new();
+    for policy in 0..200 {
+        let _ = writeln!(
+            text,
+            "permit(principal, action in Action::\"all\", resource) when {{ context.a == {policy} }};"
+        );
+    }
+    let authorizer = within(8 * MB, || {
+        let entities = ids.iter().fold(Entities::new(), |entities, id| {
+            entities.insert(Entity::new(("Action", id.as_str())).parents(&all))
+        });
+        Authorizer::builder()
+            .policies(text.as_str())
+            .entities(entities)
+            .build()
+            .unwrap()
+    });
+    for (action, a, allowed) in [
+        ("999", 199, true),
+        ("999", 200, false),
+        ("other", 199, false),
+    ] {
+        let context = json!({ "a": a });
+        let request = Request::new(("U", "u"), ("Action", action), ("R", "r")).context(&context);
+        assert_eq!(authorizer.is_allowed(&request), allowed);
+    }
+}

@@ -8,6 +8,7 @@
 
 mod actions;
 mod buckets;
+mod by_class;
 mod lists;
 
 use std::collections::HashMap;
@@ -17,13 +18,14 @@ use crate::names::Names;
 use crate::program::{Program, Span};
 use crate::schema::is_action_type;
 
-use super::link::{ActionTest, Row, ScopeTest};
+use super::link::{Row, ScopeTest};
 use super::values::{Grouping, ValueIndex};
 
 use actions::{ANY, ByScope, Places};
 
 pub(crate) use actions::{ActionClasses, ActionMembers};
 pub(crate) use buckets::{Buckets, Class, Entry, Filed, Left, What};
+pub(crate) use by_class::ByClass;
 pub(crate) use lists::Lists;
 
 /// The index over the rows of a linked program.
@@ -32,16 +34,12 @@ pub(crate) struct Index {
     pub(crate) principal: Side,
     pub(crate) resource: Side,
     /// What is for anybody and anything, or for those of a type.
-    pub(crate) action: Buckets,
+    pub(crate) by_class: ByClass,
     pub(crate) actions: ActionClasses,
     /// All policies, where these are few for each action. Nothing is filed anywhere else then.
     pub(crate) lists: Option<Lists>,
     /// By type: whether it is one of actions. What is above the entities of these types only is known here.
     action_types: Vec<bool>,
-    /// Policies that are filed nowhere: every decision tests them.
-    pub(crate) rest: Vec<Entry>,
-    /// Groups of them, by their numbers in `values`.
-    pub(crate) rest_groups: Vec<u32>,
     /// What is told apart by its conditions.
     pub(crate) values: ValueIndex,
     /// By number: the bodies that several policies share ([`What::shared_body`]).
@@ -102,13 +100,12 @@ impl Sorting {
 struct Sorted {
     principal: Sorting,
     resource: Sorting,
-    /// By action, for all classes.
-    action: Vec<(Uid, u32, Entry)>,
-    rest: Vec<Entry>,
+    /// By class.
+    action: Vec<(u32, Entry)>,
 }
 
 impl Sorted {
-    /// Each under the rarer entity of principal and resource, or else under its actions, or else nowhere.
+    /// Each under the rarer entity of principal and resource, or else under the classes of its actions alone.
     fn of(of: Indexed<'_>, shared: &Shared<'_>, by_scope: &ByScope<'_>) -> Self {
         let mut sorted = Self::default();
         let principals = Usage::of_side(of.rows, |row| row.principal);
@@ -120,8 +117,10 @@ impl Sorted {
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (None, None) => {
-                    let entry = Entry::new(number, what, row.principal, row.resource);
-                    sorted.file_by_action(of, row, entry);
+                    let entry = |what| Entry::new(number, what, row.principal, row.resource);
+                    let (classes, entry) = classes_of(by_scope, row, what, entry);
+                    let filed = classes.iter().map(|class| (*class, entry));
+                    sorted.action.extend(filed);
                     continue;
                 }
             };
@@ -137,20 +136,6 @@ impl Sorted {
             }
         }
         sorted
-    }
-
-    /// Files under the action itself, so that nothing of it is left to test.
-    fn file_by_action(&mut self, of: Indexed<'_>, row: &Row, entry: Entry) {
-        match row.action {
-            ActionTest::Any => self.rest.push(entry),
-            ActionTest::Eq(uid) => self.action.push((uid, ANY, entry)),
-            ActionTest::In(list) => {
-                for uid in list.of(of.action_lists) {
-                    let uids = std::iter::once(*uid).chain(of.members.below(*uid));
-                    self.action.extend(uids.map(|uid| (uid, ANY, entry)));
-                }
-            }
-        }
     }
 }
 
@@ -252,21 +237,15 @@ impl Index {
         if lists.is_some() {
             return Self { lists, ..index };
         }
-        let mut sorted = Sorted::of(of, &shared, &by_scope);
+        let sorted = Sorted::of(of, &shared, &by_scope);
         let classes = index.actions.count();
         let principal = sorted.principal.finish(classes, flat, &mut grouping);
         let resource = sorted.resource.finish(classes, flat, &mut grouping);
-        let action = Buckets::new(sorted.action, classes, flat, &mut grouping);
-        let mut single: Vec<u32> = sorted.rest.iter().map(|entry| entry.row).collect();
-        let rest_groups = grouping.group(&mut single);
-        let is_single = |entry: &Entry| single.binary_search(&entry.row).is_ok();
-        sorted.rest.retain(is_single);
+        let by_class = ByClass::new(sorted.action, &mut grouping);
         Self {
             principal,
             resource,
-            action,
-            rest: sorted.rest,
-            rest_groups,
+            by_class,
             values: grouping.finish(),
             ..index
         }
