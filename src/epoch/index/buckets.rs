@@ -214,13 +214,13 @@ const FOR_ANY: u64 = 1;
 const GROUPS: u64 = 1 << 63;
 
 /// How many classes have a bit of their own.
-const BITS: u32 = 62;
+const BITS: usize = 62;
 
 /// The bit of a class in a bucket's set.
 fn bit(class: u32) -> u64 {
     match class {
         ANY => FOR_ANY,
-        class => 2 << ((class - 1) % BITS),
+        class => 2 << ((class as usize - 1) % BITS),
     }
 }
 
@@ -361,7 +361,7 @@ impl Buckets {
         });
         entries.dedup();
         let mut buckets = Self {
-            crowded: classes > BITS as usize + 1,
+            crowded: classes > BITS + 1,
             ..Self::default()
         };
         if !entries.is_empty() {
