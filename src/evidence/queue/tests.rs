@@ -67,20 +67,22 @@ fn large_records_leave_no_large_slots() {
     assert!(largest <= Some(SMALL), "{largest:?} bytes");
 }
 
-/// Nor does one that was refused for want of room.
+/// Nor does one for which there is no room, or that does not wait.
 #[test]
-fn a_large_record_that_is_refused_leaves_no_large_slot() {
-    let (queue, authorizer) = queue(4, Delivery::DenyIfNotKept);
-    queue.shared.large.store(LARGE_BYTES, Ordering::Relaxed);
-    let long = "x".repeat(4 * SMALL);
-    let context = std::collections::BTreeMap::from([("long", &long)]);
-    for _ in 0..10 {
-        assert!(!authorizer.is_allowed(&request().context(&context)));
+fn a_large_record_that_does_not_wait_leaves_no_large_slot() {
+    for delivery in [Delivery::CountLoss, Delivery::DenyIfNotKept] {
+        let (queue, authorizer) = queue(4, delivery);
+        queue.shared.large.store(LARGE_BYTES, Ordering::Relaxed);
+        let long = "x".repeat(4 * SMALL);
+        let context = std::collections::BTreeMap::from([("long", &long)]);
+        for _ in 0..10 {
+            assert!(authorizer.is_allowed(&request().context(&context)));
+        }
+        queue.shared.large.store(0, Ordering::Relaxed);
+        let slots = slots(&queue);
+        assert_eq!(slots.len(), 4);
+        assert!(slots.iter().all(|slot| slot.capacity() <= SMALL));
     }
-    queue.shared.large.store(0, Ordering::Relaxed);
-    let slots = slots(&queue);
-    assert_eq!(slots.len(), 4);
-    assert!(slots.iter().all(|slot| slot.capacity() <= SMALL));
 }
 
 /// Whoever flushes is told why it failed, and not that it did.
