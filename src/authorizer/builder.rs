@@ -256,7 +256,8 @@ impl Builder {
         self
     }
 
-    /// The entities, in place of any that were given before: text in Cedar's entity JSON, `cedar_policy::Entities`, or [`Entities`] for everything else.
+    /// The entities, in place of any that were given before: text in Cedar's entity JSON, `cedar_policy::Entities`, or
+    /// [`Entities`] for everything else.
     pub fn entities(mut self, entities: impl Into<Entities>) -> Self {
         self.entities = entities.into();
         self
