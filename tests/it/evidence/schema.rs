@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, JsonLinesSink, Mask, MaskSink, Masks, MemorySink, OwnedRecord,
-    SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, MemorySink,
+    OwnedRecord, SinkError, Wants,
 };
 use duramen::{Builder, Delegation, EntityUidRef, ErrorMode, Freshness};
 use serde_json::{Value as Json, json};
@@ -436,6 +436,24 @@ fn lines_of_all_kinds() -> Vec<Vec<u8>> {
             .split_inclusive(|byte| *byte == b'\n')
             .map(<[u8]>::to_vec),
     );
+    // Of what is enforced nothing is kept, and so nothing is allowed.
+    let sink = Arc::new(JsonLinesSink::new(Vec::new()));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(KeepsShadows(Arc::clone(&sink)))
+        .build()
+        .unwrap();
+    authorizer
+        .set_shadow("forbid(principal, action, resource);")
+        .unwrap();
+    ask(&authorizer);
+    drop(authorizer);
+    let bytes = Arc::into_inner(sink).unwrap().into_inner();
+    all.extend(
+        bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec),
+    );
     all
 }
 
@@ -451,6 +469,26 @@ impl DecisionSink for Failing {
         match self.1.swap(false, Ordering::Relaxed) {
             true => Err(SinkError::new("not yet")),
             false => self.0.record(record),
+        }
+    }
+}
+
+/// Keeps what shadows say, and demands what it does not keep.
+struct KeepsShadows(Arc<JsonLinesSink<Vec<u8>>>);
+
+impl DecisionSink for KeepsShadows {
+    fn wants(&self) -> Wants {
+        self.0.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::DenyIfNotKept
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        match record.enforced() {
+            Some(_) => self.0.record(record),
+            None => Err(SinkError::new("no")),
         }
     }
 }
