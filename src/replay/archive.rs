@@ -12,7 +12,7 @@ use crate::authorizer::Authorizer;
 use crate::compile::scan::scan_policies;
 use crate::compile::{Lines, Policies, Problem, stack};
 use crate::epoch::{Epoch, VersionDigest};
-use crate::evidence::log::make_directory;
+use crate::evidence::log::{make_directory, sync_names};
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
 use crate::program::{Policy, Program, SourceSpan};
@@ -196,11 +196,7 @@ impl PolicyArchive {
             let _ = fs::remove_file(&draft);
             return written;
         }
-        // Windows opens no directories as files, and needs none to be synced.
-        if cfg!(windows) {
-            return Ok(());
-        }
-        File::open(&self.directory)?.sync_all()
+        sync_names(&self.directory)
     }
 
     /// The policies with a digest, as [`OwnedRecord::version`](crate::evidence::OwnedRecord) has it.

@@ -1,6 +1,7 @@
 //! A schema as data: what entities, actions and contexts must look like.
 //!
-//! Names are text here, not ids: a schema outlives snapshots, and checking is off the hottest path.
+//! Names are text here, not ids: a schema outlives snapshots. What is checked at each decision is asked in an epoch's numbers
+//! first (`epoch::numbered`).
 //!
 //! The model is what is left of a schema once names are resolved and common types are expanded, so two
 //! schemas with one meaning have one model and one [`SchemaModel::digest`], however they were written.

@@ -132,7 +132,7 @@ fn make_and_sync(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> 
 }
 
 /// Makes sure that the names in a directory are on the disk.
-fn sync_names(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
     // Windows opens no directories as files, and needs none to be synced.
     if cfg!(windows) {
         return Ok(());

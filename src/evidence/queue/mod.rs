@@ -308,15 +308,15 @@ impl DecisionSink for QueueSink {
         slot.copy(record);
         let bytes = slot.bytes();
         if bytes > SMALL {
-            let waits = self.delivery != Delivery::DenyIfNotKept;
-            if !waits || !self.has_room_for(bytes) {
+            let at_once = self.delivery == Delivery::DenyIfNotKept;
+            if at_once || !self.has_room_for(bytes) {
                 slot.shrink();
                 shared.give_back(slot);
-                return match waits {
-                    true => Err(SinkError::new(
+                return match at_once {
+                    true => self.record_at_once(record),
+                    false => Err(SinkError::new(
                         "the queue has no room for a record as large",
                     )),
-                    false => self.record_at_once(record),
                 };
             }
         }
