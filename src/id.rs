@@ -106,6 +106,12 @@ local_index!(Sym);
 shared_index!(TypeId);
 shared_index!(NodeId);
 
+impl Uid {
+    /// The least and the greatest that there can be: the ends of ranges.
+    pub(crate) const FIRST: Self = Self(0);
+    pub(crate) const LAST: Self = Self(u32::MAX);
+}
+
 impl NodeId {
     pub(crate) const FIRST: Self = Self(0);
 }
@@ -151,12 +157,6 @@ impl PolicyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-impl Uid {
-    /// The least and the greatest that there can be: the ends of ranges.
-    pub(crate) const FIRST: Self = Self(0);
-    pub(crate) const LAST: Self = Self(u32::MAX);
 }
 
 impl fmt::Display for PolicyId {

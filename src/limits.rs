@@ -181,9 +181,7 @@ impl Limits {
         }
         Ok(())
     }
-}
 
-impl Limits {
     /// For readers that stop one step beyond the limit.
     pub(crate) const fn exceeded(&self, limit: Limit) -> LimitExceeded {
         let allowed = self.allowed(limit);

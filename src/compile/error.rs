@@ -1,8 +1,10 @@
 //! What was wrong with policies or a schema.
 
 use std::cell::OnceCell;
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use cedar_policy::ffi::DetailedError;
@@ -148,18 +150,29 @@ pub(crate) fn lines(f: &mut fmt::Formatter<'_>, problems: &[impl fmt::Display]) 
     }
 }
 
-/// Whether a text that should be policies, a schema or entities looks like the name of a file that has them.
+/// Whether a text that should be policies, a schema or entities looks like the name of a file or directory that has them.
 pub(crate) fn is_like_a_path(text: &str) -> bool {
-    // Asked first, as it ends with the first characters of what is none: a path is read from its end, all of a hundred megabytes.
-    if text.contains(['\n', '{', '[', '(', ';']) {
+    // No system takes a longer one, and texts may be very long.
+    const LONGEST: usize = 4096;
+    if text.len() > LONGEST || text.contains(['\n', '{', '[', '(', ';', '"']) {
         return false;
     }
-    let end = std::path::Path::new(text.trim()).extension();
-    end.is_some_and(|end| {
-        ["cedar", "cedarschema", "json"]
-            .iter()
-            .any(|known| end == *known)
-    })
+    let text = text.trim();
+    let end = Path::new(text).extension().and_then(OsStr::to_str);
+    let is_comment = text.starts_with("//");
+    // One word is no policy, no schema and no JSON, but for those that JSON has.
+    let is_name = text.starts_with(char::is_alphabetic) && !text.contains(char::is_whitespace);
+    matches!(end, Some("cedar" | "cedarschema" | "json"))
+        || (text.contains(['/', '\\']) && !is_comment)
+        || (is_name && !matches!(text, "true" | "false" | "null"))
+}
+
+/// Why a text that some editors would save cannot be read, if it is such a one: what stands before its first character is not
+/// seen in any of them.
+pub(super) fn byte_order_mark(text: &str) -> Option<&'static str> {
+    text.starts_with('\u{feff}').then_some(
+        "the text begins with a byte order mark, which Cedar does not read; save it without one",
+    )
 }
 
 impl From<LimitExceeded> for Problem {

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use crate::limits::Limits;
 
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
-use error::is_like_a_path;
 pub use error::{CompileError, Problem};
 pub(crate) use error::{Lines, line_column};
+use error::{byte_order_mark, is_like_a_path};
 pub use input::{Policies, PolicyProgress};
 pub(crate) use input::{SourceFile, parse_uid};
 pub use update::PolicyUpdate;
@@ -55,24 +55,20 @@ pub(crate) fn compile_schema(
                 .and_then(|index| files.get(index).copied().flatten());
             let source = error.source_index.and_then(|index| sources.get(index));
             let mut problem = Problem::from(error).in_file(file);
-            if problem.file.is_none()
-                && let Some(help) = source.and_then(other_input)
-            {
+            if let Some(help) = source.and_then(|source| advice(file, source)) {
                 problem.help = Some(help.into());
             }
             problem.into()
         })
 }
 
-/// What should have been called for a text that is no schema of the kind that was said.
-fn other_input(source: &schema::SchemaSource<'_>) -> Option<&'static str> {
+/// What to do about a text that is no schema of the kind that was said.
+fn advice(file: Option<&Arc<str>>, source: &schema::SchemaSource<'_>) -> Option<&'static str> {
     let is_json = |text: &str| text.trim_start().starts_with('{');
-    match source {
-        schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text)
-            if is_like_a_path(text) =>
-        {
-            Some("a path is read by `Builder::schema_file`")
-        }
+    let (schema::SchemaSource::CedarText(text) | schema::SchemaSource::JsonText(text)) = *source;
+    byte_order_mark(text).or(match source {
+        _ if file.is_some() => None,
+        _ if is_like_a_path(text) => Some("a path is read by `Builder::schema_file`"),
         schema::SchemaSource::CedarText(text) if is_json(text) => {
             Some("`Builder::schema_json` takes a schema in Cedar's JSON syntax")
         }
@@ -80,5 +76,5 @@ fn other_input(source: &schema::SchemaSource<'_>) -> Option<&'static str> {
             Some("`Builder::schema_str` takes a schema in Cedar's own syntax")
         }
         _ => None,
-    }
+    })
 }

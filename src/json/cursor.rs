@@ -21,6 +21,8 @@ pub(crate) struct JsonError {
 pub(crate) enum JsonErrorKind {
     #[error("the text ends too early")]
     UnexpectedEnd,
+    #[error("the text begins with a byte order mark; save it without one")]
+    ByteOrderMark,
     #[error("expected a value")]
     ExpectedValue,
     #[error("expected a key in quotes")]
@@ -109,6 +111,8 @@ impl<'a> Cursor<'a> {
     pub(super) fn error(&self, kind: JsonErrorKind) -> JsonError {
         let kind = if self.at >= self.text.len() {
             JsonErrorKind::UnexpectedEnd
+        } else if self.at == 0 && self.text.starts_with('\u{feff}') {
+            JsonErrorKind::ByteOrderMark
         } else {
             kind
         };

@@ -109,6 +109,8 @@ fn schemas(texts: &mut Texts, folder: &Folder) {
     add("a type declared twice", "entity User; entity User;");
     add("JSON as text", r#"{ "": {} }"#);
     add("a path as text", "app.cedarschema");
+    add("a directory as text", "schemas");
+    add("a byte order mark", "\u{feff}entity User;");
     add(
         "an action with a type that is not declared",
         "entity User; action read appliesTo { principal: User, resource: Doc };",
@@ -131,6 +133,7 @@ fn schemas(texts: &mut Texts, folder: &Folder) {
         "{\n  \"entityTypes\": {}, \"actions\": {} }",
     );
     json("no JSON at all", "entity User;");
+    json("a byte order mark before JSON", "\u{feff}{}");
     let mut file = |done: &str, path: &Path| {
         let built = Authorizer::builder().schema_file(path).build();
         texts.add(done, built.refusal());
@@ -200,7 +203,25 @@ fn policies(texts: &mut Texts, folder: &Folder) {
         "two of one id",
         text(&format!("@id(\"a\") {PERMIT} @id(\"a\") {PERMIT}")).ids_from_annotations(),
     );
+    add(
+        "two of one id, in two files",
+        Policies::new()
+            .file(folder.file("one.cedar", &format!("@id(\"a\") {PERMIT}")))
+            .file(folder.file("two.cedar", &format!("{PERMIT}\n@id(\"a\") {PERMIT}")))
+            .ids_from_annotations(),
+    );
     add("a path as text", text("policies/main.cedar"));
+    add("a directory as text", text("policies"));
+    add("a path as JSON", Policies::new().json("policies.json"));
+    add("a byte order mark", text(&format!("\u{feff}{PERMIT}")));
+    add(
+        "a byte order mark in a file",
+        Policies::new().file(folder.file("marked.cedar", &format!("\u{feff}{PERMIT}"))),
+    );
+    add(
+        "a byte order mark before JSON",
+        Policies::new().json("\u{feff}{}"),
+    );
     add("JSON as text", text(r#"{ "staticPolicies": {} }"#));
     add(
         "JSON that is none",
@@ -436,6 +457,8 @@ fn entities(texts: &mut Texts, folder: &Folder) {
         r#"[{ "uid": { "type": "Action", "id": "read" }, "attrs": {}, "parents": [{ "type": "Group", "id": "g" }] }]"#,
     );
     plain("a path as text", "entities.json");
+    plain("a directory as text", "data/entities");
+    plain("a byte order mark", "\u{feff}[]");
     plain("no JSON at all", "alice, bob");
     let mut checked = |done: &str, text: &str| texts.add(done, build(text.into(), true));
     checked(

@@ -312,8 +312,10 @@ impl EntityInput {
     ) {
         match self {
             Self::Json(text) if is_like_a_path(text) => {
-                let problem =
-                    format_args!("`{text}` is no JSON; `Entities::json_file` reads a file");
+                let problem = format_args!(
+                    "`{}` is no JSON; `Entities::json_file` reads a file",
+                    text.escape_debug()
+                );
                 loader.problems.push(EntityProblem::new(problem));
             }
             Self::Json(text) => match loader.limits().check(Limit::InputBytes, text.len()) {

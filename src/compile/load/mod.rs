@@ -19,6 +19,7 @@ use cedar_policy::Template;
 
 use crate::id::PolicyId;
 use crate::limits::Limit;
+use crate::program::{Source, SourceSpan};
 
 use super::error::{CompileError, Lines, Problem};
 use super::input::{PolicyProgress, Progress};
@@ -175,12 +176,44 @@ impl<'a> Loader<'a> {
         self.templates.contains_key(id) || self.lowering.out.program.find(id.as_str()).is_some()
     }
 
-    /// Refuses an id that is taken; `None` if that has been said.
-    fn clash(&mut self, id: &PolicyId) -> Option<Box<Problem>> {
-        let message = format_args!("duplicate template or policy id `{id}`");
-        self.refused
-            .insert(id.clone())
-            .then(|| Box::new(Problem::new(message).of_policy(id.clone())))
+    /// Refuses an id that is taken, and says where by; `None` if that has been said. `here` is the text that has it again.
+    fn clash(
+        &mut self,
+        id: &PolicyId,
+        file: Option<&Arc<str>>,
+        here: Option<(&Arc<str>, &Lines<'_>)>,
+    ) -> Option<Box<Problem>> {
+        if !self.refused.insert(id.clone()) {
+            return None;
+        }
+        let mut message = format!("duplicate template or policy id `{id}`");
+        if let Some((source, span)) = self.source_of(id) {
+            if let Some((text, lines)) = here
+                && Arc::ptr_eq(&source.text, text)
+            {
+                let (line, column) = lines.line_column(span.start as usize);
+                message += &format!(": line {line}, column {column} has it already");
+            } else if let Some(other) = source.file.as_ref().filter(|other| Some(*other) != file) {
+                // Lines of other files are not counted: there may be as many clashes with one file as it has policies.
+                message += &format!(": {other} has it already");
+            }
+        }
+        Some(Box::new(Problem::new(message).of_policy(id.clone())))
+    }
+
+    /// Where the template or the policy of an id stands.
+    fn source_of(&self, id: &PolicyId) -> Option<(&Source, SourceSpan)> {
+        let program = &self.lowering.out.program;
+        let span = match self.templates.get(id) {
+            Some(number) => program.templates.get(*number as usize)?.source?,
+            None => {
+                program
+                    .policies
+                    .get(program.find(id.as_str())? as usize)?
+                    .source?
+            }
+        };
+        Some((program.sources.get(span.source as usize)?, span))
     }
 
     fn lower_problem(&mut self, error: LowerError, id: &PolicyId) -> Problem {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::{self as cedar, PolicySet, SlotId};
 
-use crate::compile::error::Problem;
+use crate::compile::error::{Problem, byte_order_mark};
 use crate::compile::input::uid_of;
 use crate::compile::lower::LowerError;
 use crate::compile::scan;
@@ -16,6 +16,7 @@ use crate::program::{Slots, SourceSpan};
 use super::parse::{OwnedTree, Parsed};
 use super::shape::Holes;
 use super::source::Link;
+use super::text::path_advice;
 use super::validate::validate;
 use super::{BATCH, Loader, template_of};
 
@@ -28,7 +29,11 @@ impl Loader<'_> {
         match PolicySet::from_json_str(text) {
             Ok(set) => self.set(&set, file),
             Err(error) => {
-                let problem = Problem::from_cedar_json((&error).into(), text);
+                let mut problem = Problem::from_cedar_json((&error).into(), text);
+                if problem.help.is_none() {
+                    let path = || path_advice(text).filter(|_| file.is_none());
+                    problem.help = byte_order_mark(text).or_else(path).map(Into::into);
+                }
                 self.problems.push(problem.in_file(file));
             }
         }
@@ -126,7 +131,7 @@ impl Loader<'_> {
         file: Option<&Arc<str>>,
     ) -> Result<(), Option<Box<Problem>>> {
         if self.is_taken(id) {
-            return Err(self.clash(id));
+            return Err(self.clash(id, file, None));
         }
         let source = parsed.text().and_then(|own| {
             Some(SourceSpan {

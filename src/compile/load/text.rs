@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy as cedar;
 
-use crate::compile::error::{Lines, Problem, is_like_a_path};
+use crate::compile::error::{Lines, Problem, byte_order_mark, is_like_a_path};
 use crate::compile::lower::{LowerError, Lowering};
 use crate::compile::scan;
 use crate::compile::stack::in_parallel;
@@ -33,13 +33,27 @@ impl Origin<'_> {
     }
 }
 
-/// What should have been called for a text that is no policies.
-fn other_input(text: &str) -> Option<&'static str> {
-    match text.trim_start().starts_with('{') {
-        true => Some("`Policies::json` takes policies in Cedar's JSON syntax"),
-        false => is_like_a_path(text)
-            .then_some("a path is read by `Policies::file`, and by `Policies::directory`"),
+/// What to do about a text that is no policies.
+fn advice(file: Option<&Arc<str>>, text: &str) -> Option<&'static str> {
+    if let Some(mark) = byte_order_mark(text) {
+        return Some(mark);
     }
+    match file {
+        Some(file) => file
+            .ends_with(".cedarschema")
+            .then_some("a schema is read by `Builder::schema_file`"),
+        None if text.trim_start().starts_with('{') => {
+            Some("`Policies::json` takes policies in Cedar's JSON syntax")
+        }
+        None => path_advice(text),
+    }
+}
+
+/// What should have been called for a path.
+pub(super) fn path_advice(text: &str) -> Option<&'static str> {
+    is_like_a_path(text).then_some(
+        "a path is read by `Policies::file`, that of a directory by `Policies::directory`",
+    )
 }
 
 impl Loader<'_> {
@@ -49,13 +63,7 @@ impl Loader<'_> {
         if let Some(problem) = self.problems.get_mut(problems)
             && problem.help.is_none()
         {
-            let help = match file {
-                Some(file) => file
-                    .ends_with(".cedarschema")
-                    .then_some("a schema is read by `Builder::schema_file`"),
-                None => other_input(text),
-            };
-            problem.help = help.map(Into::into);
+            problem.help = advice(file, text).map(Into::into);
         }
     }
 
@@ -204,7 +212,7 @@ impl Loader<'_> {
         };
         let id = self.id_of(annotation.as_deref(), number);
         if self.is_taken(&id) {
-            return Err(self.clash(&id));
+            return Err(self.clash(&id, origin.file, Some((origin.text, &origin.lines))));
         }
         let source = self.span(origin, range);
         let mut added = self
