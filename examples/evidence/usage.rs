@@ -50,36 +50,5 @@ pub(crate) fn of(directory: &Path) -> Result<(UsageReport, Rest), Box<dyn Error>
 
 /// Prints the report, for people.
 pub(crate) fn print(report: &UsageReport) {
-    say!(
-        "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} change",
-        "policy",
-        "effect",
-        "decided",
-        "failed",
-        "last decided",
-        "owner"
-    );
-    for policy in report.policies.iter().chain(&report.gone) {
-        say!(
-            "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} {}",
-            plain(policy.id.as_str()),
-            policy
-                .effect
-                .map_or("gone".into(), |effect| effect.to_string()),
-            policy.decided,
-            policy.failed,
-            plain(policy.last.as_deref().unwrap_or("never")),
-            plain(policy.owner().unwrap_or("-")),
-            plain(policy.change().unwrap_or("-")),
-        );
-    }
-    say!(
-        "{} of {} policies never decided, in {} decisions",
-        report.unused().count(),
-        report.policies.len(),
-        report.decisions
-    );
-    if report.lost > 0 {
-        say!("{} more decisions have no record", report.lost);
-    }
+    say!("{}", plain(report.to_string().trim_end()));
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -69,7 +70,8 @@ struct Use {
     last: Option<Datetime>,
 }
 
-/// What the policies in force have done. Made by [`Usage::report`]; serializes to its fields.
+/// What the policies in force have done. Made by [`Usage::report`]; displays as a table for people, and serializes to its
+/// fields.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct UsageReport {
@@ -129,6 +131,44 @@ impl UsageReport {
     /// The policies and links in force that have never decided.
     pub fn unused(&self) -> impl Iterator<Item = &PolicyUse> {
         self.policies.iter().filter(|policy| policy.decided == 0)
+    }
+}
+
+impl fmt::Display for UsageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["effect", "decided", "failed", "last decided", "owner"];
+        let [effect, decided, failed, last, owner] = head;
+        writeln!(
+            f,
+            "{:<28} {effect:<7} {decided:>8} {failed:>7}  {last:<25} {owner:<14} change",
+            "policy"
+        )?;
+        for policy in self.policies.iter().chain(&self.gone) {
+            writeln!(
+                f,
+                "{:<28} {:<7} {:>8} {:>7}  {:<25} {:<14} {}",
+                policy.id.as_str(),
+                policy
+                    .effect
+                    .map_or("gone".into(), |effect| effect.to_string()),
+                policy.decided,
+                policy.failed,
+                policy.last.as_deref().unwrap_or("never"),
+                policy.owner().unwrap_or("-"),
+                policy.change().unwrap_or("-"),
+            )?;
+        }
+        writeln!(
+            f,
+            "{} of {} policies never decided, in {} decisions",
+            self.unused().count(),
+            self.policies.len(),
+            self.decisions
+        )?;
+        if self.lost > 0 {
+            writeln!(f, "{} more decisions have no record", self.lost)?;
+        }
+        Ok(())
     }
 }
 

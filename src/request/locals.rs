@@ -249,6 +249,13 @@ impl RequestNames<'_> {
             self.shared.type_of(uid)
         }
     }
+
+    /// The attribute name's id, shared or own.
+    pub(crate) fn find_sym(&self, name: &str) -> Option<Sym> {
+        self.shared
+            .find_sym(name)
+            .or_else(|| self.locals.find_sym(name))
+    }
 }
 
 impl<'s> RequestNames<'s> {
@@ -260,15 +267,6 @@ impl<'s> RequestNames<'s> {
         let locals = self.locals;
         let found = locals.uids.get(uid.index());
         found.map_or(("", ""), |uid| locals.uid_parts(uid)).into()
-    }
-}
-
-impl RequestNames<'_> {
-    /// The attribute name's id, shared or own.
-    pub(crate) fn find_sym(&self, name: &str) -> Option<Sym> {
-        self.shared
-            .find_sym(name)
-            .or_else(|| self.locals.find_sym(name))
     }
 }
 

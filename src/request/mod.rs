@@ -79,8 +79,8 @@ pub struct TraceIds<'a> {
 }
 
 impl<'a> TraceIds<'a> {
-    /// The ids in a `traceparent` header of W3C Trace Context, section 3.2; `None` for one that is not valid, which that
-    /// has ignored whole, with its `tracestate`.
+    /// The ids in a `traceparent` header of W3C Trace Context, section 3.2; `None` for one that is not valid: the standard
+    /// wants it ignored whole, with its `tracestate`.
     ///
     /// Of versions that are not known yet, the 55 characters count that version 00 has. The span id is the header's
     /// `parent-id`: the span of the caller.

@@ -25,10 +25,18 @@ fn refused(built: Result<Authorizer, BuildError>) -> String {
 fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
     let policies = |policies: Policies| refused(Authorizer::builder().policies(policies).build());
     let text = |text: &str| policies(Policies::new().text(text));
-    assert!(
-        text("policies/main.cedar")
-            .ends_with("(help: a path is read by `Policies::file`, and by `Policies::directory`)")
-    );
+    for path in [
+        "policies/main.cedar",
+        "policies",
+        "./policies",
+        "C:\\policies",
+    ] {
+        let told = text(path);
+        assert!(
+            told.contains("help: a path is read by `Policies::file`"),
+            "{told}"
+        );
+    }
     assert!(text(r#"{ "staticPolicies": {} }"#).contains("`Policies::json`"));
     let directory = policies(Policies::new().file(std::env::temp_dir()));
     assert!(
@@ -41,6 +49,7 @@ fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
     for wrong in [
         "permit(principal, action, resource)",
         "permt(principal, action, resource); // a.cedar",
+        "permit principal",
     ] {
         assert!(!text(wrong).contains("Policies::"), "{wrong}");
     }
@@ -53,6 +62,11 @@ fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
         refused(Authorizer::builder().entities("entities.json").build()),
         "`entities.json` is no JSON; `Entities::json_file` reads a file"
     );
+    // What is JSON is read.
+    for json in ["true", "null", "7", "\"policies\""] {
+        let told = refused(Authorizer::builder().entities(json).build());
+        assert!(told.ends_with("expected an array"), "{told}");
+    }
 }
 
 /// Who forgets the namespace of an action or mistakes its case is told which is meant, if that is one alone.

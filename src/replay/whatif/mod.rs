@@ -15,6 +15,7 @@ mod candidate;
 mod facts;
 mod report;
 mod tally;
+mod text;
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;

@@ -12,7 +12,10 @@ use crate::id::{EntityUid, PolicyId};
 use super::facts::{AskedFact, UnknownFact};
 use crate::replay::reason::NotReplayableKind;
 
-/// What would have been decided otherwise. Made by [`WhatIf::report`](super::WhatIf::report); serializes to its fields.
+/// What would have been decided otherwise. Made by [`WhatIf::report`](super::WhatIf::report); displays as a report for people,
+/// and serializes to its fields.
+///
+/// Names come from requests: who shows the text in a terminal escapes what moves its cursor.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct WhatIfReport {

@@ -229,7 +229,7 @@ impl TokenClaims {
         self.expires
     }
 
-    /// `nbf`: before when it is not valid yet.
+    /// `nbf`: before that, the token is not valid yet.
     pub fn not_before(&self) -> Option<SystemTime> {
         self.not_before
     }

@@ -149,6 +149,21 @@ fn what_was_lost_is_told() {
     let report = read.report(&authorizer);
     assert_eq!((report.decisions, report.lost), (2, 1));
     assert_eq!(report, live.usage().report(&authorizer));
+    let text = report.to_string();
+    let last = report
+        .policies
+        .iter()
+        .find_map(|policy| policy.last.as_deref());
+    let last = last.unwrap();
+    let row = format!(
+        "\n{:<28} permit         2       0  {last}  docs           -\n",
+        "view"
+    );
+    assert!(text.contains(&row), "{text}");
+    assert!(
+        text.ends_with("policies never decided, in 2 decisions\n1 more decisions have no record\n"),
+        "{text}"
+    );
 }
 
 /// The record of a shadow's decision may be the first to tell of a loss.

@@ -160,6 +160,22 @@ fn the_report_is_sorted_and_bounded() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["flips"][0]["before"]["decision"], "deny");
     assert_eq!(json["filled_in"], serde_json::Value::Null);
+    let text = report.to_string();
+    let head = "12 decisions: 5 would be allowed and were denied, 3 would be denied and were allowed, 4 the same (0 for other \
+                reasons), 0 undetermined, 0 not replayable\n";
+    assert!(text.starts_with(head), "{text}");
+    for (flip, line) in report.flips.iter().zip(text.lines().skip(1)) {
+        let user = &flip.principal;
+        let told = match flip.after.decision {
+            Decision::Allow => ["deny -> allow", "(no permit matched -> policy0)"],
+            Decision::Deny => ["allow -> deny", "(policy0 -> no permit matched)"],
+        };
+        let request = format!("  {}  {user} Action::\"view\" Doc::\"plan\"  ", flip.id);
+        assert_eq!(line, told.join(&request));
+    }
+    assert!(text.contains("\nand 4 more\n"), "{text}");
+    let bob = format!("\n  {:<42} {:>13} {:>13}\n", "User::\"bob\"", 3, 1);
+    assert!(text.contains(&bob), "{text}");
 }
 
 /// A shadow's difference is a record like any other: kept with its policies, and decided again.
