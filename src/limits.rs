@@ -144,7 +144,7 @@ limits! {
     SetElements, set_elements, with_set_elements = 100_000;
 
     /// Entities that one request brings along. Default: 1,000; they are converted for each decision,
-    /// so a longer list belongs into the store.
+    /// so a longer list belongs in the store.
     OverlayEntities, overlay_entities, with_overlay_entities = 1_000;
 
     /// Actors of one request's [`Delegation`](crate::Delegation), the principal not counted. Default: 8; each is decided

@@ -66,8 +66,8 @@ use table::Place;
 
 /// An allowed decision that can be asked whether it would be made again. See the [module](self).
 ///
-/// Only an allow makes one: [`Authorizer::grant`] and [`GrantTable::grant`]. It is asked through a shared reference, by as
-/// many threads as like. Dropped, it is forgotten.
+/// Only an allow makes one: [`Authorizer::grant`] and [`GrantTable::grant`]. It is asked through a shared reference, by any
+/// number of threads. Dropped, it is forgotten.
 #[must_use = "a grant that is dropped is forgotten"]
 pub struct Grant {
     standing: Arc<Standing>,

@@ -22,7 +22,7 @@
 //! Everything is decided, `OPTIONS` as well, unless [`AuthorizationLayer::pass_preflights`] says otherwise. A `HEAD` request is
 //! shown to the extractor as the `GET` that it stands for.
 //!
-//! Extracting is synchronous and should be cheap. What takes I/O (a session looked up in a database) belongs into a layer
+//! Extracting is synchronous and should be cheap. What takes I/O (a session looked up in a database) belongs in a layer
 //! before this one, which puts what it finds into the request's extensions.
 
 mod asked;

@@ -64,7 +64,7 @@ pub(crate) struct Options<'o> {
     pub(crate) share: bool,
 }
 
-/// A compiled policy set and what the validator would like to have said.
+/// A compiled policy set, and what is odd about it.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) program: Program,
