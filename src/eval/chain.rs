@@ -89,10 +89,16 @@ pub(super) fn add_ends<'a>(
     request: &Request<'_>,
     delegation: &Delegation<'_>,
 ) -> Result<Record<'a>, RequestError> {
+    let names = &delegation.names;
     let Some(actor) = delegation.actors().last() else {
+        // Nobody acts, whatever the context says.
+        for name in names.given() {
+            if context.get(resolver.names.sym(name)?).is_some() {
+                return Err(is_taken(name));
+            }
+        }
         return Ok(context);
     };
-    let names = &delegation.names;
     let ends = [(names.actor, *actor), (names.subject, request.principal())];
     add(resolver, context, ends)
 }
@@ -169,13 +175,16 @@ fn add<'a, const N: usize>(
             shared: resolver.names.shared,
             locals: resolver.names.locals,
         };
-        let name = names.sym_text(twice);
-        RequestError::new(
-            RequestPart::Delegation,
-            format_args!(
-                "`{name}` is set by the delegation and is in the context already, or set twice; leave it out of the \
-                 context, or choose another name"
-            ),
-        )
+        is_taken(names.sym_text(twice))
     })
+}
+
+fn is_taken(name: &str) -> RequestError {
+    RequestError::new(
+        RequestPart::Delegation,
+        format_args!(
+            "`{name}` is set by the delegation and is in the context already, or set twice; leave it out of the context, or \
+             choose another name"
+        ),
+    )
 }

@@ -11,6 +11,7 @@ use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
 use crate::request::context::Fields;
+use crate::request::delegation::Delegation;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{
@@ -80,7 +81,12 @@ pub(crate) fn resolve<'a>(
         ContextSource::Empty => Record::Built(&(&[] as &[_])),
         ContextSource::Typed(context) => {
             let bounds = Bounds::context(&reading.limits);
-            resolver.typed(context, resolver.fields(), bounds, RequestPart::Context)?
+            resolver.typed(
+                context,
+                resolver.fields(request),
+                bounds,
+                RequestPart::Context,
+            )?
         }
         ContextSource::Json(text) => resolver
             .context_json(text, request.action(), schema)
@@ -170,10 +176,12 @@ impl<'a> Resolver<'a, '_> {
     }
 
     /// Which fields of a typed context are copied.
-    fn fields(&self) -> Fields {
-        // A field that has the name of the time is refused also where no policy can observe it.
+    fn fields(&self, request: &Request<'_>) -> Fields {
+        // A field that has the name of the time, or of what a chain adds, is refused also where no policy can observe it.
+        let names_parties = |chain: &Delegation<'_>| chain.names.given().next().is_some();
         let all = self.reading.keep_inputs
             || self.reading.context_time.is_some()
+            || request.delegation.is_some_and(names_parties)
             || (self.reading.validate && self.epoch.schema.is_some())
             || self.epoch.context() == ContextUse::Whole;
         if all { Fields::All } else { Fields::Known }

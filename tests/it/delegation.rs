@@ -3,7 +3,7 @@
 pub(crate) mod chains;
 mod records;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -302,7 +302,14 @@ fn a_context_cannot_pretend() {
         assert_eq!(error.part(), RequestPart::Delegation);
         assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
         assert!(!authorizer.is_allowed(&request));
+        // Nor where nobody acts.
+        let delegation = named(&[]);
+        let request = read(&delegation).context_json(&context);
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.outcome(), Outcome::InvalidRequest, "{name}");
     }
+    let nobody = named(&[]);
+    assert!(authorizer.is_allowed(&read(&nobody)));
     // And neither can one name be two things.
     let twice = Delegation::new(&actors).actor_as("x").subject_as("x");
     assert_eq!(
@@ -316,6 +323,31 @@ fn a_context_cannot_pretend() {
     let response = authorizer.is_authorized(&request);
     let error = response.request_error().unwrap();
     assert_eq!(error.entity().unwrap().as_ref(), actors[0]);
+}
+
+/// Where no policy asks for what the host names, most of a context is not even copied.
+#[test]
+fn a_context_cannot_pretend_to_what_no_policy_reads() {
+    let builder = || Authorizer::builder().policies("permit (principal, action, resource);");
+    let (plain, recording) = (builder(), builder().sink(MemorySink::new(10)));
+    for authorizer in [plain, recording].map(|builder| builder.build().unwrap()) {
+        for name in ["actor", "onBehalfOf", "via"] {
+            let context = BTreeMap::from([(name, "ceo")]);
+            let json = json!(context).to_string();
+            for actors in [&agents(["planner"])[..], &[]] {
+                let delegation = named(actors);
+                let request = read(&delegation);
+                assert!(authorizer.is_allowed(&request));
+                for request in [request.context(&context), request.context_json(&json)] {
+                    let response = authorizer.is_authorized(&request);
+                    assert_eq!(response.outcome(), Outcome::InvalidRequest, "{name}");
+                    assert!(!authorizer.is_allowed(&request));
+                    let denied = authorizer.grant(&request).unwrap_err();
+                    assert_eq!(denied.outcome(), Outcome::InvalidRequest);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub use claims::{ClaimsError, ClaimsReader, Party, TokenClaims};
 ///
 /// Policies see of the chain what the host names ([`actor_as`](Self::actor_as), [`subject_as`](Self::subject_as),
 /// [`delegator_as`](Self::delegator_as)): attributes that are added to the context of each hop. A context that has an
-/// attribute of that name already makes the request invalid, so that nobody can pretend.
+/// attribute of that name already makes the request invalid, so that nobody can pretend; also where nobody acts.
 ///
 /// That the chain is true (that the subject has delegated, that the actor is who it says) the host must have verified.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +64,19 @@ pub(crate) struct ChainNames<'a> {
     pub(crate) delegator: Option<&'a str>,
 }
 
+impl<'a> ChainNames<'a> {
+    /// Those that the host has named.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'a str> {
+        [self.actor, self.subject, self.delegator]
+            .into_iter()
+            .flatten()
+    }
+}
+
 impl<'a> Delegation<'a> {
     /// A chain from the request's principal to the last of `actors`, each acting for the one before it.
     ///
-    /// Without actors it is the request without a chain. How many there may be,
+    /// Without actors it is the request without a chain, and policies see none. How many there may be,
     /// [`Limits::delegation_actors`](crate::Limits::delegation_actors) says; a longer chain is denied with
     /// [`Outcome::DelegationTooLong`](crate::Outcome::DelegationTooLong), and one in which somebody occurs twice, the
     /// principal included, with [`Outcome::DelegationCycle`](crate::Outcome::DelegationCycle).
