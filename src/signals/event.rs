@@ -409,7 +409,8 @@ impl Reader<'_, '_> {
             "MEDIUM" => 2,
             _ => 3,
         };
-        let merge = Merge::Last(rank(number, level, number > 1));
+        // Only the highest takes away whatever there was.
+        let merge = Merge::Last(rank(number, level, number == 3));
         self.set(Attribute::RiskLevel, Said::Long(number), merge);
         Ok(())
     }

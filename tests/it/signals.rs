@@ -15,8 +15,8 @@ use duramen::signals::{
 };
 use duramen::values::Datetime;
 use duramen::{
-    Authorizer, DataSource, Delegation, Entities, Entity, EntityUidRef, Freshness, Outcome,
-    PolicyUpdate, Request,
+    Authorizer, DataSource, Delegation, Entities, Entity, EntityUidRef, EntityUpdate, Freshness,
+    Outcome, PolicyUpdate, Request,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -701,6 +701,29 @@ fn a_receiver_that_begins_anew_only_makes_things_stricter() {
     assert_eq!(apply("account-disabled", 99).changes().len(), 1);
     assert_eq!(apply("account-enabled", 101).changes().len(), 1);
     assert!(!apply("account-disabled", 98).ignored().is_empty());
+}
+
+/// A medium risk is stricter than a low one and not than a high one, of which nothing is remembered.
+#[test]
+fn a_level_from_before_what_is_remembered_takes_no_higher_one_back() {
+    let authorizer = store();
+    let receiver = receiver().starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(100));
+    let user = ("User", "7375626A656374");
+    let high = EntityUpdate::new().set_attr(user, "riskLevel", &3);
+    authorizer.update_entities(high).unwrap();
+    let apply = |level: &str, at: u64| -> SignalReport {
+        let event = format!("{CAEP}risk-level-change");
+        let said = json!({ "principal": "USER", "current_level": level });
+        let token = token(IDP, US, at, iss_sub(IDP, user.1), &event, said);
+        receiver.apply(&authorizer, &token.to_string()).unwrap()
+    };
+    for level in ["LOW", "MEDIUM"] {
+        assert!(apply(level, 99).changes().is_empty(), "{level}");
+        assert!(holds(&authorizer, user, "principal.riskLevel == 3"));
+    }
+    assert_eq!(apply("MEDIUM", 101).changes().len(), 1);
+    assert_eq!(apply("HIGH", 98).changes().len(), 0);
+    assert!(holds(&authorizer, user, "principal.riskLevel == 2"));
 }
 
 #[test]
