@@ -1,6 +1,56 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use crate::compile::EntityUpdate;
+use crate::evidence::{DecisionRecord, SinkError};
+use crate::grant::GrantTable;
+use crate::request::Entity;
+
 use super::*;
+
+/// Counts decisions, and has what a writer has begun published when there are far too many.
+#[derive(Default)]
+struct Impatient {
+    decisions: AtomicU64,
+    authorizer: OnceLock<Authorizer>,
+}
+
+impl DecisionSink for Impatient {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn record(&self, _: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        if self.decisions.fetch_add(1, Ordering::Relaxed) == 100 {
+            let update = EntityUpdate::new().upsert(Entity::new(("User", "other")));
+            let _ = self.authorizer.get().unwrap().update_entities(update);
+        }
+        Ok(())
+    }
+}
+
+/// A look at a grant of a table decides on what is in force and does not wait for a writer that is about to publish.
+#[test]
+fn a_look_does_not_wait_for_a_writer() {
+    let sink = Arc::new(Impatient::default());
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource);")
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let _ = sink.authorizer.set(authorizer.clone());
+    let table = GrantTable::new(&authorizer);
+    let request = Request::new(("User", "ann"), ("Action", "use"), ("Machine", "m"));
+    let grant = table.grant(&request).unwrap();
+    authorizer.inner.published.begin_to_publish();
+    for looks in 1..4 {
+        assert!(grant.is_current());
+        // The grant's own, and one for each look: what is about to come may concern it.
+        assert_eq!(sink.decisions.load(Ordering::Relaxed), 1 + looks);
+    }
+}
 
 /// How many expressions the compiled policies share.
 fn shared(policies: &str, tuning: Tuning) -> usize {

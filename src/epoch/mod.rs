@@ -592,6 +592,15 @@ impl Published {
         result
     }
 
+    /// What a writer does first, as if it were not given the processor again before the swap.
+    #[cfg(test)]
+    pub(crate) fn begin_to_publish(&self) {
+        let turn = self.cell.turn();
+        let next = turn.current().version.epoch() + 1;
+        let stamps = self.watched.get().map(|watched| &watched.stamps);
+        self.latest.mark(next, stamps, Marks::Everything.touched());
+    }
+
     /// Calls `note` with the times of the data in force, while no writer can replace it.
     pub(crate) fn with_stamps<R>(&self, note: impl FnOnce(Option<&Stamps>) -> R) -> R {
         let turn = self.cell.turn();

@@ -212,6 +212,11 @@ impl Standing {
         self.look_again(None, when, None)
     }
 
+    /// Whether it is known to be current for what is in force. The newest epoch may be another: that is made known first.
+    pub(super) fn is_of_what_is_in_force(&self) -> bool {
+        self.authorizer.version().epoch() <= self.checked.load(Ordering::Acquire)
+    }
+
     /// Looks because of a change, which may be none that concerns the grant.
     pub(super) fn look_after(&self, change: Option<&Arc<Change>>) -> Looked {
         self.look_again(None, When::Changed, change)

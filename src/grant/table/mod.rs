@@ -274,7 +274,11 @@ impl Shared {
                 Looked::Current { again: false } => return None,
                 Looked::Current { again: true } => {
                     self.lock().file(slot, standing);
-                    // What was changed between the decision and this may have been looked up under the old keys.
+                    // What was changed between the decision and this may have been looked up under the old keys. What is not
+                    // in force yet, its writer will look up under the new ones: to look until it is would be to wait for it.
+                    if standing.is_of_what_is_in_force() {
+                        return None;
+                    }
                     looked = standing.look_after(change);
                 }
                 Looked::Over { revocation, news } => {

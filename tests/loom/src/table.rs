@@ -94,8 +94,11 @@ impl Table {
             if !self.looks_after_filing {
                 return;
             }
+            // What is not in force yet, its writer will look up.
+            if **self.store.publication.pin() <= self.held.lock().unwrap().checked {
+                return;
+            }
             again = self.look();
-            thread::yield_now();
         }
     }
 
