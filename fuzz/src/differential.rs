@@ -4,7 +4,8 @@
 //! cargo run --release --manifest-path fuzz/Cargo.toml --features plain --bin differential -- --seconds 3600 --threads 2
 //! ```
 //!
-//! With `--schemas` worlds have a schema, and everything but that changes between requests.
+//! With `--schemas` worlds have a schema, and everything but that changes between requests. With `--crowded` all have hundreds
+//! of policies, which otherwise one in thirty-two has.
 //!
 //! Without coverage it is a hundred times as fast as the fuzz target `decide`, and blind: it tries what the generator
 //! makes, and does not look for new paths. A finding prints a program that shows it and its seed; the seed goes to
@@ -30,12 +31,16 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The runner.
 pub fn main() -> ExitCode {
     let [mut from, mut seconds, mut requests, mut threads] = [0, u64::MAX, u64::MAX, 1];
-    let mut with_schemas = false;
+    let (mut with_schemas, mut crowded) = (false, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let target = match arg.as_str() {
             "--schemas" => {
                 with_schemas = true;
+                continue;
+            }
+            "--crowded" => {
+                crowded = true;
                 continue;
             }
             "--from" => &mut from,
@@ -60,9 +65,13 @@ pub fn main() -> ExitCode {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let mut counts = Counts::default();
-                    let result = match with_schemas {
-                        true => schemas::seed_agrees(seed, OF_A_SCHEMA, &mut counts),
-                        false => many::seed_agrees(seed, OF_A_WORLD, &mut counts),
+                    let result = match (with_schemas, crowded) {
+                        (true, _) => schemas::seed_agrees(seed, OF_A_SCHEMA, &mut counts),
+                        (_, true) => {
+                            let seed = many::crowded_seed(seed);
+                            many::seed_agrees(seed, OF_A_WORLD, &mut counts)
+                        }
+                        _ => many::seed_agrees(seed, OF_A_WORLD, &mut counts),
                     };
                     if let Err(error) = result {
                         findings.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +103,9 @@ pub fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("differential [--schemas] [--from SEED] [--seconds N] [--requests N] [--threads N]");
+    eprintln!(
+        "differential [--schemas | --crowded] [--from SEED] [--seconds N] [--requests N] [--threads N]"
+    );
     ExitCode::from(2)
 }
 
@@ -118,6 +129,7 @@ fn line(counts: &Counts, elapsed: Duration) -> String {
 
 fn add(sum: &mut Counts, counts: &Counts) {
     sum.worlds += counts.worlds;
+    sum.crowded += counts.crowded;
     sum.refused += counts.refused;
     sum.updates += counts.updates;
     sum.requests += counts.requests;

@@ -3,6 +3,7 @@
 //! Every choice takes the next number of the tape; 0 is always the simplest choice, and a tape that has run out
 //! gives zeros. So proptest, which shrinks the tape, shrinks the world.
 
+mod crowds;
 pub(crate) mod hierarchies;
 mod policies;
 pub(crate) mod schema;
@@ -82,6 +83,8 @@ pub(crate) struct Tape<'t> {
     at: usize,
     /// Expressions that come up again, so that policies have some in common.
     repeated: Vec<(Kind, String)>,
+    /// Whether the world is a [crowded](crowds) one.
+    crowd: bool,
 }
 
 impl<'t> Tape<'t> {
@@ -90,6 +93,7 @@ impl<'t> Tape<'t> {
             numbers: &numbers.0,
             at: 0,
             repeated: Vec::new(),
+            crowd: false,
         }
     }
 
@@ -294,7 +298,7 @@ const STRANGERS: [(&str, &str); 5] = [
 
 /// All entities that worlds and requests may name.
 pub(crate) fn uids() -> impl Iterator<Item = (&'static str, &'static str)> {
-    UIDS.iter().chain(&STRANGERS).copied()
+    UIDS.iter().chain(&STRANGERS).copied().chain(crowds::uids())
 }
 
 fn is_action((type_name, _): &(&str, &str)) -> bool {
@@ -343,6 +347,9 @@ impl Tape<'_> {
     }
 
     fn known(&mut self) -> (&'static str, &'static str) {
+        if self.crowd && self.chance(60) {
+            return self.of_crowd(false);
+        }
         UIDS[self.below(UIDS.len())]
     }
 
@@ -360,6 +367,9 @@ impl Tape<'_> {
     }
 
     fn action_pair(&mut self) -> (&'static str, &'static str) {
+        if self.crowd && self.chance(90) {
+            return self.of_crowd(true);
+        }
         let actions: Vec<_> = UIDS
             .iter()
             .chain(&STRANGERS)
@@ -449,6 +459,9 @@ impl Tape<'_> {
     }
 
     fn val(&mut self, kind: Kind, depth: usize) -> Val {
+        if kind == Str && self.crowd && self.chance(70) {
+            return Val::Str(self.key());
+        }
         let mut text = |pool: &[&str]| {
             let good = GOOD
                 .iter()

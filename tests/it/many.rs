@@ -22,6 +22,8 @@ use super::value::{EntityData, Record, record_json, uid};
 pub(crate) struct Counts {
     /// Worlds that both engines took.
     pub(crate) worlds: u64,
+    /// Of these, with hundreds of policies.
+    pub(crate) crowded: u64,
     /// Worlds that both refused.
     pub(crate) refused: u64,
     /// Updates of entities that were compared with a fresh start.
@@ -109,19 +111,39 @@ pub(crate) fn numbers_after(seed: &mut u64, length: usize) -> Numbers {
     Numbers::of_seed(*seed, length)
 }
 
+/// Seeds of crowded worlds: one with Duramen as it is by default, and one with something switched off.
+const CROWDED: [u64; 2] = [8, 9];
+
+/// Of how many seeds.
+const OF_SEEDS: u64 = 64;
+
+/// The seeds whose worlds are crowded, by number.
+pub(crate) fn crowded_seed(number: u64) -> u64 {
+    number / 2 * OF_SEEDS + CROWDED[(number % 2) as usize]
+}
+
 /// The world of a seed, and some `requests` requests of it.
 pub(crate) fn seed_agrees(
     seed: u64,
     requests: u64,
     counts: &mut Counts,
 ) -> Result<(), TestCaseError> {
-    let large = seed.is_multiple_of(16);
-    let numbers = Numbers::of_seed(seed, if large { 20_000 } else { 4_000 });
-    let mut tape = Tape::new(&numbers);
-    let world = if large {
-        tape.large_world()
-    } else {
-        tape.world().0
+    // One in sixteen has some dozens of policies, one in thirty-two hundreds.
+    let (large, crowded) = (
+        seed.is_multiple_of(16),
+        CROWDED.contains(&(seed % OF_SEEDS)),
+    );
+    let length = match (large, crowded) {
+        (true, _) => 20_000,
+        (_, true) => 60_000,
+        _ => 4_000,
+    };
+    let numbers = Numbers::of_seed(seed, length);
+    let mut tape = Tape::crowded(&numbers, crowded);
+    let world = match (large, crowded) {
+        (true, _) => tape.large_world(),
+        (_, true) => tape.crowded_world(),
+        _ => tape.world().0,
     };
     let build = || world.builder().tuning(tuning_of(seed)).build();
     let Some((oracle, authorizer)) = load(&world, build)? else {
@@ -129,7 +151,9 @@ pub(crate) fn seed_agrees(
         return Ok(());
     };
     let mut run = Run::of(world, oracle, authorizer, seed);
+    run.crowded = crowded;
     counts.worlds += 1;
+    counts.crowded += u64::from(crowded);
     for update in 0..=UPDATES {
         run.ask(requests / (UPDATES + 1), counts)?;
         if update < UPDATES {
@@ -156,6 +180,8 @@ pub(crate) struct Run {
     cedar: cedar::Authorizer,
     uids: HashMap<(&'static str, &'static str), cedar::EntityUid>,
     scratch: Scratch,
+    /// Whether it is a crowded world, and what is asked has to be of it.
+    crowded: bool,
     /// Where the next numbers come from.
     seed: u64,
 }
@@ -171,6 +197,7 @@ impl Run {
                 .map(|(of, id)| ((of, id), cedar_uid(&uid(of, id))))
                 .collect(),
             scratch: Scratch::new(),
+            crowded: false,
             seed,
         }
     }
@@ -179,7 +206,7 @@ impl Run {
         let mut asked = 0;
         while asked < requests {
             let numbers = numbers_after(&mut self.seed, 600);
-            let mut tape = Tape::new(&numbers);
+            let mut tape = Tape::crowded(&numbers, self.crowded);
             let record = tape.context();
             let typed = tape.chance(50);
             let json = record_json(&record);
@@ -254,7 +281,7 @@ impl Run {
     /// Changes entities; whether both took it. Neither may go on with half of it.
     fn update(&mut self) -> Result<bool, TestCaseError> {
         let numbers = numbers_after(&mut self.seed, 600);
-        self.change(&Tape::new(&numbers).changes())
+        self.change(&Tape::crowded(&numbers, self.crowded).changes())
     }
 
     /// Likewise, with these changes.
@@ -387,6 +414,16 @@ fn many_requests_of_a_world_agree() {
     assert!(counts.overlays > 4, "{counts:#?}");
     assert!(counts.allowed > 100 && counts.denied > 100, "{counts:#?}");
     assert!(counts.kinds.len() > 4, "{counts:#?}");
+}
+
+/// Hundreds of policies: more classes of actions than have a bit of their own, and tables of the value index.
+#[test]
+fn requests_of_crowded_worlds_agree() {
+    let mut counts = Counts::default();
+    for seed in (2..4).map(crowded_seed) {
+        seed_agrees(seed, 96, &mut counts).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    assert!(counts.crowded > 0 && counts.several > 10, "{counts:#?}");
 }
 
 /// Seeds that once showed a difference.

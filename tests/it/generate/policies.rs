@@ -67,8 +67,13 @@ impl Tape<'_> {
         let _ = write!(out, "{effect}({principal}, {action}, {resource})");
         for _ in 0..self.below(3) {
             let clause = if self.chance(30) { "unless" } else { "when" };
-            let depth = 1 + self.below(4);
-            let condition = self.expr(Bool, depth);
+            let condition = match self.crowd && self.chance(80) {
+                true => self.common_condition(),
+                false => {
+                    let depth = 1 + self.below(4);
+                    self.expr(Bool, depth)
+                }
+            };
             let _ = write!(out, "\n{clause} {{ {condition} }}");
         }
         out.push_str(";\n\n");
