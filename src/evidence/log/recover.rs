@@ -51,6 +51,10 @@ pub(super) fn open(storage: Box<dyn Storage>, options: LogOptions) -> Result<Wri
         file.sync()
             .map_err(|error| LogError::not_synced(&path, error))?;
     }
+    // Nor may the name of what is written to be on the disk, and it may be that of a draft there.
+    storage
+        .sync()
+        .map_err(|error| LogError::not_synced(storage.path(), error))?;
     let begun = Begun::at(about.created);
     let segment = Open::new(name, file, scanned.bytes, begun);
     let mut writer = Writer::new(storage, options, head, log, segment);

@@ -246,6 +246,48 @@ fn a_log_does_not_begin_in_a_directory_that_cannot_be_synced() {
 }
 
 /// Where the last segment has no line yet, the one before it says where the chain stands, if it is whole.
+/// A process may be killed between giving a segment its name and syncing that: whoever opens the log then does it, as a crash of
+/// the machine would take the name away with all that was acknowledged since.
+#[test]
+fn a_log_is_not_written_before_its_names_are_synced() {
+    for killed_at in [Call::Create, Call::Rename] {
+        let scratch = Scratch::new(&format!("names-{killed_at:?}"));
+        let faults = Faults::none();
+        let options = || options(scratch.path(), SyncPolicy::EachRecord).segment_bytes(1);
+        let authorizer = authorizer(open(options(), &faults).unwrap());
+        assert!(decide(&authorizer, 0));
+        let (mut torn, mut killed) = (killed_at == Call::Create, false);
+        faults.set(move |call| match call {
+            _ if killed => Fault::Fails(ErrorKind::Other),
+            Call::Write if !std::mem::replace(&mut torn, true) => Fault::Torn(10),
+            call => {
+                killed = call == killed_at;
+                Fault::None
+            }
+        });
+        assert!(!decide(&authorizer, 1) && !decide(&authorizer, 2));
+        drop(authorizer);
+
+        let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        let faults = Faults::new(move |call| {
+            seen.lock().unwrap().push(call);
+            Fault::None
+        });
+        let authorizer = super::authorizer(open(options(), &faults).unwrap());
+        assert!(decide(&authorizer, 3));
+        let calls = std::mem::take(&mut *calls.lock().unwrap());
+        let first = |wanted| calls.iter().position(|call| *call == wanted).unwrap();
+        assert!(
+            first(Call::SyncNames) < first(Call::Write),
+            "{killed_at:?}: {calls:?}"
+        );
+        drop(authorizer);
+        let seen = check(scratch.path(), &[0, 3], "after a kill");
+        assert_eq!(seen.lost(), 0);
+    }
+}
+
 #[test]
 fn a_last_segment_without_lines_follows_a_whole_one() {
     let scratch = Scratch::new("follows");
