@@ -239,7 +239,8 @@ impl Writer {
         make: impl FnOnce(&mut Lines<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         self.ready()?;
-        if self.is_segment_complete() {
+        // One that has come of age since somebody began to sync it is left later: what comes of that sync is about it.
+        if self.is_segment_complete() && !self.syncing {
             self.rotate()?;
         }
         let mut out = std::mem::take(&mut self.lines);

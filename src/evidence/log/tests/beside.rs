@@ -103,6 +103,43 @@ fn syncs_beside_writing_leave_no_more_in_memory_than_was_said() {
     assert_eq!(appended, most);
 }
 
+/// A segment may come of age between the look at whether somebody syncs it and the next line: it stays until the sync is over,
+/// which would be taken for one of the new segment otherwise.
+#[test]
+fn a_segment_that_comes_of_age_while_it_is_synced_is_not_left() {
+    let scratch = Scratch::new("age");
+    let faults = Faults::none();
+    let age = Duration::from_millis(200);
+    let options = options(scratch.path(), LONG_BATCH).segment_age(age);
+    let log = Arc::new(open(options, &faults).unwrap());
+    let authorizer = authorizer(Arc::clone(&log));
+    assert!((0..3).all(|user| decide(&authorizer, user)));
+    let mut state = log.shared.lock();
+    let writer = &mut state.writer;
+    let beside = writer.begin_sync().unwrap();
+    assert!(!writer.must_be_idle(1));
+    std::thread::sleep(2 * age);
+    let line = |out: &mut Buffer| {
+        out.extend(br#"{"principal":{"id":"3"}}"#);
+        Ok(())
+    };
+    writer.append(|lines| lines.decision(line)).unwrap();
+    assert!(writer.end_sync(beside.sync()));
+    assert_eq!(writer.first_unsynced(), 3);
+    drop(state);
+    assert!(decide(&authorizer, 4));
+    faults.set(|call| match call {
+        Call::Write => Fault::Torn(10),
+        _ => Fault::None,
+    });
+    assert!(!decide(&authorizer, 5));
+    faults.set(|_| Fault::None);
+    assert!(decide(&authorizer, 6));
+    drop((authorizer, log));
+    let seen = check(scratch.path(), &[0, 1, 2, 3, 4, 6], "after a sync of age");
+    assert_eq!(seen.segments(), 2);
+}
+
 /// Appends so many while syncs are held up: how many it were when it came to a stop, at `most` or later.
 fn until_held(
     (log, faults): (&DurableLog, &Faults),
