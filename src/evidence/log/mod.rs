@@ -299,7 +299,9 @@ impl DecisionSink for DurableLog {
         Ok(())
     }
 
+    /// Does not wait before it repairs what failed: nobody tells it again.
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.shared.lock_idle().writer.mend()?;
         Ok(self.append(1, |lines| lines.event(&Event::Gap(Gap { lost })))?)
     }
 

@@ -270,7 +270,10 @@ impl Writer {
     /// The same when there is no later time to repair: what is kept in memory to be written again is lost otherwise.
     pub(super) fn close(&mut self) -> Result<(), LogError> {
         self.mend()?;
-        self.sync_segment()
+        match self.sync_segment() {
+            Err(_) if !self.segment.unsynced.is_empty() => self.mend(),
+            synced => synced,
+        }
     }
 
     /// What there is to do for the thread that syncs.
@@ -422,7 +425,7 @@ impl Writer {
     }
 
     /// Repairs what failed before.
-    fn mend(&mut self) -> Result<(), LogError> {
+    pub(super) fn mend(&mut self) -> Result<(), LogError> {
         if self.broken.is_none() {
             return Ok(());
         }

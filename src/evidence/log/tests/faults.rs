@@ -453,6 +453,44 @@ fn a_log_that_is_closed_does_not_wait_before_it_repairs_itself() {
     assert_eq!(seen.cuts(), 1);
 }
 
+/// Nor does one that is told what was lost last: nobody tells it again.
+#[test]
+fn what_was_lost_last_is_told_without_waiting() {
+    let scratch = Scratch::new("last");
+    let faults = Faults::none();
+    let options = options(scratch.path(), LONG_BATCH)
+        .retry_after(Duration::from_secs(1000))
+        .delivery(Delivery::CountLoss);
+    let authorizer = authorizer(open(options, &faults).unwrap());
+    assert!(decide(&authorizer, 0));
+    faults.set(|call| match call {
+        Call::Write => Fault::Torn(10),
+        _ => Fault::None,
+    });
+    assert!(decide(&authorizer, 1) && decide(&authorizer, 2));
+    faults.set(|_| Fault::None);
+    drop(authorizer);
+    let seen = check(scratch.path(), &[0], "closed while broken");
+    assert_eq!((seen.lost(), seen.cuts()), (2, 1));
+}
+
+/// What is unsynced is written again when a sync fails, also when that is the last one.
+#[test]
+fn a_log_of_which_the_last_sync_fails_repairs_itself() {
+    let scratch = Scratch::new("last-sync");
+    let faults = Faults::none();
+    let authorizer = authorizer(open(options(scratch.path(), LONG_BATCH), &faults).unwrap());
+    assert!((0..3).all(|user| decide(&authorizer, user)));
+    let mut failed = false;
+    faults.set(move |call| match call {
+        Call::Sync if !std::mem::replace(&mut failed, true) => Fault::Forgets,
+        _ => Fault::None,
+    });
+    drop(authorizer);
+    let seen = check(scratch.path(), &[0, 1, 2], "closed, and not synced");
+    assert_eq!(seen.cuts(), 1);
+}
+
 #[test]
 fn losses_may_be_counted_instead() {
     let scratch = Scratch::new("counted");
