@@ -316,15 +316,15 @@ impl<S: DecisionSink> DecisionSink for MaskSink<S> {
                 .map_while(|(place, request)| place.slot.record(request))
                 .collect();
             // A count for this call: the sink takes what it finds in it for its own.
-            let mut done = 0;
-            let mut outcome = self.sink.record_batch(&masked, &mut done);
+            let mut done = Done { here: 0, kept };
+            let mut outcome = self.sink.record_batch(&masked, &mut done.here);
             if outcome.is_ok() {
-                done = masked.len();
-                if done < batch.len() {
+                done.here = masked.len();
+                if done.here < batch.len() {
                     outcome = Err(not_masked());
                 }
             }
-            *kept += done;
+            drop(done);
             drop(masked);
             drop(requests);
             places.into_iter().for_each(|place| self.give_back(place));
@@ -339,6 +339,19 @@ impl<S: DecisionSink> DecisionSink for MaskSink<S> {
 
     fn flush(&self) -> Result<(), SinkError> {
         self.sink.flush()
+    }
+}
+
+/// How many records of a call the sink has kept: they are counted also when it panics at the next one, or they would be taken for
+/// lost and handed to it again.
+struct Done<'k> {
+    here: usize,
+    kept: &'k mut usize,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        *self.kept += self.here;
     }
 }
 

@@ -273,6 +273,31 @@ fn a_panicking_sink_loses_only_what_it_panics_at() {
     assert_eq!(sink.accounted(), 95);
 }
 
+/// Also behind a mask, which hands on what it had in hand when the sink panicked as if it had not.
+#[test]
+fn a_panicking_sink_behind_a_mask_loses_only_what_it_panics_at() {
+    let sink = Arc::new(Moody::default());
+    let masks = Masks::new().path("context.token", Mask::Drop).unwrap();
+    let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+    let queue = QueueSink::with_delivery(masked, 1000, Delivery::DenyIfNotKept).unwrap();
+    let queue = Arc::new(queue);
+    let authorizer = Authorizer::builder()
+        .policies(POLICIES)
+        .sink(Arc::clone(&queue))
+        .build()
+        .unwrap();
+    sink.panics.store(10, Ordering::SeqCst);
+    // The first one holds up the others, so that they come together.
+    sink.hold(true);
+    for _ in 0..95 {
+        assert!(authorizer.is_allowed(&request("alice")));
+    }
+    sink.hold(false);
+    queue.flush().unwrap();
+    assert_eq!((sink.sequence().len(), queue.lost()), (86, 9));
+    assert_eq!(sink.accounted(), 95);
+}
+
 /// Whatever the threads do, every record is kept, or told as lost.
 /// A sink behind a queue that asks the authorizer whose records it gets.
 struct Asking {
