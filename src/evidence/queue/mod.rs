@@ -133,7 +133,7 @@ impl QueueSink {
     /// its sinks of [`Delivery::CountLoss`], has kept everything as far as the queue can know.
     ///
     /// Each place takes 3 kB from the beginning, 12 MB for 4,096. Records that need more take up to 16 kB each, and those that
-    /// need more than that up to 64 MiB together.
+    /// need more than that up to 64 MiB together: there is no room for those that would be more, and never for one that is alone.
     ///
     /// # Errors
     /// When the operating system gives no thread, and [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a larger
@@ -248,11 +248,18 @@ impl QueueSink {
         if self.delivery != Delivery::Block || self.is_own_thread() {
             return Err(SinkError::new("the queue of records is full"));
         }
+        self.wait_for(|| shared.free.pop())
+    }
+
+    /// Waits for what the worker gives back.
+    #[cold]
+    fn wait_for<T>(&self, mut take: impl FnMut() -> Option<T>) -> Result<T, SinkError> {
+        let shared = &*self.shared;
         shared.waiting.fetch_add(1, Ordering::SeqCst);
         let mut flushes = shared.flushes();
-        let slot = loop {
-            if let Some(slot) = shared.free.pop() {
-                break Ok(slot);
+        let taken = loop {
+            if let Some(taken) = take() {
+                break Ok(taken);
             }
             if flushes.worker_gone {
                 break Err(SinkError::new("the queue of records has lost its thread"));
@@ -261,7 +268,7 @@ impl QueueSink {
             flushes = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         shared.waiting.fetch_sub(1, Ordering::SeqCst);
-        slot
+        taken
     }
 
     /// A record that the sink may refuse for its size. Once it waited in the queue, its decision would have been told.
@@ -275,15 +282,26 @@ impl QueueSink {
         self.sink.record(record)
     }
 
-    /// Whether there is room for a record that is not small.
+    /// Takes room for a record that is not small, if there is some, or there will be and the thread waits for it.
     #[cold]
-    fn has_room_for(&self, bytes: usize) -> bool {
-        let large = self.shared.large.fetch_add(bytes, Ordering::Relaxed);
-        let fits = large.saturating_add(bytes) <= LARGE_BYTES;
-        if !fits {
-            self.shared.large.fetch_sub(bytes, Ordering::Relaxed);
+    fn takes_room_for(&self, bytes: usize) -> bool {
+        let take = || {
+            let large = self.shared.large.fetch_add(bytes, Ordering::Relaxed);
+            let fits = large.saturating_add(bytes) <= LARGE_BYTES;
+            if !fits {
+                self.shared.large.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            fits.then_some(())
+        };
+        if take().is_some() {
+            return true;
         }
-        fits
+        let waits = self.delivery == Delivery::Block && bytes <= LARGE_BYTES;
+        if !waits || self.is_own_thread() {
+            return false;
+        }
+        self.wake();
+        self.wait_for(take).is_ok()
     }
 }
 
@@ -309,7 +327,7 @@ impl DecisionSink for QueueSink {
         let bytes = slot.bytes();
         if bytes > SMALL {
             let at_once = self.delivery == Delivery::DenyIfNotKept;
-            if at_once || !self.has_room_for(bytes) {
+            if at_once || !self.takes_room_for(bytes) {
                 slot.shrink();
                 shared.give_back(slot);
                 return match at_once {

@@ -421,6 +421,31 @@ fn records_that_are_large_have_their_own_bound() {
     assert_eq!(sink.sequence().len(), kept + 1);
 }
 
+/// Where threads wait for room, they do for what large records may take, too. One that is larger than all of that waits for nothing.
+#[test]
+fn where_threads_wait_for_room_large_records_do() {
+    let (sink, queue, authorizer) = queue(1000, Delivery::Block);
+    sink.hold(true);
+    let long = "x".repeat(1 << 19);
+    let context = std::collections::BTreeMap::from([("long", &long)]);
+    std::thread::scope(|scope| {
+        let decides = scope.spawn(|| {
+            for _ in 0..200 {
+                assert!(authorizer.is_allowed(&request("alice").context(&context)));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!decides.is_finished());
+        sink.hold(false);
+    });
+    let longest = "x".repeat(65 << 20);
+    assert!(authorizer.is_allowed(&request("alice").request_id(&longest)));
+    queue.flush().unwrap();
+    assert_eq!((sink.sequence().len(), queue.lost()), (200, 0));
+    drop((queue, authorizer));
+    assert_eq!(sink.accounted(), 201);
+}
+
 #[test]
 fn a_log_behind_a_queue_has_everything_and_says_what_was_lost() {
     let scratch = Scratch::new();
