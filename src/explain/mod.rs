@@ -265,7 +265,7 @@ pub struct Place {
 pub struct ExplainOptions {
     policies: usize,
     values: usize,
-    text_bytes: usize,
+    pub(crate) text_bytes: usize,
     everything: bool,
     /// Policies to tell of in any case, and before others of their part.
     named: Vec<PolicyId>,

@@ -148,7 +148,7 @@ impl ArchivedPolicies {
         for policy in &mut explanation.policies {
             let text = policy.template.as_ref().unwrap_or(&policy.id);
             if let Some(written) = self.written.get(text) {
-                written.place(policy);
+                written.place(policy, options.text_bytes);
             }
         }
         if answer != expected {
@@ -165,13 +165,14 @@ impl ArchivedPolicies {
 }
 
 impl Written {
-    /// Moves what an explanation says of the archive's own text to where that text was.
-    fn place(&self, policy: &mut ExplainedPolicy) {
+    /// Moves what an explanation says of the archive's own text to where that text was. Anybody may have written that into the
+    /// archive, and a line may have been long: what stands before the policy takes no more than lines are given.
+    fn place(&self, policy: &mut ExplainedPolicy, line_bytes: usize) {
         let moved = |line: &mut u32, column: Option<&mut u32>| {
             if let (1, Some(column)) = (*line, column) {
-                *column += self.column.saturating_sub(1);
+                *column = column.saturating_add(self.column.saturating_sub(1));
             }
-            *line += self.line.saturating_sub(1);
+            *line = line.saturating_add(self.line.saturating_sub(1));
         };
         let condition = policy.condition.iter_mut();
         let reasons = policy.reasons.iter_mut();
@@ -182,18 +183,19 @@ impl Written {
             .chain(scope.map(|miss| &mut miss.place));
         for place in places.flatten() {
             moved(&mut place.line, Some(&mut place.column));
-            place.bytes = place.bytes.start + self.byte..place.bytes.end + self.byte;
+            let byte = |at: usize| at.saturating_add(self.byte);
+            place.bytes = byte(place.bytes.start)..byte(place.bytes.end);
         }
         let Some(source) = &mut policy.source else {
             return;
         };
         source.file.clone_from(&self.file);
         moved(&mut source.line, Some(&mut source.column));
+        let before = self.column.saturating_sub(1) as usize;
         for line in &mut source.lines {
-            if line.number == 1 {
+            if line.number == 1 && before <= line_bytes {
                 // What stood before the policy on its first line is not kept.
-                line.text
-                    .insert_str(0, &" ".repeat(self.column.saturating_sub(1) as usize));
+                line.text.insert_str(0, &" ".repeat(before));
             }
             moved(&mut line.number, None);
         }

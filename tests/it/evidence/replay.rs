@@ -494,6 +494,30 @@ fn an_archive_is_scanned_before_cedar_sees_it() {
     }
 }
 
+/// Of where a policy was written the digest says nothing: whatever stands there, an explanation is as long as ever.
+#[test]
+fn places_in_an_archive_may_be_anything() {
+    let directory = Scratch::new();
+    let (archive, record) = decided(&directory);
+    let digest = record.version.policies();
+    let file = directory.path().join(format!("{digest}.json"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let policy = document["policies"][0]["text"].as_str().unwrap();
+    let lines = policy.replace(" when", "\nwhen\n");
+    for text in [policy.to_owned(), lines] {
+        document["policies"][0]["text"] = text.into();
+        for (number, byte) in [(0, 0), (100_000, 100_000), (u32::MAX, usize::MAX)] {
+            document["policies"][0]["written"] =
+                serde_json::json!({ "line": number, "column": number, "byte": byte });
+            std::fs::write(&file, document.to_string()).unwrap();
+            let explanation = archive.load(digest).unwrap().explain(&record).unwrap();
+            assert!(explanation.to_string().contains("level > 2"));
+            assert!(format!("{explanation:?}").len() < 10_000);
+        }
+    }
+}
+
 /// Whoever keeps the same at the same time, all of them have kept it, and nothing else is left of that.
 #[test]
 fn policies_are_kept_by_many_at_once() {
