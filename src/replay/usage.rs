@@ -180,7 +180,7 @@ impl Usage {
 
     /// Counts a record. Those of shadow decisions decide nothing and are left out.
     pub fn add(&mut self, record: &OwnedRecord) {
-        self.lost += record.lost_before;
+        self.lost = self.lost.saturating_add(record.lost_before);
         if record.mode == EnforcementMode::Shadow {
             return;
         }
@@ -266,7 +266,7 @@ impl Usage {
 
     fn merge(&mut self, other: &Self) {
         self.decisions += other.decisions;
-        self.lost += other.lost;
+        self.lost = self.lost.saturating_add(other.lost);
         self.untold += other.untold;
         self.since = self.since.into_iter().chain(other.since).min();
         self.until = self.until.max(other.until);
@@ -355,6 +355,11 @@ impl UsageSink {
         }
         all
     }
+
+    fn usage_of_this_thread(&self) -> MutexGuard<'_, Usage> {
+        let shard = self.shards.get(shard_of_this_thread());
+        lock(shard.unwrap_or(&self.shards[0]))
+    }
 }
 
 impl DecisionSink for UsageSink {
@@ -363,9 +368,8 @@ impl DecisionSink for UsageSink {
     }
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
-        let shard = self.shards.get(shard_of_this_thread());
-        let mut usage = lock(shard.unwrap_or(&self.shards[0]));
-        usage.lost += record.lost_before();
+        let mut usage = self.usage_of_this_thread();
+        usage.lost = usage.lost.saturating_add(record.lost_before());
         if record.mode() == EnforcementMode::Shadow {
             return Ok(());
         }
@@ -373,6 +377,12 @@ impl DecisionSink for UsageSink {
         let determining = record.determining().map(|policy| policy.id());
         let errors = record.errors().map(|error| error.policy().id());
         usage.count(time, determining, errors, self.capacity);
+        Ok(())
+    }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        let mut usage = self.usage_of_this_thread();
+        usage.lost = usage.lost.saturating_add(lost);
         Ok(())
     }
 }

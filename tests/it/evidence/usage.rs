@@ -121,6 +121,10 @@ impl<S: DecisionSink> DecisionSink for LosesTheFirst<S> {
             true => self.0.record(record),
         }
     }
+
+    fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
+        self.0.record_loss(lost)
+    }
 }
 
 /// Told what is decided but the first, as records and as they come.
@@ -164,6 +168,37 @@ fn what_was_lost_is_told() {
         text.ends_with("policies never decided, in 2 decisions\n1 more decisions have no record\n"),
         "{text}"
     );
+}
+
+/// The last losses no record tells.
+#[test]
+fn what_was_lost_last_is_told() {
+    let live = Arc::new(UsageSink::new());
+    let sinks = FanOut::new().sink(LosesTheFirst(Arc::clone(&live), Default::default()));
+    let authorizer = Authorizer::builder()
+        .policies(policies())
+        .sink(sinks)
+        .build()
+        .unwrap();
+    ask(&authorizer, "ann", "view");
+    drop(authorizer);
+    let authorizer = Authorizer::builder().policies(policies()).build().unwrap();
+    let report = live.usage().report(&authorizer);
+    assert_eq!((report.decisions, report.lost), (0, 1));
+}
+
+/// Records may be read from where anybody has written them.
+#[test]
+fn more_losses_than_can_be_counted_are_as_many_as_can() {
+    let (authorizer, memory, _) = losing_the_first();
+    ask(&authorizer, "ann", "view");
+    ask(&authorizer, "ann", "view");
+    let mut record = memory.records().remove(0);
+    record.lost_before = u64::MAX;
+    let mut read = Usage::new();
+    read.add(&record);
+    read.add(&record);
+    assert_eq!(read.report(&authorizer).lost, u64::MAX);
 }
 
 /// The record of a shadow's decision may be the first to tell of a loss.
