@@ -353,10 +353,18 @@ impl Builder {
     /// [`BuildError`] with every problem that was found.
     pub fn build(mut self) -> Result<Authorizer, BuildError> {
         let stamps = self.stamps();
-        let schema = self.compile_schema()?;
-        self.check_freshness(schema.as_ref())?;
+        let (schema, schema_error) = match self.compile_schema() {
+            Ok(schema) => (schema, None),
+            Err(error) => (None, Some(error)),
+        };
+        let freshness_error = self.check_freshness(schema.as_ref());
         let warnings = self.schema_warnings(schema.as_ref());
-        let (compiled, snapshot) = self.load(schema.as_ref())?;
+        // Also without the schema, if that is what is wrong: what cannot be read hides nothing else.
+        let loaded = self.load(schema.as_ref());
+        let (compiled, snapshot) = match CompileError::join(schema_error, freshness_error) {
+            None => loaded?,
+            Some(error) => return Err(BuildError::with(error, loaded.err())),
+        };
         let (model, validating) = match schema {
             Some(BuiltSchema { cedar, model, .. }) => (Some(model), Some(cedar)),
             None => (None, None),
@@ -474,7 +482,7 @@ impl Builder {
     }
 
     /// A bound on a type that there is not would bound nothing.
-    fn check_freshness(&self, schema: Option<&BuiltSchema>) -> Result<(), BuildError> {
+    fn check_freshness(&self, schema: Option<&BuiltSchema>) -> Option<CompileError> {
         let types = self.freshness.iter().flat_map(Freshness::types);
         let problem = |name: &str| {
             let why = match schema {
@@ -487,15 +495,12 @@ impl Builder {
                 "freshness: the entity type `{name}` {why}"
             )))
         };
-        match CompileError::from_problems(types.filter_map(problem).collect()) {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        CompileError::from_problems(types.filter_map(problem).collect())
     }
 
-    fn compile_schema(&self) -> Result<Option<BuiltSchema>, BuildError> {
+    fn compile_schema(&self) -> Result<Option<BuiltSchema>, CompileError> {
         if let Some(error) = CompileError::from_problems(self.problems.clone()) {
-            return Err(error.into());
+            return Err(error);
         }
         if self.schema.is_empty() {
             return Ok(None);
@@ -580,6 +585,17 @@ impl BuildError {
     /// What is wrong with the entities.
     pub fn entity_error(&self) -> Option<&EntityError> {
         self.entities.as_ref()
+    }
+
+    fn with(error: CompileError, other: Option<Self>) -> Self {
+        let (compile, entities) = match other {
+            Some(other) => (other.compile, other.entities),
+            None => (None, None),
+        };
+        Self {
+            compile: CompileError::join(Some(error), compile),
+            entities,
+        }
     }
 }
 

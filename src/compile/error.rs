@@ -40,6 +40,12 @@ impl CompileError {
         (!problems.is_empty()).then_some(Self { problems })
     }
 
+    /// The problems of one, then those of the other.
+    pub(crate) fn join(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let errors = one.into_iter().chain(other);
+        Self::from_problems(errors.flat_map(|error| error.problems).collect())
+    }
+
     /// The problems, in the order of the sources; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

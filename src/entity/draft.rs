@@ -10,7 +10,7 @@ use crate::value::arena::NameText;
 use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::children::Children;
-use super::error::{EntityError, EntityProblem};
+use super::error::{EntityError, EntityProblem, MAX_PROBLEMS, entities_of};
 use super::hierarchy::{self, Budget};
 use super::snapshot::{EntityData, Snapshot};
 
@@ -226,14 +226,18 @@ impl<'w> Draft<'w> {
             .map(|touched| (touched.uid, touched.change(&self.snapshot)))
             .collect();
         self.bound();
-        if self.problems.is_empty() {
-            for (uid, change) in &changes {
-                if *change != EntityChange::Unchanged
-                    && let Some(data) = self.data(*uid)
-                    && let Err(message) = check(&self.names, *uid, &data)
-                {
-                    self.problem(*uid, EntityProblem::new(message));
-                }
+        let wrong = entities_of(&self.problems);
+        for (uid, change) in &changes {
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
+            let is_wrong = || wrong.contains(&self.names.owned_uid(*uid));
+            if *change != EntityChange::Unchanged
+                && (wrong.is_empty() || !is_wrong())
+                && let Some(data) = self.data(*uid)
+                && let Err(message) = check(&self.names, *uid, &data)
+            {
+                self.problem(*uid, EntityProblem::new(message));
             }
         }
         let members = if self

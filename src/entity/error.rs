@@ -1,5 +1,6 @@
 //! What was wrong with entity data.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,9 +40,16 @@ struct Place {
     offset: u64,
 }
 
+/// The entities that something is wrong with already: what else is may come of that.
+pub(super) fn entities_of(problems: &[EntityProblem]) -> HashSet<EntityUid> {
+    let entities = problems.iter().filter_map(EntityProblem::entity);
+    entities.cloned().collect()
+}
+
 impl EntityError {
     /// `None` when there is no problem.
-    pub(crate) fn from_problems(problems: Vec<EntityProblem>) -> Option<Self> {
+    pub(crate) fn from_problems(mut problems: Vec<EntityProblem>) -> Option<Self> {
+        problems.truncate(MAX_PROBLEMS);
         (!problems.is_empty()).then_some(Self { problems })
     }
 
@@ -49,7 +57,7 @@ impl EntityError {
         &mut self.problems
     }
 
-    /// The problems, in the order of the data; at least one.
+    /// The problems, of a load file by file in the order of the data; at least one.
     pub fn problems(&self) -> &[EntityProblem] {
         &self.problems
     }

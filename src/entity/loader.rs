@@ -9,7 +9,7 @@ use crate::value::arena::{NameText, TableFull};
 use crate::value::{Bounds, Record, Shared, StoredRecord};
 
 use super::ancestors::Signature;
-use super::error::{EntityError, EntityProblem, MAX_PROBLEMS};
+use super::error::{EntityError, EntityProblem, MAX_PROBLEMS, entities_of};
 use super::hierarchy::{self, Budget, Group, HierarchyFault};
 use super::paged::Paged;
 use super::snapshot::{EntityData, Snapshot};
@@ -91,10 +91,15 @@ impl EntityLoader {
         mut self,
         mut check: impl FnMut(&Snapshot, Uid, &EntityData) -> Result<(), String>,
     ) -> Result<Snapshot, EntityError> {
+        let read = self.problems.len();
         let groups = self.close();
-        if let Some(error) = EntityError::from_problems(std::mem::take(&mut self.problems)) {
+        if self.problems.len() > read
+            && let Some(error) = EntityError::from_problems(std::mem::take(&mut self.problems))
+        {
+            // What is above whom cannot be said, so that actions could not be compared.
             return Err(error);
         }
+        let wrong = entities_of(&self.problems);
         self.rows.update_all(|data| data.set_ancestors(&groups));
         let snapshot = Snapshot {
             names: Arc::new(std::mem::take(&mut self.names)),
@@ -106,13 +111,16 @@ impl EntityLoader {
             members: Arc::default(),
         };
         for (uid, data) in snapshot.iter() {
-            if let Err(message) = check(&snapshot, uid, data) {
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
+            let is_wrong = || wrong.contains(&snapshot.names.owned_uid(uid));
+            if (wrong.is_empty() || !is_wrong())
+                && let Err(message) = check(&snapshot, uid, data)
+            {
                 let problem = EntityProblem::new(message);
                 self.problems
                     .push(problem.of(snapshot.names.owned_uid(uid)));
-                if self.problems.len() >= MAX_PROBLEMS {
-                    break;
-                }
             }
         }
         match EntityError::from_problems(self.problems) {

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use duramen::{
-    Authorizer, Entities, Entity, EntityError, EntityProgress, EntityUid, EntityUidRef, Limit,
-    Limits, Request,
+    Authorizer, Entities, Entity, EntityError, EntityProgress, EntityUid, EntityUidRef,
+    EntityUpdate, Limit, Limits, Request,
 };
 use proptest::prelude::*;
 
@@ -350,5 +350,89 @@ proptest! {
                 })?;
             }
         }
+    }
+}
+
+/// What cannot be read hides nothing of what does not fit the schema. Of one entity that is refused no more is said.
+#[test]
+fn entities_that_cannot_be_read_hide_no_others() {
+    let entity = |uid: &str, attrs: &str| {
+        format!(
+            r#"{{ "uid": {{ "type": "Doc", "id": "{uid}" }}, "attrs": {attrs}, "parents": [] }}"#
+        )
+    };
+    // The first one names the last, which so gets a number before the one between them.
+    let first = entity(
+        "a",
+        r#"{ "owner": { "type": "User", "id": "u" }, "next": { "type": "Doc", "id": "e" } }"#,
+    );
+    let others = [
+        ("b", "{}"),
+        ("c", r#"{ "nope": 1 }"#),
+        ("d", r#"{ "nope": 1 }"#),
+        ("e", "{}"),
+    ];
+    let others = others.map(|(uid, attrs)| entity(uid, attrs)).join(",\n");
+    let text = format!("[{first},\n{others}]");
+    let schema = "entity User; entity Doc { owner: User, next?: Doc }; action view appliesTo { principal: User, resource: Doc };";
+    let authorizer = Authorizer::builder().schema_str(schema).build().unwrap();
+    let expected = ["b", "c", "d", "e"];
+    let error = authorizer.replace_entities(text.as_str()).unwrap_err();
+    let told: Vec<&str> = error
+        .problems()
+        .iter()
+        .map(|problem| problem.entity().unwrap().id())
+        .collect();
+    assert_eq!(told, expected, "{error}");
+    let lines: Vec<u32> = error
+        .problems()
+        .iter()
+        .map(|problem| problem.position().unwrap().0)
+        .collect();
+    assert_eq!(lines, [2, 3, 4, 5], "{error}");
+    // An entity that could not be read is not blamed for what another change makes of it.
+    let update = EntityUpdate::new()
+        .upsert_json(text)
+        .set_attr(("Doc", "c"), "owner", &1);
+    let error = authorizer.update_entities(update).unwrap_err();
+    let mut told: Vec<&str> = error
+        .problems()
+        .iter()
+        .map(|problem| problem.entity().unwrap().id())
+        .collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told, expected, "{error}");
+}
+
+/// A wrong program has a problem with everything that it gives.
+#[test]
+fn no_more_than_a_hundred_problems_are_told() {
+    let authorizer = Authorizer::builder()
+        .schema_str("entity User { level: Long };")
+        .build()
+        .unwrap();
+    let ids: Vec<String> = (0..300).map(|i| format!("u{i}")).collect();
+    let json: Vec<String> = ids
+        .iter()
+        .map(|id| {
+            format!(
+                r#"{{ "uid": {{ "type": "User", "id": "{id}" }}, "attrs": {{}}, "parents": [] }}"#
+            )
+        })
+        .collect();
+    let update = |change: &dyn Fn(EntityUpdate, &str) -> EntityUpdate| {
+        ids.iter()
+            .fold(EntityUpdate::new(), |update, id| change(update, id))
+    };
+    let updates = [
+        EntityUpdate::new().upsert_json(format!("[{}]", json.join(","))),
+        update(&|update, id| update.upsert(Entity::new(("User", id)))),
+        update(&|update, id| update.upsert(Entity::new(("User", id)).attrs(&1))),
+        update(&|update, id| update.set_attr(("User", id), "level", &1)),
+    ];
+    for update in updates {
+        let error = authorizer.update_entities(update).unwrap_err();
+        assert_eq!(error.problems().len(), 100, "{error}");
     }
 }

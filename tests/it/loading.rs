@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use cedar_policy as cedar;
-use duramen::{Authorizer, BuildError, Effect, Outcome, Policies, Problem, Request};
+use duramen::{
+    Authorizer, BuildError, Builder, Effect, Freshness, Outcome, Policies, Problem, Request,
+};
 
 /// A directory that is gone after the test.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -385,6 +388,46 @@ fn all_problems_are_told_together_with_their_places() {
     ));
     assert_eq!(gone.len(), 2, "{gone:?}");
     assert_eq!(gone[0].file(), missing.to_str());
+}
+
+/// A schema that cannot be read, or a bound on a type that it has not, hides nothing else.
+#[test]
+fn what_is_wrong_with_the_schema_hides_nothing_else() {
+    let folder = Folder::new();
+    let policies = folder.file("1.cedar", "permit(principal, action, resource);\npermit(");
+    let build = |builder: Builder| {
+        let entities =
+            r#"[1, { "uid": { "type": "Doc", "id": "d" }, "attrs": {}, "parents": [] }]"#;
+        let builder = builder.policies(Policies::new().file(&policies));
+        builder.entities(entities).build().unwrap_err()
+    };
+    let missing = folder.0.join("none.cedarschema");
+    let ages = Freshness::new().max_age_of_type("Nobody", Duration::from_secs(1));
+    let cases = [
+        (Authorizer::builder().schema_str("entity User"), "schema", 1),
+        (
+            Authorizer::builder().schema_file(missing),
+            "none.cedarschema",
+            1,
+        ),
+        (
+            Authorizer::builder().schema_str(SCHEMA).freshness(ages),
+            "Nobody",
+            2,
+        ),
+    ];
+    for (builder, what, entities) in cases {
+        let error = build(builder);
+        let found = error.compile_error().unwrap().problems();
+        assert_eq!(found.len(), 2, "{error}");
+        assert!(found[0].to_string().contains(what), "{error}");
+        assert_eq!(found[1].file(), policies.to_str(), "{error}");
+        assert_eq!(
+            error.entity_error().unwrap().problems().len(),
+            entities,
+            "{error}"
+        );
+    }
 }
 
 #[test]

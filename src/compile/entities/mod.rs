@@ -239,6 +239,7 @@ impl Entities {
             for input in &self.inputs {
                 input.locate(limits, &mut problems[typed..]);
             }
+            problems.sort_by(|a, b| (a.file(), a.offset()).cmp(&(b.file(), b.offset())));
             error
         })
     }
