@@ -1,5 +1,6 @@
 //! Loading: what makes a snapshot of entities that are given one after the other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::id::Uid;
@@ -72,9 +73,23 @@ impl EntityLoader {
         }
     }
 
-    /// Whether an entity with this uid has been added.
-    pub(crate) fn contains(&self, uid: Uid) -> bool {
-        self.rows.get(uid.index()).is_some()
+    /// The entity with this uid, if it has been added.
+    pub(crate) fn get(&self, uid: Uid) -> Option<&EntityData> {
+        self.rows.get(uid.index())
+    }
+
+    /// All that is above an entity by what has been added so far, each once.
+    pub(crate) fn above(&self, uid: Uid) -> Vec<Uid> {
+        let parents = |uid| self.get(uid).map_or(&[][..], EntityData::parents);
+        let (mut met, mut above) = (HashSet::new(), Vec::new());
+        let mut open = parents(uid).to_vec();
+        while let Some(next) = open.pop() {
+            if met.insert(next) {
+                above.push(next);
+                open.extend_from_slice(parents(next));
+            }
+        }
+        above
     }
 
     pub(crate) fn limits(&self) -> &Limits {

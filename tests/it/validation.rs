@@ -302,3 +302,40 @@ fn overlays_are_held_against_the_schema() {
     }
     assert!(accepted >= 5);
 }
+
+/// Cedar compares them with what is above them by the data alone: the schema's own actions come afterwards.
+#[test]
+fn actions_of_the_data_are_held_against_the_schema() {
+    const SCHEMA: &str = "action all; action some in [all]; action view in [some];";
+    let schema = cedar::Schema::from_str(SCHEMA).unwrap();
+    let action = |id: &str, parents: &[&str]| {
+        let parents = parents
+            .iter()
+            .map(|id| json!({ "type": "Action", "id": id }));
+        json!({ "uid": { "type": "Action", "id": id }, "attrs": {}, "parents": parents.collect::<Vec<_>>() })
+    };
+    let rows = [
+        json!([action("view", &["some"])]),
+        json!([action("view", &["some", "all"])]),
+        json!([action("view", &["all"])]),
+        json!([action("view", &["some"]), action("some", &["all"])]),
+        json!([action("some", &["all"]), action("view", &["some"])]),
+        json!([action("view", &["some"]), action("all", &[])]),
+        json!([action("view", &["some"]), action("some", &[])]),
+        json!([action("view", &["some", "all"]), action("some", &["view"])]),
+        json!([action("view", &["some", "all", "nope"])]),
+        json!([action("all", &[]), action("nope", &[])]),
+    ];
+    let mut accepted = 0;
+    for row in rows {
+        let text = row.to_string();
+        let cedars = cedar::Entities::from_json_str(&text, Some(&schema));
+        let ours = Authorizer::builder()
+            .schema_str(SCHEMA)
+            .entities(text.as_str())
+            .build();
+        assert_eq!(ours.is_ok(), cedars.is_ok(), "{text}: {:?}", ours.err());
+        accepted += usize::from(ours.is_ok());
+    }
+    assert_eq!(accepted, 3);
+}

@@ -205,10 +205,11 @@ impl Entities {
         for input in &self.inputs {
             input.load(&mut loader, schema, &mut reported);
         }
-        if let Some(schema) = schema
-            && let Err(full) = add_actions(&mut loader, schema)
-        {
-            loader.problems.push(full.into());
+        if let Some(schema) = schema {
+            check_actions(&mut loader, schema);
+            if let Err(full) = add_actions(&mut loader, schema) {
+                loader.problems.push(full.into());
+            }
         }
         let mut arena = Bump::new();
         let loaded = loader.finish(|snapshot, uid, data| {
@@ -487,11 +488,35 @@ fn load_cedar_entity(
     Ok(())
 }
 
+/// Holds the actions of the data against the schema as Cedar does: with what is above them by the data alone.
+fn check_actions(loader: &mut EntityLoader, schema: &SchemaModel) {
+    for action in schema.actions() {
+        let uid = loader
+            .names
+            .find_uid(action.uid.type_name(), action.uid.id());
+        let Some((uid, data)) = uid.and_then(|uid| Some((uid, loader.get(uid)?))) else {
+            continue;
+        };
+        let checked = check::check_entity(
+            schema,
+            action.uid.as_ref(),
+            Record::Stored(data.attrs()),
+            Some(Record::Stored(data.tags())),
+            loader.above(uid).into_iter(),
+            &loader.names,
+        );
+        if let Err(mismatch) = checked {
+            let problem = EntityProblem::new(mismatch);
+            loader.problems.push(problem.of(action.uid.clone()));
+        }
+    }
+}
+
 /// The schema's actions, where the data does not have them.
 fn add_actions(loader: &mut EntityLoader, schema: &SchemaModel) -> Result<(), TableFull> {
     for action in schema.actions() {
         let uid = loader.names.uid(action.uid.type_name(), action.uid.id())?;
-        if loader.contains(uid) {
+        if loader.get(uid).is_some() {
             continue;
         }
         let parents = action
