@@ -234,6 +234,33 @@ fn hierarchies_that_multiply_are_refused_by_name() {
     assert_eq!(limit(&error), Limit::Ancestors);
 }
 
+/// A schema's groups of actions in a chain: what is above each is put together from what it is directly in, and not from all that
+/// is above.
+#[test]
+fn groups_of_a_schema_cost_their_lists() {
+    let _alone = alone();
+    let mut schema =
+        "entity User;\naction a0 appliesTo { principal: User, resource: User };\n".to_owned();
+    for action in 1..200 {
+        let above = action - 1;
+        let _ = writeln!(
+            schema,
+            "action a{action} in [a{above}] appliesTo {{ principal: User, resource: User }};"
+        );
+    }
+    let limits = Limits::default().with_ancestors(100_000);
+    let authorizer = Authorizer::builder()
+        .schema_str(schema)
+        .policies("permit(principal, action in Action::\"a7\", resource);")
+        .limits(limits)
+        .build()
+        .unwrap();
+    for (action, allowed) in [("a199", true), ("a7", true), ("a6", false)] {
+        let request = Request::new(("User", "u"), ("Action", action), ("User", "u"));
+        assert_eq!(authorizer.is_allowed(&request), allowed, "{action}");
+    }
+}
+
 /// Policies for a group of many actions, told apart by a literal: once, and not for each action.
 #[test]
 fn groups_of_actions_cost_their_policies() {
