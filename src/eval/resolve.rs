@@ -88,12 +88,14 @@ pub(crate) fn resolve<'a>(
                 RequestPart::Context,
             )?
         }
-        ContextSource::Json(text) => resolver
-            .context_json(text, request.action(), schema)
-            .map_err(|error| {
-                let asked = [principal, action, resource];
-                resolver.mistaken_before(asked).unwrap_or(error)
-            })?,
+        ContextSource::Json(text) => {
+            resolver
+                .context_json(text, request, schema)
+                .map_err(|error| {
+                    let asked = [principal, action, resource];
+                    resolver.mistaken_before(asked).unwrap_or(error)
+                })?
+        }
     };
     let context = match request.now {
         None => context,
@@ -210,7 +212,7 @@ impl<'a> Resolver<'a, '_> {
     fn context_json(
         &mut self,
         text: &str,
-        action: EntityUidRef<'_>,
+        request: &Request<'_>,
         schema: Option<&SchemaModel>,
     ) -> Result<Record<'a>, RequestError> {
         let limits = &self.reading.limits;
@@ -226,10 +228,11 @@ impl<'a> Resolver<'a, '_> {
             .map_err(|error| json_error(error, text, RequestPart::Context, limits))?;
         let json = self.arena.alloc(json);
         let expected = schema
-            .and_then(|schema| schema.action(action))
+            .and_then(|schema| schema.action(request.action()))
             .map(|action| &action.context);
-        let later = self.reading.context_time.as_deref();
-        let context = json::read_context(self.arena, json, expected, later, &mut self.names)
+        let [actor, subject] = request.delegation.map_or([None; 2], Delegation::ends);
+        let later = [self.reading.context_time.as_deref(), actor, subject];
+        let context = json::read_context(self.arena, json, expected, &later, &mut self.names)
             .map_err(RequestError::in_context)?;
         Bounds::context(limits)
             .check(context)

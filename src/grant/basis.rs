@@ -50,9 +50,8 @@ impl Basis {
             writer.optional(id);
         }
         // The time is put in anew, and so is what the chain adds.
-        let added = request.delegation.map(|delegation| &delegation.names);
-        let added = added.map_or([None; 2], |names| [names.actor, names.subject]);
-        let added = [seen.context_time, added[0], added[1]];
+        let [actor, subject] = request.delegation.map_or([None; 2], Delegation::ends);
+        let added = [seen.context_time, actor, subject];
         writer.record_without(seen.resolved.context, &added);
         let entities = seen.resolved.overlay.entities();
         writer.count(entities.len());

@@ -30,13 +30,13 @@ pub(crate) fn read_value<'a>(
     Reader { arena, names }.directed(json, expected)
 }
 
-/// Reads a request's context. `expected` is the type that the schema declares for the action; the field `later` need not
-/// be there, because it is added afterwards.
+/// Reads a request's context. `expected` is the type that the schema declares for the action; the fields `later` need not
+/// be there, because they are added afterwards.
 pub(crate) fn read_context<'a>(
     arena: &'a Bump,
     json: &'a Json<'a>,
     expected: Option<&RecordType>,
-    later: Option<&str>,
+    later: &[Option<&str>],
     names: &mut impl Intern,
 ) -> Outcome<'a, Record<'a>> {
     let mut reader = Reader { arena, names };
@@ -151,7 +151,7 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
                 }),
                 _ => Err(ReadErrorKind::ExpectedSet.here()),
             },
-            Some(Type::Record(ty)) => self.directed_record(json, ty, None),
+            Some(Type::Record(ty)) => self.directed_record(json, ty, &[]),
             Some(Type::Bool | Type::Long | Type::String) | None => self.plain(json),
         }
     }
@@ -160,7 +160,7 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
         &mut self,
         json: &'a Json<'a>,
         ty: &RecordType,
-        later: Option<&str>,
+        later: &[Option<&str>],
     ) -> Outcome<'a> {
         if is_unknown_escape(json) {
             return Err(ReadErrorKind::Unknown.here());
@@ -182,7 +182,7 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
         let mut all = ty.attributes().iter().filter(|a| a.required);
         if required != all.clone().count()
             && let Some(missing) =
-                all.find(|a| member(members, &a.name).is_none() && later != Some(&*a.name))
+                all.find(|a| member(members, &a.name).is_none() && !later.contains(&Some(&*a.name)))
         {
             let name = self.arena.alloc_str(&missing.name);
             return Err(ReadErrorKind::MissingAttribute(name).here());

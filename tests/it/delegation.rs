@@ -367,17 +367,27 @@ fn the_schema_is_held_to_for_every_hop() {
             .unwrap();
         let actors = agents(["planner"]);
         let delegation = named(&actors);
-        let response = authorizer.is_authorized(&read(&delegation)).to_owned();
+        let request = read(&delegation);
+        let [response, json] = [request, request.context_json("{}")]
+            .map(|request| authorizer.is_authorized(&request).to_owned());
+        assert_eq!(
+            (response.outcome, &response.request_error),
+            (json.outcome, &json.request_error)
+        );
         (
             response.outcome,
             response.request_error.map(|error| error.to_string()),
         )
     };
+    // What the chain adds is there, whoever else is asked for it.
+    for context in [
+        "actor?: Agent, onBehalfOf?: User, via?: User",
+        "actor: Agent, onBehalfOf: User, via?: User",
+    ] {
+        let found = ask(&schema("User, Agent", context));
+        assert_eq!(found, (Outcome::Allowed, None), "{context}");
+    }
     let context = "actor?: Agent, onBehalfOf?: User, via?: User";
-    assert_eq!(
-        ask(&schema("User, Agent", context)),
-        (Outcome::Allowed, None)
-    );
     let (outcome, error) = ask(&schema("User", context));
     assert_eq!(outcome, Outcome::InvalidRequest);
     assert!(error.unwrap().contains("Agent"));

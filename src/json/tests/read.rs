@@ -26,7 +26,7 @@ fn check_context(data: &Data) -> Result<(), TestCaseError> {
         let json = parse(&arena, &text, 100).unwrap();
         let mut names = Names::default();
         let expected = directed.then_some(&*PROFILE);
-        let ours = read_context(&arena, arena.alloc(json), expected, None, &mut names);
+        let ours = read_context(&arena, arena.alloc(json), expected, &[], &mut names);
         let schema = directed.then_some((&*CEDAR, &*ACTION));
         let cedars = Context::from_json_value(data.clone(), schema);
         match (ours, cedars) {
@@ -262,7 +262,7 @@ fn context_error(data: &Data, directed: bool) -> String {
     let (arena, text) = (Bump::new(), data.to_string());
     let json = arena.alloc(parse(&arena, &text, 100).unwrap());
     let expected = directed.then_some(&*PROFILE);
-    let result = read_context(&arena, json, expected, None, &mut Names::default());
+    let result = read_context(&arena, json, expected, &[], &mut Names::default());
     result.unwrap_err().to_string()
 }
 

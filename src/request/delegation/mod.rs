@@ -134,6 +134,14 @@ impl<'a> Delegation<'a> {
         self.actors
     }
 
+    /// What every hop's context has of it, if the host has named it: who acts and who is acted for.
+    pub(crate) fn ends(&self) -> [Option<&'a str>; 2] {
+        match self.actors {
+            [] => [None; 2],
+            _ => [self.names.actor, self.names.subject],
+        }
+    }
+
     /// The chain with these bounds in place of its own.
     pub(crate) fn within(mut self, bounds: ChainBounds) -> Self {
         self.not_before = bounds.not_before;
