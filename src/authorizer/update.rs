@@ -254,9 +254,12 @@ impl Authorizer {
             let options = self.options();
             let (policies, remarks) = update.apply(&current.policies, &options)?;
             warnings = remarks;
+            // Policies that an old copy makes older may be too old for every decision.
+            let stamps = current.stamps.as_ref();
+            let older = stamps.is_some_and(|stamps| stamps.policies_are_after(at));
             let marks = match watched {
-                Some(watched) => watched.scopes([&current.policies, &policies], ids()),
-                None => Marks::Everything,
+                Some(watched) if !older => watched.scopes([&current.policies, &policies], ids()),
+                _ => Marks::Everything,
             };
             let mut parts = self.parts(current);
             parts.policies = policies;

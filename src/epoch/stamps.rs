@@ -51,6 +51,11 @@ impl Stamps {
         }
     }
 
+    /// Whether those in force are known to be right as of a later time.
+    pub(crate) fn policies_are_after(&self, at: Moment) -> bool {
+        at.0 < self.policies.load(Ordering::Relaxed)
+    }
+
     /// The times after all entities were replaced.
     pub(crate) fn with_entities(&self, at: Moment) -> Self {
         Self {

@@ -350,3 +350,32 @@ fn a_sweep_ends_what_rests_on_stale_data() {
         Some(Outcome::StaleEntities)
     );
 }
+
+/// An update from an old copy makes all policies older: that may take back what its own policies have nothing to do with.
+#[test]
+fn policies_that_become_too_old_end_every_grant() {
+    let clock = clock();
+    let hour = Duration::from_secs(3_600);
+    let authorizer = clock
+        .builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(Freshness::new().max_policy_age(hour))
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let grant = table.grant(&use_machine("ann")).unwrap();
+    let forbid = |id: &str| {
+        let text = r#"forbid(principal == User::"eve", action, resource);"#;
+        PolicyUpdate::new().add(id, text)
+    };
+    let copy = |id, age| forbid(id).as_of(clock.now() - age);
+    for update in [forbid("a"), copy("b", hour)] {
+        let (_, revoked) =
+            table.revoked_by(|authorizer| authorizer.update_policies(update).unwrap());
+        assert!(revoked.is_empty() && grant.is_current());
+    }
+    let update = copy("c", 2 * hour);
+    let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_policies(update).unwrap());
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].outcome(), Some(Outcome::StalePolicies));
+}
