@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use duramen::evidence::{MemorySink, OwnedRecord};
-use duramen::grant::{Change, Grant, GrantTable, RevocationReason};
+use duramen::grant::{Change, Grant, GrantTable, Revocation, RevocationReason};
 use duramen::{Authorizer, Entity, EntityUpdate, Outcome, Policies, PolicyUpdate, Request};
+use serde_json::json;
 
 fn use_machine(user: &str) -> Request<'_> {
     Request::new(("User", user), ("Action", "use"), ("Machine", "m"))
@@ -483,6 +484,36 @@ fn holders_are_told_with_no_lock_held_and_may_panic() {
     let flag = Arc::clone(&late);
     alice.on_revoked(move |_| flag.store(true, Ordering::Relaxed));
     assert!(late.load(Ordering::Relaxed));
+}
+
+/// A grant that ends asks the clock at each look. While that panics, the others are told of all the same.
+#[test]
+fn a_clock_that_panics_keeps_no_other_grant_from_being_told() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let clock = Arc::clone(&broken);
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal, action, resource) unless { resource has off };")
+        .clock(move || {
+            assert!(!clock.load(Ordering::Relaxed), "the clock is broken");
+            SystemTime::UNIX_EPOCH
+        })
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let told = table.revocations();
+    let hour = Duration::from_secs(3600);
+    let before = table.grant(&use_machine("ann")).unwrap();
+    let ends = table.grant_for(&use_machine("ann"), hour).unwrap();
+    let behind = table.grant(&use_machine("bob")).unwrap();
+    broken.store(true, Ordering::Relaxed);
+    let off = EntityUpdate::new().upsert(Entity::new(("Machine", "m")).attrs(&json!({ "off": 1 })));
+    let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_entities(off).unwrap());
+    let ids = |revoked: &[Arc<Revocation>]| revoked.iter().map(|r| r.grant()).collect::<Vec<_>>();
+    assert_eq!(ids(&revoked), [before.id(), behind.id()]);
+    assert_eq!(ids(&told.try_iter().collect::<Vec<_>>()), ids(&revoked));
+    broken.store(false, Ordering::Relaxed);
+    assert!(!ends.is_current());
+    assert_eq!(ids(&told.try_iter().collect::<Vec<_>>()), [ends.id()]);
 }
 
 /// What a callback has captured may ask anything when it goes, too.

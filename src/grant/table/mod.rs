@@ -144,17 +144,16 @@ impl GrantTable {
     fn take(&self, standing: Standing) -> Grant {
         let standing = Arc::new(standing);
         let slot = self.shared.lock().insert(&standing);
-        let place = Place {
-            shared: Arc::clone(&self.shared),
-            slot,
+        let shared = Arc::clone(&self.shared);
+        // Dropped, it is forgotten, also should the clock panic below.
+        let grant = Grant {
+            standing,
+            place: Some(Place { shared, slot }),
         };
         // A change may have come between the decision and the table.
-        let looked = standing.look_after(None);
-        let _ = place.settle(&standing, looked);
-        Grant {
-            standing,
-            place: Some(place),
-        }
+        let looked = grant.standing.look_after(None);
+        self.shared.settle(slot, &grant.standing, looked, None);
+        grant
     }
 
     /// Has `callback` called for each grant that ends from now on, with no lock held: it may use the table and the authorizer.
@@ -244,8 +243,12 @@ impl Watcher for Shared {
         let epoch = news.version.epoch();
         let mut revoked = Vec::new();
         for (slot, standing) in affected {
-            let looked = standing.look_after(Some(&news.change));
-            let over = self.settle(slot, &standing, looked, Some(&news.change));
+            // Where a grant cannot be looked at, as the host's clock panics, those behind it can.
+            let look = AssertUnwindSafe(|| {
+                let looked = standing.look_after(Some(&news.change));
+                self.settle(slot, &standing, looked, Some(&news.change))
+            });
+            let over = catch_unwind(look).unwrap_or_default();
             // Its holder may have been there first, for this change's reason; or another writer, for that of another.
             revoked.extend(over.filter(|revocation| {
                 let found_by = revocation.change.as_ref();
