@@ -126,7 +126,9 @@ limits! {
     ExpressionDepth, expression_depth, with_expression_depth = 150;
 
     /// Bytes that one request's context may take once converted. Default: 1 MiB; authorization
-    /// data is a few hundred bytes, and a decision should not be a way to take memory.
+    /// data is a few hundred bytes, and a decision should not be a way to take memory. Of a typed
+    /// context, fields that no policy can observe are not converted, and so do not count, unless
+    /// they are kept: see [`Request::context`](crate::Request::context).
     ContextBytes, context_bytes, with_context_bytes = 1 << 20;
 
     /// Records and sets inside one another in a request's context. Default: 64, half of what

@@ -81,6 +81,8 @@ impl Authorizer {
     /// Of a request with a [`Delegation`](crate::Delegation) it keeps the chain: the grant is taken back when the reasons of
     /// any hop change so that the hop is denied, and when the chain expires.
     ///
+    /// The first grant of an authorizer waits for the update at work, if there is one. After that none does.
+    ///
     /// # Errors
     /// The response, if the request is not allowed.
     pub fn grant(&self, request: &Request<'_>) -> Result<Grant, Box<Response<'_>>> {
@@ -159,8 +161,9 @@ impl Grant {
     /// Has `callback` called once when the grant ends; at once if it has. In place of one that was given before.
     ///
     /// It is called by the thread that finds the grant over: the one that made the change, if the grant is in a
-    /// [`GrantTable`], else one that asks [`Grant::is_current`]. No lock is held, so that it may call anything here. A panic
-    /// of it goes no further.
+    /// [`GrantTable`], else one that asks [`Grant::is_current`]. No lock is held, so that it may call anything here. Changes that
+    /// it makes are made, and told of, before it returns: where each ends another grant, by hundreds, hand them to another
+    /// thread, for the sake of this one's stack. A panic of it goes no further.
     pub fn on_revoked(&self, callback: impl FnOnce(&Revocation) + Send + 'static) {
         if let Some((callback, revocation)) = self.standing.on_revoked(Box::new(callback)) {
             call(Some(callback), &revocation);

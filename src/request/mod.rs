@@ -149,6 +149,9 @@ impl<'a> Request<'a> {
     /// duplicate keys) makes the decision a deny with [`Outcome::InvalidRequest`](crate::Outcome), and
     /// [`RequestError`] names the path.
     ///
+    /// Fields that no policy can observe are checked, too. That a key of theirs is there twice, or that they are too large, counts
+    /// where they are kept: for a sink that wants inputs, validation, the time in the context, a grant, or a prepared request.
+    ///
     /// Nothing that is serialized here is read as one of Cedar's JSON escapes: a field that is called
     /// `__entity` is just that, in a `serde_json::Value` too. For Cedar JSON there is [`Request::context_json`].
     #[must_use]

@@ -31,6 +31,10 @@ use index::Index;
 /// writers and all decisions go on meanwhile. So the writer pays: some microseconds for each grant that rests on what it
 /// changed, and nothing for the others, however many there are.
 ///
+/// What a grant rests on is what it did when it was decided last. Where that turns on the time (`context.now > t &&
+/// principal.suspended`), it may be more by now, and a change of that is found by the next [`GrantTable::sweep`] and by each look
+/// of the holder's.
+///
 /// A change of policies concerns the grants for whose principal, action or resource, or something above them, the scope
 /// names an entity; one whose scope names none, and every replacement, concerns all.
 ///
