@@ -48,7 +48,13 @@ impl Tape<'_> {
     /// Appends a policy. For a template, whether it has a principal's and a resource's slot.
     pub(crate) fn policy(&mut self, out: &mut String) -> Option<(bool, bool)> {
         let template = self.chance(20);
-        let effect = if self.chance(35) { "forbid" } else { "permit" };
+        // Of hundreds, one that forbids nearly always applies.
+        let forbids = if self.crowd { 3 } else { 35 };
+        let effect = if self.chance(forbids) {
+            "forbid"
+        } else {
+            "permit"
+        };
         if self.chance(10) {
             let _ = write!(out, "@id({}) ", quoted(STRINGS[self.below(STRINGS.len())]));
         }
