@@ -179,7 +179,7 @@ pub use compile::{
 };
 pub use decision::{Decision, Effect, EnforcementMode, ErrorMode, Outcome};
 pub use entity::{EntityChange, EntityError, EntityProblem};
-pub use epoch::{Version, VersionDigest};
+pub use epoch::{Version, VersionDigest, VersionDigestError};
 pub use eval::{OwnedResponse, Response, Scratch};
 pub use freshness::{DataSource, Freshness, FreshnessError};
 pub use id::{EntityUid, EntityUidError, EntityUidRef, PolicyId};

@@ -18,12 +18,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod values;
+mod version;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
-use serde::{Deserialize, Serialize};
 
 use crate::decision::Effect;
 use crate::entity::{Altered, Children, Draft, Drafted, EntityChange, Snapshot};
@@ -46,6 +46,8 @@ pub(crate) use shadow::{Compared, Shadow, ShadowParts, Tally};
 pub(crate) use stamps::{Stamps, Updated};
 pub(crate) use steps::{Comparison, FAILS, Operand, Step, Test as StepTest};
 pub(crate) use values::{Beginning, Branch, Errors, Failed, Table, Test, ValueIndex};
+pub use version::{Version, VersionDigest, VersionDigestError};
+pub(crate) use version::{hex, unhex};
 
 /// Policies, schema and entities that are in force together. Immutable.
 #[derive(Debug)]
@@ -84,106 +86,6 @@ impl Epoch {
             let alive = numbers.filter(|number| !segment.dead.contains(*number));
             alive.map(|number| segment.first + number)
         })
-    }
-}
-
-/// Which policies, schema and entities a decision was made on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub struct Version {
-    epoch: u64,
-    entity_revision: u64,
-    policies: VersionDigest,
-    schema: Option<VersionDigest>,
-}
-
-/// A SHA-256 digest; written in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct VersionDigest([u8; 32]);
-
-impl Version {
-    /// The number of the epoch: 1 when the authorizer is built, one more with every replacement of policies
-    /// or entities.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// The number of the entity data: one more with every replacement of entities.
-    pub fn entity_revision(&self) -> u64 {
-        self.entity_revision
-    }
-
-    /// The digest of the policy set's meaning: formatting and comments do not count.
-    pub fn policies(&self) -> VersionDigest {
-        self.policies
-    }
-
-    /// The digest of the schema, if there is one.
-    pub fn schema(&self) -> Option<VersionDigest> {
-        self.schema
-    }
-}
-
-impl VersionDigest {
-    /// The digest's bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Calls `f` with the hexadecimal text, without allocating.
-    fn with_hex<R>(&self, f: impl FnOnce(&str) -> R) -> R {
-        f(str::from_utf8(&hex(&self.0)).unwrap_or_default())
-    }
-}
-
-/// A digest in lower-case hexadecimal.
-pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
-    // Reckoned and not looked up, so that many are made at once.
-    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
-    let mut text = [0; 64];
-    let (pairs, _) = text.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(digest) {
-        *pair = [digit(byte >> 4), digit(byte & 15)];
-    }
-    text
-}
-
-impl From<[u8; 32]> for VersionDigest {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl std::fmt::Display for VersionDigest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.with_hex(|text| f.write_str(text))
-    }
-}
-
-impl std::fmt::Debug for VersionDigest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for VersionDigest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.with_hex(|text| serializer.serialize_str(text))
-    }
-}
-
-impl<'de> Deserialize<'de> for VersionDigest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        let malformed = || serde::de::Error::custom("a digest is 64 hexadecimal digits");
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(malformed());
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let digits = text.get(at * 2..at * 2 + 2).ok_or_else(malformed)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| malformed())?;
-        }
-        Ok(Self(bytes))
     }
 }
 

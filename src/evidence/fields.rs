@@ -30,7 +30,7 @@ fn ends_as_escape(name: &str) -> bool {
 }
 
 /// How the name of a field is written.
-pub(crate) fn written(name: &str) -> Cow<'_, str> {
+pub(crate) fn written_field(name: &str) -> Cow<'_, str> {
     match is_longer(name) {
         true => Cow::Owned(format!("_{name}")),
         false => Cow::Borrowed(name),
@@ -38,7 +38,7 @@ pub(crate) fn written(name: &str) -> Cow<'_, str> {
 }
 
 /// The name that is written so; `None` for what is no name of a field, but begins an escape.
-pub(crate) fn read(key: &str) -> Option<&str> {
+pub(crate) fn field_name(key: &str) -> Option<&str> {
     match is_longer(key) {
         true => key.strip_prefix('_').filter(|name| is_longer(name)),
         false => Some(key),
@@ -78,7 +78,8 @@ pub(crate) fn cedar_record(members: &Map<String, Json>) -> Option<Map<String, Js
 /// The same of attributes or tags, whose own names make no escape.
 pub(super) fn cedar_fields(members: &Map<String, Json>) -> Option<Map<String, Json>> {
     let members = members.iter();
-    let fields = members.map(|(key, value)| Some((read(key)?.to_owned(), cedar_value(value)?)));
+    let fields =
+        members.map(|(key, value)| Some((field_name(key)?.to_owned(), cedar_value(value)?)));
     fields.collect()
 }
 
@@ -97,9 +98,9 @@ mod tests {
         for end in ["entity", "extn", "expr", "typename", ""] {
             for underscores in 0..6 {
                 let name = format!("{}{end}", "_".repeat(underscores));
-                let text = written(&name).into_owned();
+                let text = written_field(&name).into_owned();
                 assert!(!ESCAPES.contains(&&*text), "{name}");
-                assert_eq!(read(&text), Some(&*name));
+                assert_eq!(field_name(&text), Some(&*name));
                 assert_eq!(serde_json::to_value(FieldName(&name)).unwrap(), text);
                 // Others are written as they are.
                 let is_other = underscores < 2 || matches!(end, "typename" | "");
@@ -108,6 +109,6 @@ mod tests {
             }
         }
         assert_eq!(texts.len(), 4 * 6 + 6);
-        assert!(ESCAPES.iter().all(|escape| read(escape).is_none()));
+        assert!(ESCAPES.iter().all(|escape| field_name(escape).is_none()));
     }
 }

@@ -34,6 +34,7 @@ mod mask;
 mod metrics;
 #[cfg(feature = "ocsf")]
 pub mod ocsf;
+mod owned;
 mod pieces;
 mod queue;
 mod record;
@@ -53,9 +54,7 @@ pub(crate) use context::{EscapedDatetime, EscapedEntity, call};
 pub(crate) use delegation::{HopInputs, Hops};
 pub use delegation::{RecordedDelegation, RecordedHop};
 pub use fan_out::FanOut;
-pub(crate) use fields::{
-    ESCAPES, cedar_record, is_escape, read as field_name, written as written_field,
-};
+pub(crate) use fields::{ESCAPES, cedar_record, field_name, is_escape, written_field};
 pub use filter::{Filter, FilterSink, Sample};
 pub(crate) use inputs::EntityInputs;
 pub use inputs::InputsView;
@@ -63,12 +62,13 @@ pub(crate) use mask::{Hidden, path_text};
 pub use mask::{Mask, MaskError, MaskSink, Masks};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsSink;
+pub use owned::{
+    OwnedAges, OwnedDelegation, OwnedHop, OwnedInputs, OwnedPolicy, OwnedPolicyError, OwnedRecord,
+    OwnedTraceIds,
+};
 pub use queue::QueueSink;
 pub use record::{DecisionId, DecisionRecord, Enforced, RecordedError, RecordedPolicy};
-pub use sinks::{
-    JsonLinesSink, MemorySink, NoSink, OwnedAges, OwnedDelegation, OwnedHop, OwnedInputs,
-    OwnedPolicy, OwnedPolicyError, OwnedRecord, OwnedTraceIds,
-};
+pub use sinks::{JsonLinesSink, MemorySink, NoSink};
 #[cfg(feature = "tracing")]
 pub use tracing::TracingSink;
 
@@ -78,9 +78,10 @@ pub use tracing::TracingSink;
 pub enum Wants {
     /// Nothing: decisions are made as if there were no sink.
     Nothing,
-    /// A record of every decision, without its context.
+    /// A record of every decision, without its inputs.
     Decisions,
-    /// A record of every decision with all of its context, also what no policy can observe.
+    /// A record of every decision with its inputs: all of its context, also what no policy can observe, and what was read of
+    /// entities.
     DecisionsWithInputs,
 }
 

@@ -54,6 +54,7 @@ const _: () = {
     handed_on::<replay::WhatIf>();
     handed_on::<testing::PolicyTests>();
 
+    error::<AttributeError>();
     error::<BuildError>();
     error::<CompileError>();
     error::<EntityError>();
@@ -64,10 +65,12 @@ const _: () = {
     error::<Problem>();
     error::<RequestError>();
     error::<SearchError>();
+    error::<VersionDigestError>();
     error::<delegation::ClaimsError>();
     error::<evidence::MaskError>();
     error::<evidence::SinkError>();
     error::<evidence::log::LogError>();
+    error::<evidence::log::LogIdError>();
     error::<replay::ArchiveError>();
     error::<replay::ReplayError>();
     error::<signals::SignalError>();

@@ -17,6 +17,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::epoch::{hex, unhex};
+
 use super::super::json::Buffer;
 use super::id::{self, LogId};
 
@@ -51,25 +53,11 @@ impl LineHash {
     }
 
     fn hex(&self) -> [u8; DIGITS] {
-        crate::epoch::hex(&self.0)
+        hex(&self.0)
     }
 
-    /// Lower-case digits only: there is one way to write a hash, so that no change of a line goes unnoticed.
     fn from_hex(text: &[u8]) -> Option<Self> {
-        let digit = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let mut bytes = [0; 32];
-        if text.len() != DIGITS {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            let [high, low] = *pair else { return None };
-            *byte = (digit(high)? << 4) | digit(low)?;
-        }
-        Some(Self(bytes))
+        unhex(text).map(Self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::epoch::hex;
 use crate::value::arena::NameText;
 use crate::value::text::write_string;
 
@@ -110,16 +111,10 @@ pub(in crate::evidence::mask) struct Hex([u8; PREFIX.len() + 64]);
 
 impl Hex {
     pub(super) fn of(digest: [u8; 32]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; PREFIX.len() + 64];
         let (prefix, digits) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
-            if let [high, low] = pair {
-                *high = DIGITS[usize::from(byte >> 4)];
-                *low = DIGITS[usize::from(byte & 15)];
-            }
-        }
+        digits.copy_from_slice(&hex(&digest));
         Self(text)
     }
 
