@@ -32,8 +32,8 @@
 //!
 //! Each takes `--json` and then prints one JSON object on one line, `{"error":"…"}` where it could not be carried out. None
 //! but `demo` writes to DIR. What a log has that cannot be read is left out, told on the error output, and a finding. The
-//! exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not
-//! be carried out, or its output not be written.
+//! exit code is 0 when all is fine, 1 when there is a finding, and 2 when the command could not be carried out, or its output
+//! not be written.
 
 #[macro_use]
 mod output;

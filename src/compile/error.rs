@@ -308,7 +308,7 @@ fn number(n: usize) -> u32 {
 
 /// Takes line and column away from the end of what `serde_json` says, and gives the byte that they mean: Cedar does not hand
 /// its errors on but as texts.
-pub(super) fn take_json_place(message: &mut String, text: &str) -> Option<usize> {
+pub(crate) fn take_json_place(message: &mut String, text: &str) -> Option<usize> {
     let (said, place) = message.rsplit_once(" at line ")?;
     let (line, column) = place.split_once(" column ")?;
     let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);

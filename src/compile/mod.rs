@@ -21,7 +21,7 @@ use crate::limits::Limits;
 
 pub use entities::{Entities, EntitiesUpdated, EntityProgress, EntityUpdate};
 pub use error::{CompileError, Problem};
-pub(crate) use error::{Lines, line_column};
+pub(crate) use error::{Lines, line_column, take_json_place};
 use error::{byte_order_mark, is_like_a_path};
 pub use input::{Policies, PolicyProgress};
 pub(crate) use input::{SourceFile, parse_uid};

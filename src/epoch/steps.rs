@@ -272,7 +272,7 @@ impl<'p> Writer<'p> {
     fn call(&self, id: NodeId, function: Extension, a: NodeId, b: NodeId) -> (Test, bool) {
         let (left, right) = (self.operand(a), self.operand(b));
         let decimal = |id| match self.constant(id) {
-            Some(Value::Decimal(constant)) => Some(constant.ten_thousandths()),
+            Some(Value::Decimal(constant)) => Some(constant.scaled()),
             _ => None,
         };
         let below = |bound: Option<i64>| Some(less(left, Plain::Decimal, bound?));

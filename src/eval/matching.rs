@@ -462,8 +462,8 @@ impl<'a> Machine<'a> {
         let in_force = match self.dead.is_empty() {
             true => policies.len(),
             false => {
-                let dead = |number: &&u32| !self.dead.contains(**number);
-                policies.iter().filter(dead).count()
+                let alive = |number: &&u32| !self.dead.contains(**number);
+                policies.iter().filter(alive).count()
             }
         };
         if let (1.., Some(all)) = (in_force, &mut to.failed) {

@@ -10,15 +10,15 @@ use crate::id::{EntityUidRef, Uid};
 use crate::json::{self, ArrayReader, JsonErrorKind};
 use crate::limits::{Limit, Limits};
 use crate::program::ContextUse;
-use crate::request::context::Fields;
+use crate::request::context::{Fields, WriteRecord};
 use crate::request::delegation::Delegation;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
 use crate::request::overlay::{Overlay, OverlayEntity};
 use crate::request::{
-    ContextSource, Entity, EntitySource, Now, Request, RequestError, RequestPart,
+    ContextSource, Entity, EntitySource, Now, Request, RequestError, RequestPart, Typed,
 };
 use crate::schema::{RequestMismatch, SchemaModel, is_action_type};
-use crate::value::arena::{Intern, NameText, TableFull};
+use crate::value::arena::{self, Intern, NameText, TableFull};
 use crate::value::{Bounds, Record, Value};
 
 use super::chain;
@@ -191,7 +191,7 @@ impl<'a> Resolver<'a, '_> {
 
     fn typed(
         &mut self,
-        record: &dyn crate::request::context::WriteRecord,
+        record: &dyn WriteRecord,
         fields: Fields,
         bounds: Bounds,
         part: RequestPart,
@@ -273,7 +273,7 @@ impl<'a> Resolver<'a, '_> {
         let mut fields = Vec::with_capacity_in(context.len() + 1, self.arena);
         fields.extend(context.iter());
         fields.push((key, Value::Datetime(time)));
-        crate::value::arena::record(self.arena, fields).map_err(|_| time_is_taken(name))
+        arena::record(self.arena, fields).map_err(|_| time_is_taken(name))
     }
 
     fn entities(&mut self, entities: &[Entity<'_>]) -> Result<Overlay<'a>, RequestError> {
@@ -298,7 +298,7 @@ impl<'a> Resolver<'a, '_> {
                 }
                 parents.push(self.uid(*parent, part).map_err(of)?);
             }
-            let mut record = |record: Option<crate::request::Typed<'_>>| match record {
+            let mut record = |record: Option<Typed<'_>>| match record {
                 None => Ok(Record::Built(&(&[] as &[_]))),
                 Some(record) => self.typed(record.0, Fields::All, bounds, part).map_err(of),
             };

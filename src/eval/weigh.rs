@@ -4,7 +4,7 @@
 //! went and nowhere else: what is behind the conjunct that decided has not been looked at, and a record of the decision does
 //! not have what it would read.
 
-use crate::epoch::{Epoch, ScopeTest};
+use crate::epoch::{ActionTest, Epoch, ScopeTest};
 use crate::id::NodeId;
 use crate::program::{Node, Var};
 use crate::value::{Raise, Value};
@@ -75,7 +75,7 @@ impl<'a> Machine<'a> {
         ];
         let any = [
             row.principal == ScopeTest::Any,
-            row.action == crate::epoch::ActionTest::Any,
+            row.action == ActionTest::Any,
             row.resource == ScopeTest::Any,
         ];
         let specific = misses.iter().zip(any).filter(|(miss, any)| !**miss && !any);
@@ -118,23 +118,13 @@ impl<'a> Machine<'a> {
         let mut values = self.values_in(node, max);
         if let Node::VarAttr(var, _) = self.nodes[node.index()]
             && var != Var::Context
-            && let Ok(entity) = self.variable_value(var)
         {
-            values.insert(0, (Seen::Variable(var), entity));
+            values.insert(0, (Seen::Variable(var), self.variable(var)));
         }
         Reason {
             node,
             truth: None,
             values,
-        }
-    }
-
-    fn variable_value(&self, var: Var) -> Result<Value<'a>, Raised> {
-        match var {
-            Var::Principal => Ok(self.principal.uid.into()),
-            Var::Action => Ok(self.action.uid.into()),
-            Var::Resource => Ok(self.resource.uid.into()),
-            Var::Context => Ok(self.context.into()),
         }
     }
 

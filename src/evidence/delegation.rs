@@ -205,12 +205,12 @@ impl<'a> RecordedDelegation<'a> {
         self.hops.len.saturating_sub(self.hops.hops.len())
     }
 
-    /// Before when the chain does not hold.
+    /// When the chain begins to hold, if it says so.
     pub fn not_before(&self) -> Option<SystemTime> {
         self.hops.bounds.not_before
     }
 
-    /// From when on the chain does not hold any more.
+    /// When the chain ceases to hold, if it says so.
     pub fn expires(&self) -> Option<SystemTime> {
         self.hops.bounds.expires
     }

@@ -275,7 +275,7 @@ impl fmt::Debug for DecisionRecord<'_> {
 }
 
 /// Times are written as Cedar writes datetimes (`2026-11-22T13:00:00.000Z`), durations in nanoseconds,
-/// digests in lower-case hexadecimal. Fields without a value are left out.
+/// digests in lower-case hexadecimal. Fields without a value are left out, but for `time` and `version.schema`, which are null.
 impl Serialize for DecisionRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

@@ -28,7 +28,7 @@
 //! assert_eq!(explanation.to_string(), r#"deny: no permit matched
 //! principal User::"ann", action Action::"edit", resource Doc::"plan"
 //!
-//! permit policy0 does not apply: 1 of its 2 conditions hold
+//! permit policy0 does not apply: 1 of its 2 conditions holds
 //!     @reason("Owners edit, in working hours.")
 //!  --> 3:1
 //! 3 | permit (principal, action == Action::"edit", resource)

@@ -54,7 +54,10 @@ impl Explanation {
             Part::Unmet => {
                 let conditions = match policy.conditions {
                     1 => "its condition does not hold".to_owned(),
-                    all => format!("{} of its {all} conditions hold", policy.held),
+                    all => {
+                        let verb = if policy.held == 1 { "holds" } else { "hold" };
+                        format!("{} of its {all} conditions {verb}", policy.held)
+                    }
                 };
                 writeln!(f, " does not apply: {conditions}")?;
             }

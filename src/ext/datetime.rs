@@ -189,8 +189,7 @@ impl Duration {
     }
 }
 
-/// The units of a duration in the order in which they must be written.
-///
+/// The units of a duration in the order in which they must be written, in milliseconds.
 const UNITS: [(&[u8], i64); 5] = [
     (b"d", DAY),
     (b"h", HOUR),

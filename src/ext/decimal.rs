@@ -16,11 +16,6 @@ const SCALE: u64 = 10_000;
 pub(crate) struct Decimal(i64);
 
 impl Decimal {
-    /// The number in ten-thousandths.
-    pub(crate) const fn ten_thousandths(self) -> i64 {
-        self.0
-    }
-
     /// Reads `-?digits.digits` with one to four digits after the point.
     ///
     /// Nothing is rounded: a fifth digit is refused even if it is `0`. Leading zeros and `-0.0` are fine, the latter

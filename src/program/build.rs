@@ -10,7 +10,7 @@ use crate::value::stored::Rename;
 use crate::value::{Pattern, Stored};
 
 use super::digest::Scopes;
-use super::op::{Renumber, Span};
+use super::node::{Renumber, Span};
 use super::{
     ActionScope, Body, ContextUse, Digest, IdTable, Policy, Program, Scope, Source, SourceSpan,
     Target, Template,

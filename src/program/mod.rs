@@ -8,7 +8,7 @@ mod build;
 mod classes;
 mod digest;
 mod ids;
-mod op;
+mod node;
 mod path;
 mod print;
 mod set;
@@ -23,7 +23,7 @@ use crate::value::{Pattern, Stored};
 pub(crate) use build::{Mark, NewPolicy, ProgramBuilder, SlotError, Slots, span};
 pub(crate) use classes::Classes;
 pub(crate) use digest::{Digest, SetDigest, Writer as DigestWriter};
-pub(crate) use op::{Node, Span, Var};
+pub(crate) use node::{Node, Span, Var};
 pub(crate) use set::{Change, Dead, Layer, ProgramSet};
 
 use ids::IdTable;

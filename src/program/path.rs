@@ -92,7 +92,7 @@ impl Program {
             })
     }
 
-    /// The same in one list.
+    /// A node's operands in the order of evaluation, whether they are in place or a list: see [`Self::operands`].
     pub(crate) fn all_operands(&self, node: &Node) -> impl Iterator<Item = NodeId> {
         let (fixed, listed) = self.operands(*node);
         fixed.into_iter().flatten().chain(listed.iter().copied())

@@ -109,7 +109,7 @@ impl SchemaModel {
 
     /// SHA-256 over the meaning of the schema.
     ///
-    /// Formatting, comments, annotations, the order of declarations, the split into namespaces blocks or
+    /// Formatting, comments, annotations, the order of declarations, the split into namespace blocks or
     /// fragments, common types and the choice between Cedar and JSON syntax do not change it; whatever
     /// changes what is accepted or how action groups nest does.
     pub(crate) fn digest(&self) -> [u8; 32] {

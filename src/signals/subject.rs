@@ -75,6 +75,28 @@ pub enum SubjectFormat {
     SamlAssertionId(String),
 }
 
+impl SubjectFormat {
+    /// An identifier of this format for a report: the format's name as RFC 9493 has it, the issuer where there is one, and the
+    /// identifier itself.
+    fn written(&self, id: &str) -> String {
+        let (name, issuer) = match self {
+            Self::Account => ("account", None),
+            Self::Email => ("email", None),
+            Self::IssSub(issuer) => ("iss_sub", Some(issuer)),
+            Self::Opaque => ("opaque", None),
+            Self::PhoneNumber => ("phone_number", None),
+            Self::Did => ("did", None),
+            Self::Uri => ("uri", None),
+            Self::JwtId(issuer) => ("jwt_id", Some(issuer)),
+            Self::SamlAssertionId(issuer) => ("saml_assertion_id", Some(issuer)),
+        };
+        match issuer {
+            Some(issuer) => format!("{name} {issuer} {id}"),
+            None => format!("{name} {id}"),
+        }
+    }
+}
+
 /// A subject, as far as it is understood.
 pub(super) struct Subject {
     /// The members of a complex subject; of a simple one, what it may be.
@@ -437,9 +459,7 @@ fn text_of(identifiers: &[Identifier]) -> String {
     match identifiers {
         [] => "(of an unknown format)".to_owned(),
         identifiers => {
-            let texts = identifiers
-                .iter()
-                .map(|(format, id)| format!("{format:?} {id}"));
+            let texts = identifiers.iter().map(|(format, id)| format.written(id));
             texts.collect::<Vec<_>>().join(", ")
         }
     }

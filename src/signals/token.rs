@@ -148,8 +148,7 @@ impl<'a> Members<'a> {
     }
 
     fn required(self, name: &str) -> Result<Json<'a>, SignalError> {
-        let missing = || SignalError::Missing(format!("{}{name}", self.path));
-        self.get(name).ok_or_else(missing)
+        self.get(name).ok_or_else(|| self.missing(name))
     }
 
     pub(super) fn optional_text(self, name: &str) -> Result<Option<&'a str>, SignalError> {
@@ -161,9 +160,7 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn text(self, name: &str) -> Result<&'a str, SignalError> {
-        self.required(name)?;
-        let missing = || SignalError::Missing(format!("{}{name}", self.path));
-        self.optional_text(name)?.ok_or_else(missing)
+        self.optional_text(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// A text that is one of these.
@@ -188,9 +185,7 @@ impl<'a> Members<'a> {
     }
 
     fn required_time(self, name: &str) -> Result<i64, SignalError> {
-        self.required(name)?;
-        let missing = || SignalError::Missing(format!("{}{name}", self.path));
-        self.time(name)?.ok_or_else(missing)
+        self.time(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2), as milliseconds.
@@ -227,6 +222,10 @@ impl<'a> Members<'a> {
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is within bounds")]
         Ok(millis.round() as i64)
+    }
+
+    fn missing(self, name: &str) -> SignalError {
+        SignalError::Missing(format!("{}{name}", self.path))
     }
 
     pub(super) fn ill_typed(self, name: &str, expected: &'static str) -> SignalError {

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::compile::parse_uid;
+use crate::compile::{line_column, parse_uid, take_json_place};
 use crate::decision::{Decision, Outcome};
 use crate::id::{EntityUid, PolicyId};
 use crate::json;
@@ -90,8 +90,16 @@ fn read_cases(text: &str) -> Result<Vec<Case>, Kind> {
     let arena = Bump::new();
     json::parse(&arena, text, Limits::default().nesting())
         .map_err(|error| Kind::Text(format!("{}: {error}", error.position(text))))?;
-    let written: Vec<Written> =
-        serde_json::from_str(text).map_err(|error| Kind::Text(error.to_string()))?;
+    let written: Vec<Written> = serde_json::from_str(text).map_err(|error| {
+        let mut what = error.to_string();
+        Kind::Text(match take_json_place(&mut what, text) {
+            Some(offset) => {
+                let (line, column) = line_column(text, offset);
+                format!("line {line}, column {column}: {what}")
+            }
+            None => what,
+        })
+    })?;
     if written.is_empty() {
         return Err(Kind::Text("there are no cases in it".into()));
     }

@@ -177,7 +177,7 @@ impl<'a> Value<'a> {
             Value::Bool(truth) => truth as i64,
             Value::Long(i) => i,
             Value::Entity(wide) => wide.number(),
-            Value::Decimal(d) => d.ten_thousandths(),
+            Value::Decimal(d) => d.scaled(),
             Value::Datetime(d) => d.millis(),
             Value::Duration(d) => d.millis(),
             _ => 0,

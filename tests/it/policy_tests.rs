@@ -236,7 +236,7 @@ fn a_failure_says_what_was_got_and_why() {
     expected determined by owners-edit, got no policy
     principal User::"ann", action Action::"edit", resource Doc::"plan"
 
-    permit owners-edit does not apply: 1 of its 2 conditions hold
+    permit owners-edit does not apply: 1 of its 2 conditions holds
         @id("owners-edit")
      --> 2:1
     2 | permit (principal, action == Action::"edit", resource)

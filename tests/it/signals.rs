@@ -391,12 +391,12 @@ fn a_subject_that_is_not_known_whole_revokes_nothing() {
     let cases = [
         (
             json!({ "user": iss_sub(IDP, "zoe"), "tenant": tenant() }),
-            "user: IssSub",
+            "user: iss_sub",
             "it is not stored",
         ),
         (
             json!({ "user": iss_sub("https://other/", "jane.smith@example.com"), "tenant": tenant() }),
-            "user: IssSub",
+            "user: iss_sub",
             no_rule,
         ),
         (
@@ -406,7 +406,7 @@ fn a_subject_that_is_not_known_whole_revokes_nothing() {
         ),
         (
             json!({ "session": unknown_format(), "user": jane() }),
-            "session: Uri urn:x",
+            "session: uri urn:x",
             no_rule,
         ),
         (
@@ -426,12 +426,12 @@ fn a_subject_that_is_not_known_whole_revokes_nothing() {
         ),
         (
             json!({ "user": jane(), "device": unknown_format() }),
-            "device: Uri urn:x",
+            "device: uri urn:x",
             no_rule,
         ),
         (
             json!({ "user": jane(), "device": iss_sub(IDP, "lost") }),
-            "device: IssSub",
+            "device: iss_sub",
             "it is not stored",
         ),
     ];

@@ -158,6 +158,8 @@ fn stream_problem<R: Read>(
             let exceeded = loader.limits().exceeded(Limit::InputBytes);
             at(exceeded.into(), reader.position())
         }
+        // Where nothing was read, such as of a directory, there is no place to tell.
+        StreamError::Io(_) if reader.end().offset == 0 => EntityProblem::new(error),
         StreamError::Io(_) | StreamError::NotUtf8 => at(EntityProblem::new(error), reader.end()),
     }
 }

@@ -70,9 +70,13 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
                 mask: mask.to_owned(),
             }),
             _ => {
-                let root = root.unwrap_or("context");
+                let names = way.iter().map(|name| name.as_deref().unwrap_or("*"));
+                let path: Vec<&str> = std::iter::once(root.unwrap_or("context"))
+                    .chain(names)
+                    .collect();
                 wrong = Some(format!(
-                    "below {root}, @mask must say \"drop\", \"digest\" or \"keep\""
+                    "{}: @mask must say \"drop\", \"digest\" or \"keep\"",
+                    path.join(".")
                 ))
             }
         });

@@ -2,8 +2,8 @@
 //!
 //! A serializer of our own: the text is that of `serde_json`, byte for byte, and a record is described once, for every
 //! format. What it does better is what records consist of: short texts that need no escaping, and the digest of the
-//! inputs, which it takes of the text that it has just written instead of writing context and entities a second time. All
-//! that a line costs a decision, but for the hashing, was 42,600 instructions, and is 20,000.
+//! inputs, which it takes of the text that it has just written instead of writing context and entities a second time: half
+//! of what a line costs with `serde_json`, but for the hashing (`docs/design.md`, "What a record costs").
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};

@@ -77,7 +77,7 @@ impl LogOptions {
         &self.directory
     }
 
-    /// Records without the context.
+    /// Keeps records without their inputs: the context and what was read of entities. They cannot be replayed.
     #[must_use]
     pub fn without_inputs(mut self) -> Self {
         self.wants = Wants::Decisions;

@@ -46,7 +46,7 @@ pub(super) struct About {
 }
 
 /// Makes sure that what was written to a file is on the disk.
-pub(super) type Sync = Box<dyn FnOnce() -> io::Result<()> + Send>;
+pub(super) type SyncLater = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// A file that is only ever written to at its end.
 pub(super) trait Appendable: Write + Send {
@@ -54,7 +54,7 @@ pub(super) trait Appendable: Write + Send {
     fn sync(&mut self) -> io::Result<()>;
 
     /// The same for somebody who has not the file: it may be written to meanwhile.
-    fn sync_beside(&self) -> io::Result<Sync>;
+    fn sync_beside(&self) -> io::Result<SyncLater>;
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
 }
@@ -80,7 +80,7 @@ impl Directory {
     pub(super) fn lock(path: &Path) -> Result<Self, LogError> {
         make_directory(path).map_err(|error| LogError::io(path, error))?;
         let name = path.join(LOCK);
-        own(&name).map_err(|error| LogError::io(&name, error))?;
+        refuse_links(&name).map_err(|error| LogError::io(&name, error))?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -140,9 +140,9 @@ pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// That a file, if it is there, is one of the directory, and not a link to somewhere else: whoever may make links in it
+/// Refuses a name that is there and is no plain file, such as a link to somewhere else: whoever may make links in the directory
 /// would have the log cut and write files that only the log's process may. Complete segments are read through links.
-fn own(path: &Path) -> io::Result<()> {
+fn refuse_links(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(about) if !about.is_file() => {
             let what = "it is a link, or no file, and is not written to";
@@ -189,15 +189,15 @@ impl Storage for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        let options = OpenOptions::new().append(true).create_new(true).clone();
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
         Ok(Box::new(options.open(self.path.join(name))?))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
         let path = self.path.join(name);
-        own(&path)?;
-        let options = OpenOptions::new().append(true).clone();
-        Ok(Box::new(options.open(path)?))
+        refuse_links(&path)?;
+        Ok(Box::new(OpenOptions::new().append(true).open(path)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -218,7 +218,7 @@ impl Appendable for File {
         self.sync_data()
     }
 
-    fn sync_beside(&self) -> io::Result<Sync> {
+    fn sync_beside(&self) -> io::Result<SyncLater> {
         let file = self.try_clone()?;
         Ok(Box::new(move || file.sync_data()))
     }

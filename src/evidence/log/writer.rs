@@ -10,7 +10,7 @@ use super::id::LogId;
 use super::options::{LogOptions, SyncPolicy};
 use super::recover::Repair;
 use super::segment;
-use super::storage::{Appendable, Storage, Sync};
+use super::storage::{Appendable, Storage, SyncLater};
 use super::{BATCH_BYTES, LogError, LogErrorKind, MAX_LINE_BYTES};
 
 /// How much is kept in memory to be written again when a sync fails: long records must not take all there is.
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 
 /// What is being synced without the lock.
 pub(super) struct Beside {
-    sync: Sync,
+    sync: SyncLater,
     begun: Instant,
     /// Where the segment ended.
     bytes: u64,

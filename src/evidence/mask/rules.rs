@@ -125,9 +125,7 @@ impl Hidden {
         };
         Some(Self::OfEntities(of_type, names))
     }
-}
 
-impl Hidden {
     /// The field of the context that it is.
     pub(crate) fn context(&self) -> Option<&str> {
         match self {

@@ -207,9 +207,9 @@ impl GrantTable {
     /// as no update tells that time has gone by.
     ///
     /// These are the grants whose time is over, or whose chain is not valid yet by a clock that was set back (each change of
-    /// policies or entities ends those too); those that are denied
-    /// now by a policy that looks at the time ([`Builder::context_time`](crate::Builder::context_time)); and those that rest
-    /// on data that has become too old ([`Builder::freshness`](crate::Builder::freshness)).
+    /// policies or entities ends those too); those that are denied now by a policy that looks at the time
+    /// ([`Builder::context_time`](crate::Builder::context_time)); and those that rest on data that has become too old
+    /// ([`Builder::freshness`](crate::Builder::freshness)).
     ///
     /// Costs a decision, with its record, for each grant that has a policy in its scope which may look at the time, and
     /// nothing for the others. When something has become older than its bound, all grants are looked at, and those decided again

@@ -41,7 +41,7 @@ pub(super) struct Question<'r> {
 
 impl Candidate {
     /// # Errors
-    /// When the policies have more names than fit; none that was built has.
+    /// When the policies have more names than one table holds. Those of an authorizer that was built fit.
     pub(super) fn new(of: &Authorizer) -> Result<Self, CompileError> {
         let limits = wide(Limits::default());
         let nothing = Entities::new().load(None, &limits).map_err(Problem::new)?;

@@ -121,7 +121,7 @@ impl WhatIf {
     /// schema is not: recorded requests are decided as they are.
     ///
     /// # Errors
-    /// [`CompileError`] when the policies have more names than fit; none that was built has.
+    /// [`CompileError`] when the policies have more names than one table holds. Those of an authorizer that was built fit.
     pub fn new(candidate: &Authorizer) -> Result<Self, CompileError> {
         Ok(Self {
             candidate: Candidate::new(candidate)?,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::storage::{About, Appendable, Directory, Storage, Sync};
+use super::super::storage::{About, Appendable, Directory, Storage, SyncLater};
 use super::super::{LogError, LogOptions};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -257,7 +257,7 @@ impl Appendable for FaultyFile {
         contents.sync(&self.faults, bytes)
     }
 
-    fn sync_beside(&self) -> io::Result<Sync> {
+    fn sync_beside(&self) -> io::Result<SyncLater> {
         let (contents, faults) = (Arc::clone(&self.contents), self.faults.clone());
         let bytes = contents.lock().unwrap().bytes;
         Ok(Box::new(move || {

@@ -1,4 +1,4 @@
-//! The instructions: nodes of compiled expressions.
+//! Nodes: what compiled expressions are made of.
 
 use crate::id::{NodeId, Sym, TypeId};
 use crate::value::ops::Extension;
