@@ -28,7 +28,7 @@ pub struct ArchivedPolicies {
     authorizer: Authorizer,
     /// Where policies and templates were written, by id.
     pub(super) written: HashMap<PolicyId, Written>,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 /// What one engine makes of a record.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::compile::stack;
 use crate::evidence::{OwnedRecord, cedar_record};
 
 use super::asked::{Asked, asked};
@@ -32,7 +33,8 @@ impl ArchivedPolicies {
     ///
     /// # Errors
     /// [`ReplayError::NotReplayable`] when the record cannot be decided again, or Cedar has no JSON form for a policy or a value: it
-    /// would take a record with a key `__entity` for an entity.
+    /// would take a record with a key `__entity` for an entity, and reads no JSON of more than 127 levels, which are some 60 operators
+    /// inside one another.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -64,8 +66,7 @@ impl ArchivedPolicies {
 
     fn files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, NotReplayable> {
         self.can_decide(record)?;
-        let policies = self.policy_set().clone().to_json();
-        let policies = policies.map_err(|error| NotReplayable::unreadable(error.to_string()))?;
+        let policies = self.policies_json().map_err(NotReplayable::unreadable)?;
         let files = asked(record)?.into_iter().map(|asked| {
             let Asked {
                 principal,
@@ -93,4 +94,36 @@ impl ArchivedPolicies {
         });
         files.collect()
     }
+
+    /// Making them recurses more deeply than a caller's stack may be, and so does whatever is done with them.
+    fn policies_json(&self) -> Result<Json, String> {
+        let json = || {
+            let json = self.policy_set().clone().to_json();
+            let json = json.map_err(|error| error.to_string())?;
+            match is_read_by_cedar(&json) {
+                true => Ok(json),
+                false => Err("a policy is nested more deeply than Cedar reads JSON".to_owned()),
+            }
+        };
+        stack::with_parser_stack(&self.limits, json)
+            .map_err(|error| stack::no_thread(&self.limits, &error).to_string())?
+    }
+}
+
+/// Whether no arrays and objects are more deeply inside one another than `serde_json` reads, which Cedar reads with.
+fn is_read_by_cedar(json: &Json) -> bool {
+    const LEVELS: usize = 127;
+    let mut values = vec![(json, 1)];
+    while let Some((value, level)) = values.pop() {
+        let is_plain = !matches!(value, Json::Array(_) | Json::Object(_));
+        if level > LEVELS && !is_plain {
+            return false;
+        }
+        match value {
+            Json::Array(items) => values.extend(items.iter().map(|item| (item, level + 1))),
+            Json::Object(members) => values.extend(members.values().map(|of| (of, level + 1))),
+            _ => {}
+        }
+    }
+    true
 }

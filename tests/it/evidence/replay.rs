@@ -494,6 +494,55 @@ fn an_archive_is_scanned_before_cedar_sees_it() {
     }
 }
 
+/// What Cedar recurses over does not depend on the caller's stack, which is that of any thread here. What Cedar could not read is
+/// not exported.
+#[test]
+fn policies_as_deep_as_the_limits_allow_are_decided_again() {
+    let mut exported = Vec::new();
+    for operators in [2, 55, 56, 57, 58, 59, 60, 61, 62, 950] {
+        let directory = Scratch::new();
+        let sink = Arc::new(MemorySink::new(10));
+        let tests: Vec<String> = (0..operators)
+            .map(|n| format!("context.n != {n}"))
+            .collect();
+        let condition = tests.join(" && ");
+        let authorizer = Authorizer::builder()
+            .policies(format!(
+                "permit(principal, action, resource) when {{ {condition} }};"
+            ))
+            .sink(Arc::clone(&sink))
+            .build()
+            .unwrap();
+        let archive = PolicyArchive::open(directory.path()).unwrap();
+        let policies = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+        for context in [r#"{ "n": 0 }"#, r#"{ "n": -1 }"#, "{}"] {
+            let request = Request::new(("User", "ann"), ("Action", "view"), ("Doc", "plan"));
+            let _ = authorizer.is_authorized(&request.context_json(context));
+        }
+        for record in sink.records() {
+            assert!(policies.replay(&record).is_same());
+            policies.explain(&record).unwrap();
+            let is_read = match policies.cedar_files(&record) {
+                Ok(files) => {
+                    let text = files[0].policies.to_string();
+                    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+                    true
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("more deeply"), "{error}");
+                    false
+                }
+            };
+            exported.push((operators, is_read));
+        }
+    }
+    assert!(
+        exported.contains(&(55, true)) && exported.contains(&(62, false)),
+        "{exported:?}"
+    );
+    assert!(exported.is_sorted_by_key(|(_, is_read)| !is_read));
+}
+
 /// Of where a policy was written the digest says nothing: whatever stands there, an explanation is as long as ever.
 #[test]
 fn places_in_an_archive_may_be_anything() {
