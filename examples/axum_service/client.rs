@@ -74,14 +74,9 @@ impl Client {
         let length = answer
             .header("content-length")
             .and_then(|length| length.parse().ok());
-        let mut body = vec![
-            0;
-            if method == "HEAD" {
-                0
-            } else {
-                length.unwrap_or(0)
-            }
-        ];
+        // The length of a HEAD's answer is that of a body which does not come.
+        let length = length.filter(|_| method != "HEAD");
+        let mut body = vec![0; length.unwrap_or(0)];
         self.stream.read_exact(&mut body)?;
         answer.body = String::from_utf8(body).map_err(io::Error::other)?;
         Ok(answer)

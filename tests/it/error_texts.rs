@@ -525,6 +525,10 @@ fn entities(texts: &mut Texts, folder: &Folder) {
         build(files(&[&folder.0.join("none.json")]), true),
     );
     texts.add(
+        "a directory where a file should be",
+        build(files(&[&folder.0]), true),
+    );
+    texts.add(
         "a file that is no JSON",
         build(files(&[&folder.file("bad.json", "[\n  {,\n]")]), true),
     );
