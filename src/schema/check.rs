@@ -92,7 +92,7 @@ pub(crate) fn check_entity(
         && !contains(ids, uid.id())
     {
         return Err(EntityMismatch::NotEnumerated {
-            allowed: Names(ids.into()),
+            allowed: Names::of(ids.iter()),
         });
     }
     let checker = Checker { schema, names };
@@ -122,7 +122,7 @@ fn check_role(
         Some(ids) if !contains(ids, uid.id()) => Err(RequestMismatch::NotEnumerated {
             role,
             uid: uid.to_owned(),
-            allowed: Names(ids.clone()),
+            allowed: Names::of(ids.iter()),
         }),
         _ => Ok(()),
     }
@@ -146,7 +146,7 @@ fn check_applies(
         role,
         type_name: uid.type_name().into(),
         action: action.uid.clone(),
-        allowed: Names(allowed.into()),
+        allowed: Names::of(allowed.iter()),
     })
 }
 
@@ -261,7 +261,7 @@ impl<N: NameText> Checker<'_, N> {
             let name = self.names.sym_text(sym);
             let Some(attribute) = ty.attribute(name) else {
                 return Err(Trail::new(Problem::Unexpected {
-                    declared: Names(ty.attributes().iter().map(|a| a.name.clone()).collect()),
+                    declared: Names::of(ty.attributes().iter().map(|a| &a.name)),
                 })
                 .inside(Step::attribute(name)));
             };
@@ -311,7 +311,7 @@ impl<N: NameText> Checker<'_, N> {
             EntityRule::Enumerated(ids) if !contains(ids, uid.id()) => {
                 Err(Trail::new(Problem::NotEnumerated {
                     uid: uid.to_owned(),
-                    allowed: Names(ids.into()),
+                    allowed: Names::of(ids.iter()),
                 }))
             }
             EntityRule::Action if self.schema.action(uid).is_none() => {
@@ -350,12 +350,12 @@ impl<N: NameText> Checker<'_, N> {
         {
             return Err(EntityMismatch::AncestorNotEnumerated {
                 ancestor: ancestor.to_owned(),
-                allowed: Names(ids.into()),
+                allowed: Names::of(ids.iter()),
             });
         }
         Err(EntityMismatch::AncestorType {
             ancestor: ancestor.to_owned(),
-            allowed: Names(decl.ancestors.clone()),
+            allowed: Names::of(decl.ancestors.iter()),
         })
     }
 

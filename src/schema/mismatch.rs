@@ -186,22 +186,36 @@ fn typed_form(expected: &str) -> Option<&'static str> {
     }
 }
 
-/// The names that would have been right.
+/// The names that would have been right: the first few of them, and how many there are. An enumeration may have thousands, and
+/// every request that is wrong would copy them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Names(pub(crate) Box<[Box<str>]>);
+pub(crate) struct Names {
+    first: Box<[Box<str>]>,
+    count: usize,
+}
+
+impl Names {
+    /// At most so many are told.
+    const SHOWN: usize = 8;
+
+    pub(crate) fn of<'n>(names: impl ExactSizeIterator<Item = &'n Box<str>>) -> Self {
+        Self {
+            count: names.len(),
+            first: names.take(Self::SHOWN).cloned().collect(),
+        }
+    }
+}
 
 impl fmt::Display for Names {
-    /// At most eight names: an enumeration may have thousands.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
-        if self.0.is_empty() {
+        if self.first.is_empty() {
             return f.write_str("none");
         }
-        for (index, name) in self.0.iter().take(SHOWN).enumerate() {
+        for (index, name) in self.first.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}`{}`", name.escape_debug())?;
         }
-        match self.0.len().saturating_sub(SHOWN) {
+        match self.count.saturating_sub(self.first.len()) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

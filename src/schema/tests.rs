@@ -342,7 +342,10 @@ fn actions_as_entities_are_those_of_the_schema() {
 
 #[test]
 fn long_lists_of_names_are_cut() {
-    let names = |n: usize| Names((0..n).map(|i| i.to_string().into()).collect());
+    let names = |n: usize| {
+        let all: Vec<Box<str>> = (0..n).map(|i| i.to_string().into()).collect();
+        Names::of(all.iter())
+    };
     assert_eq!(names(0).to_string(), "none");
     assert_eq!(names(1).to_string(), "`0`");
     assert_eq!(

@@ -114,6 +114,41 @@ fn wide_requests_cost_their_size() {
     }
 }
 
+/// What a schema lists by the thousand is not copied for each request that is wrong.
+#[test]
+fn wrong_requests_cost_their_size() {
+    let _alone = alone();
+    let listed = |of: &str| {
+        let all = (0..5_000).map(|number| of.replace('#', &number.to_string()));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let schema = format!(
+        "entity U enum [{}]; entity R; entity V;
+        action a appliesTo {{ principal: [U], resource: [R], context: {{ u?: U, r?: {{ {} }} }} }};",
+        listed("\"a rather long id, number #\""),
+        listed("attribute_#?: Long"),
+    );
+    let authorizer = Authorizer::builder()
+        .schema_str(schema)
+        .policies("permit(principal, action, resource);")
+        .validate_requests(true)
+        .build()
+        .unwrap();
+    let wrong = |request: Request<'_>| {
+        // A thread of its own has to take its working memory first.
+        let response = within(128 * KB, || authorizer.is_authorized(&request).to_owned());
+        assert_eq!(response.outcome, Outcome::InvalidRequest);
+    };
+    let by = |principal| Request::new(principal, ("Action", "a"), ("R", "r"));
+    let known = ("U", "a rather long id, number 7");
+    assert!(authorizer.is_allowed(&by(known)));
+    wrong(by(("U", "u")));
+    wrong(by(("V", "v")));
+    wrong(by(known).context_json(r#"{ "u": { "type": "U", "id": "u" } }"#));
+    wrong(by(known).context_json(r#"{ "r": { "no": 1 } }"#));
+    wrong(by(known).context(&json!({ "r": { "no": 1 } })));
+}
+
 /// What one large request took is given back by the ordinary ones after it, on the same thread.
 #[test]
 fn memory_of_a_large_request_is_not_kept() {
