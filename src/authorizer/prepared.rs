@@ -13,7 +13,7 @@ use crate::request::overlay::Overlay;
 use crate::request::{ContextSource, EntitySource, Now, Request, RequestError, RequestPart};
 use crate::value::arena::Intern;
 use crate::value::stored::ByText;
-use crate::value::{Record, Stored, StoredRecord};
+use crate::value::{Bounds, Record, Stored, StoredRecord};
 
 use super::Authorizer;
 
@@ -200,6 +200,10 @@ impl PreparedRequest {
             to: &mut interner,
         };
         let mut context = StoredRecord::copy_of(Record::Stored(&self.context), &mut by_text)?;
+        // Another authorizer has limits of its own.
+        Bounds::context(&reading.limits)
+            .check(Record::Stored(&context))
+            .map_err(|exceeded| RequestError::limit_of(RequestPart::Context, exceeded))?;
         let mut time = None;
         if let Some(name) = &reading.context_time {
             let key = interner.sym(name)?;

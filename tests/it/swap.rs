@@ -1,11 +1,11 @@
 //! Replacing policies and entities while decisions are made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use duramen::{Authorizer, Entities, Entity, Outcome, Policies, Request, Scratch};
+use duramen::{Authorizer, Entities, Entity, Limits, Outcome, Policies, Request, Scratch};
 use serde_json::json;
 
 const ALL: &str = "permit(principal, action, resource);";
@@ -210,6 +210,31 @@ fn a_prepared_request_means_the_same_to_every_authorizer() {
             let response = authorizer.is_authorized_prepared(&mut scratch, &mut prepared);
             assert_eq!(response.outcome(), outcome, "{name}");
         }
+    }
+}
+
+#[test]
+fn a_prepared_request_is_held_to_the_limits_of_whoever_decides_it() {
+    let build = |limits| {
+        let builder = Authorizer::builder().policies("permit(principal, action, resource);");
+        builder.limits(limits).build().unwrap()
+    };
+    let wide = build(Limits::default());
+    let context = BTreeMap::from([("text", "x".repeat(100))]);
+    let request = view().context(&context);
+    let mut prepared = wide.prepare(&request).unwrap();
+    let mut scratch = Scratch::new();
+    for (bytes, outcome) in [(108, Outcome::Allowed), (107, Outcome::InvalidRequest)] {
+        let narrow = build(Limits::default().with_context_bytes(bytes));
+        assert_eq!(
+            narrow.prepare(&request).is_ok(),
+            outcome == Outcome::Allowed
+        );
+        let response = narrow.is_authorized_prepared(&mut scratch, &mut prepared);
+        assert_eq!(response.outcome(), outcome);
+        drop(response);
+        let response = wide.is_authorized_prepared(&mut scratch, &mut prepared);
+        assert_eq!(response.outcome(), Outcome::Allowed);
     }
 }
 
