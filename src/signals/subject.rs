@@ -10,7 +10,7 @@ use crate::value::arena::NameText;
 use super::event::Event;
 use super::report::{SignalError, Unresolved};
 use super::token::{Members, Token};
-use super::transmitter::Transmitter;
+use super::transmitter::{SignalAttribute, Transmitter};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
@@ -221,7 +221,7 @@ impl Subject {
         if event.event.revokes_sessions() && self.has_no(SubjectKind::Session) {
             // A member that nothing is known of narrows the subject: without it, others would lose their sessions.
             return Ok(match known.len() == self.members.len() {
-                true => self.sessions(epoch, &known, &transmitter.sessions, unresolved),
+                true => self.sessions(epoch, &known, transmitter, unresolved),
                 false => Vec::new(),
             });
         }
@@ -257,15 +257,16 @@ impl Subject {
         &self,
         epoch: &Epoch,
         known: &[(Option<SubjectKind>, Vec<Uid>)],
-        session_types: &[String],
+        transmitter: &Transmitter,
         unresolved: &mut Vec<Unresolved>,
     ) -> Vec<Target> {
-        let mut targets: Vec<Target> = sessions_below(epoch, known, session_types)
+        let mut targets: Vec<Target> = sessions_below(epoch, known, &transmitter.sessions)
             .into_iter()
             .map(|uid| Target::new(epoch, uid, SubjectKind::Session))
             .collect();
+        let of_user = transmitter.name_of(SignalAttribute::SessionsRevokedAt);
         // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
-        if let [(Some(SubjectKind::User), users)] = known {
+        if let ([(Some(SubjectKind::User), users)], Some(_)) = (known, of_user) {
             let users = users.iter();
             targets.extend(users.map(|uid| Target::new(epoch, *uid, SubjectKind::User)));
         } else if targets.is_empty() {

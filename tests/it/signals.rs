@@ -378,6 +378,33 @@ fn sessions_below_the_subject_are_revoked() {
     assert_eq!(report.unresolved()[0].reason, "it is not stored");
 }
 
+/// Where a user is not to have the time, and has no session either, nothing is revoked: that is told, and the token may come
+/// again.
+#[test]
+fn a_revocation_that_finds_nothing_to_set_is_told() {
+    let authorizer = store();
+    let receiver = SignalReceiver::new().transmitter(
+        Transmitter::new(IDP, US)
+            .subject(SubjectKind::User, SubjectFormat::Email, "User")
+            .sessions("Session")
+            .without(SignalAttribute::SessionsRevokedAt),
+    );
+    let foo = ("User", "foo@example.com");
+    let event = format!("{CAEP}session-revoked");
+    let token = token(IDP, US, 100, email(foo.1), &event, json!({})).to_string();
+    let report = receiver.apply(&authorizer, &token).unwrap();
+    assert!(report.changes().is_empty());
+    assert_eq!(report.unresolved()[0].reason, "no session of it is stored");
+    let parents = [foo.into()];
+    let late = Entity::new(("Session", "late")).parents(&parents);
+    authorizer
+        .update_entities(EntityUpdate::new().upsert(late))
+        .unwrap();
+    let report = receiver.apply(&authorizer, &token).unwrap();
+    assert!(report.unresolved().is_empty() && !report.is_replay());
+    assert!(holds(&authorizer, ("Session", "late"), "principal.revoked"));
+}
+
 /// A member that is there and that nothing is known of makes a subject narrower, never wider: no session is revoked instead
 /// of those that were meant, the report names it, and the token does what it says once the member is known.
 #[test]
