@@ -27,6 +27,9 @@
 //! ever set; times only go on; for everything else the event that happened last counts, for each entity and attribute by
 //! itself, and of two at one moment the stricter or, of claims of which neither is, always the same one.
 //!
+//! What they set is in the store and nowhere else: whoever replaces all entities, or upserts one, brings along what signals have
+//! set, or takes it back.
+//!
 //! An attribute does something where a policy reads it. [`SignalReport::unread`] has what was set and is read by none: log it, as a
 //! revocation that nobody asks for denies nothing.
 //!
