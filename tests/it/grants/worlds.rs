@@ -10,7 +10,9 @@ use cedar_policy as cedar;
 use duramen::evidence::{DecisionRecord, DecisionSink, SinkError, Wants};
 use duramen::grant::{Grant, GrantId, GrantTable, Revocation};
 use duramen::values::Datetime;
-use duramen::{DataSource, Delegation, EntityUidRef, Freshness, PolicyUpdate, Request, Tuning};
+use duramen::{
+    DataSource, Delegation, EntityUidRef, ErrorMode, Freshness, PolicyUpdate, Request, Tuning,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -39,6 +41,13 @@ const HOUR: i64 = 3_600_000;
 
 /// By the generator's name for datetimes, so that its policies ask for it in all the ways that there are.
 const TIME: &str = "dt";
+
+/// What an error may do to a decision.
+const MODES: [ErrorMode; 3] = [
+    ErrorMode::Cedar,
+    ErrorMode::DenyOnForbidError,
+    ErrorMode::DenyOnAnyError,
+];
 
 /// Policies that come and go, so that what a grant rests on decides it: generated ones seldom turn on one thing alone.
 const GATES: [&str; 4] = [
@@ -103,6 +112,10 @@ struct Setting {
     recorded: bool,
     /// With grants and chains that end by themselves.
     ending: bool,
+    /// What an error does to a decision.
+    mode: ErrorMode,
+    /// With policies that decide beside those in force.
+    shadowed: bool,
 }
 
 impl Setting {
@@ -182,7 +195,10 @@ impl Story {
         let decisions = Arc::new(Counting::default());
         let build = || {
             let clock = clock.clone();
-            let mut builder = world.builder().tuning(setting.tuning);
+            let mut builder = world
+                .builder()
+                .tuning(setting.tuning)
+                .error_mode(setting.mode);
             builder = builder.clock(move || date(clock.now()));
             if setting.timed {
                 builder = builder.context_time(TIME);
@@ -293,8 +309,8 @@ impl Story {
                 }
                 is_allowed(&self.run.oracle.decide(&hop))
             });
-        // How old data is Cedar does not know; and that only takes away.
-        let agrees = match self.setting.bounded {
+        // How old data is Cedar does not know, nor that errors deny; and both only take away.
+        let agrees = match self.setting.bounded || self.setting.mode != ErrorMode::Cedar {
             true => found <= allowed,
             false => found == allowed,
         };
@@ -343,6 +359,14 @@ impl Story {
     /// Makes one change of anything in both engines, or in neither.
     fn change(&mut self, tape: &mut Tape<'_>) -> Result<(), TestCaseError> {
         let run = &mut self.run;
+        if self.setting.shadowed && tape.chance(20) {
+            // Others decide beside it, or none do: no grant is concerned.
+            let policies = tape.world().0.policies;
+            match tape.chance(70) {
+                true => drop(run.authorizer.set_shadow(policies.as_str())),
+                false => drop(run.authorizer.clear_shadow()),
+            }
+        }
         let (what, ours, theirs) = match tape.below(12) {
             0..4 => {
                 let changes = tape.changes();
@@ -563,6 +587,8 @@ pub(crate) fn worlds_agree(bytes: &[u8]) -> Result<(), TestCaseError> {
         bounded: tape.chance(15),
         recorded: tape.chance(30),
         ending: tape.chance(25),
+        mode: ErrorMode::Cedar,
+        shadowed: false,
     };
     grants_agree(&mut tape, setting).map(drop)
 }
@@ -585,9 +611,11 @@ proptest! {
         tuning in 0..9_usize,
         permissive in any::<bool>(),
         recorded in any::<bool>(),
+        shadowed in any::<bool>(),
+        mode in 0..3_usize,
     ) {
-        let tuning = tunings()[tuning];
-        let setting = Setting { tuning, permissive, recorded, ..Setting::default() };
+        let (tuning, mode) = (tunings()[tuning], MODES[mode]);
+        let setting = Setting { tuning, permissive, recorded, shadowed, mode, ..Setting::default() };
         let seen = grants_agree(&mut Tape::new(&numbers), setting)?;
         let mut all = SEEN.lock().unwrap();
         all.made += seen.made;
@@ -613,8 +641,10 @@ proptest! {
         permissive in any::<bool>(),
         bounded in any::<bool>(),
         ending in any::<bool>(),
+        mode in 0..3_usize,
     ) {
-        let setting = Setting { permissive, timed: true, bounded, ending, ..Setting::default() };
+        let mode = MODES[mode];
+        let setting = Setting { permissive, timed: true, bounded, ending, mode, ..Setting::default() };
         grants_agree(&mut Tape::new(&numbers), setting)?;
     }
 }
