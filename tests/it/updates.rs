@@ -442,6 +442,44 @@ fn what_is_new_is_validated() {
     assert_eq!(forbid.template().unwrap().as_str(), "t");
 }
 
+/// What is linked and unlinked again by one update may be linked anew by it, or be gone with its template: the schema is asked about
+/// what is left.
+#[test]
+fn links_that_are_gone_again_are_not_validated() {
+    let authorizer = Authorizer::builder()
+        .schema_str(
+            "entity User, Group; action view appliesTo { principal: User, resource: Group };",
+        )
+        .policies(Policies::new().text("permit(principal == ?principal, action, resource);"))
+        .build()
+        .unwrap();
+    let user = |id| Some(("User", id).into());
+    let nobody = Some(("Nobody", "x").into());
+    let template = "forbid(principal == ?principal, action, resource);";
+    let update = PolicyUpdate::new()
+        .link("policy0", "link", user("x"), None)
+        .unlink("link")
+        .link("policy0", "link", user("y"), None)
+        .add_template("t", template)
+        .link("t", "gone", user("y"), None)
+        .unlink("gone")
+        .remove_template("t");
+    authorizer.update_policies(update).unwrap();
+    let is_allowed = |id| {
+        authorizer.is_allowed(&Request::new(
+            ("User", id),
+            ("Action", "view"),
+            ("Group", "g"),
+        ))
+    };
+    assert!(is_allowed("y") && !is_allowed("x"));
+    let last_is_wrong = PolicyUpdate::new()
+        .link("policy0", "other", user("x"), None)
+        .unlink("other")
+        .link("policy0", "other", nobody, None);
+    assert!(authorizer.update_policies(last_is_wrong).is_err());
+}
+
 /// Entities that are replaced after an update meet the changed policies, and positions are told of all layers.
 #[test]
 fn updates_outlive_the_entities() {

@@ -1,6 +1,6 @@
 //! Changing the policies in force: what is new is loaded as ever, then everything is tried on the set.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{self as cedar, Template};
@@ -79,15 +79,20 @@ impl Update {
         options: &Options<'_>,
     ) -> Result<(ProgramSet, Vec<Problem>), CompileError> {
         let mut change = base.change();
-        let mut links = Vec::new();
+        // Those that are left: what is unlinked again is not in force, and its template may be gone, too.
+        let mut links = BTreeMap::new();
         for step in steps {
-            if let Err(message) = self.step(&mut change, step) {
-                let id = step.id().clone();
-                self.problems.push(Problem::new(message).of_policy(id));
-            } else if let Step::Link(link) = step {
-                links.push(link);
+            match (self.step(&mut change, step), step) {
+                (Err(message), _) => {
+                    let id = step.id().clone();
+                    self.problems.push(Problem::new(message).of_policy(id));
+                }
+                (Ok(()), Step::Link(link)) => _ = links.insert(&link.id, link),
+                (Ok(()), Step::Unlink(id)) => _ = links.remove(id),
+                (Ok(()), _) => {}
             }
         }
+        let links: Vec<&Link> = links.into_values().collect();
         if let Some(schema) = options.schema.filter(|_| !links.is_empty()) {
             self.validate(schema, &change, &links);
         }
