@@ -129,6 +129,9 @@ impl Authorizer {
     /// Decides a request, with working memory of this thread's pool.
     ///
     /// Once the pool is warm nothing is allocated. For a hot loop, [`Authorizer::session`] is faster still.
+    ///
+    /// A response has its working memory with it. What is dropped on another thread goes to that one's pool, so that the next
+    /// decision here makes its own; a pool keeps that of 32.
     pub fn is_authorized(&self, request: &Request<'_>) -> Response<'_> {
         self.decide(
             Pin::Guard(self.inner.published.pin()),

@@ -35,8 +35,9 @@ const MOST: usize = 1 << 20;
 /// Puts a queue in front of a sink: the deciding thread copies the record and goes on, a thread of the queue hands it to
 /// the sink.
 ///
-/// The deciding thread allocates nothing, takes no lock, and waits only under [`Delivery::Block`]. What it copies to is made
-/// when the queue is, and used again.
+/// The deciding thread takes no lock, and waits only under [`Delivery::Block`]. What it copies to is made when the queue is, and
+/// used again. It allocates only for a record, or a part of one, that is larger than all that have had the same place before: a
+/// place has room for a small one from the beginning and keeps up to 16 kB, and each of them is filled in its turn.
 ///
 /// A record that the queue has taken counts as kept for its decision. It is in memory then: **a process that is
 /// killed loses what is in the queue.** Where nothing may be allowed without evidence on disk, put the log itself
