@@ -58,7 +58,7 @@ impl Policies {
     }
 
     /// Adds a policy set in Cedar's JSON syntax (`staticPolicies`, `templates`, `templateLinks`). Its ids are
-    /// the ones it gives.
+    /// the ones it gives. Positions are then relative to each policy's own text, as Cedar writes it.
     #[must_use]
     pub fn json(mut self, text: impl Into<Arc<str>>) -> Self {
         self.sources.policies.push(PolicySource::Json {

@@ -498,12 +498,13 @@ impl<'a> RecordedError<'a> {
     }
 
     /// Where the policy stands in its source: the file, if it has one, and the byte range in the source text.
-    /// A link stands where its template stands. `None` for policies that were not loaded from Cedar text.
+    /// A link stands where its template stands. What was loaded from JSON or a `cedar_policy::PolicySet` stands in no file: the
+    /// range is that of the policy's own text, as Cedar writes it.
     pub fn source(&self) -> Option<(Option<&'a str>, std::ops::Range<usize>)> {
         let policy = self.policy;
         let (source, span) = policy.program.source(policy.program_policy())?;
         let range = span.start as usize..span.end as usize;
-        Some((source.file.as_deref(), range))
+        Some((source.file_of_text(), range))
     }
 }
 

@@ -147,7 +147,7 @@ pub struct ExplainedPolicy {
     /// The sides of its scope that do not match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scope: Vec<ScopeMiss>,
-    /// Where it is written; `None` for policies that were not loaded from Cedar text.
+    /// Where it is written; for policies from JSON or a `cedar_policy::PolicySet`, their own text, as Cedar writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 }
@@ -225,10 +225,10 @@ pub struct ScopeMiss {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Source {
-    /// The file that it was loaded from, if it was one.
+    /// The file that has the text, if it was loaded from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The line of its `permit` or `forbid`, from 1, in the text that was loaded.
+    /// The line of its `permit` or `forbid`, from 1, in its text.
     pub line: u32,
     /// The column, in characters from 1.
     pub column: u32,

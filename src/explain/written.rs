@@ -258,7 +258,7 @@ impl<'p> Written<'p> {
         });
         let (source, _) = self.program.source(self.policy)?;
         Some(Source {
-            file: source.file.as_deref().map(str::to_owned),
+            file: source.file_of_text().map(str::to_owned),
             line,
             column,
             lines: lines.collect(),

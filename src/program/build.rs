@@ -238,6 +238,7 @@ impl ProgramBuilder {
         &mut self,
         text: &Arc<str>,
         file: Option<&Arc<str>>,
+        is_own: bool,
     ) -> Result<u32, TableFull> {
         if let Some(last) = self.last_source
             && let Some(source) = self.program.sources.get(last as usize)
@@ -249,6 +250,7 @@ impl ProgramBuilder {
         self.program.sources.push(Source {
             text: Arc::clone(text),
             file: file.cloned(),
+            is_own,
         });
         self.last_source = Some(number);
         Ok(number)
@@ -439,7 +441,9 @@ impl<'p> Import<'p> {
         let Some(source) = self.from.sources.get(span.source as usize) else {
             return Ok(None);
         };
-        let source = self.to.source(&source.text, source.file.as_ref())?;
+        let source = self
+            .to
+            .source(&source.text, source.file.as_ref(), source.is_own)?;
         Ok(Some(SourceSpan { source, ..span }))
     }
 

@@ -130,12 +130,21 @@ pub(crate) enum ActionScope {
     In(Span),
 }
 
-/// A text that policies were parsed from, shared by them.
+/// A text that policies were parsed from, shared by them; or that of one policy which was loaded in another form.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) text: Arc<str>,
-    /// The file's path, where there is one.
+    /// The path of the file that was loaded, where there is one.
     pub(crate) file: Option<Arc<str>>,
+    /// Whether Cedar wrote the text, of what was JSON or a set: places in it are none in a file.
+    pub(crate) is_own: bool,
+}
+
+impl Source {
+    /// The file that has the text.
+    pub(crate) fn file_of_text(&self) -> Option<&str> {
+        self.file.as_deref().filter(|_| !self.is_own)
+    }
 }
 
 /// Where a policy stands in its source.

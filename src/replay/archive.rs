@@ -376,7 +376,7 @@ fn text_of<'p>(
         id: id.clone(),
         text: text.to_owned(),
         written: Some(Written {
-            file: source.file.as_deref().map(str::to_owned),
+            file: source.file_of_text().map(str::to_owned),
             line,
             column,
             byte,

@@ -45,15 +45,15 @@ impl ErrorLocation {
         self.kind
     }
 
-    /// The file that the policy was loaded from, if it was a file.
+    /// The file that has the text, if it was a file.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
     /// The bytes of the source text that `cedar-policy`'s error labels. For a link, those of its template.
-    /// `None` for policies that were not loaded from Cedar text, and where Cedar's error has no label.
+    /// `None` where Cedar's error has no label.
     ///
-    /// For policies of a `cedar_policy::PolicySet`, the bytes of the policy's own text.
+    /// For policies from JSON and those of a `cedar_policy::PolicySet`, the bytes of the policy's own text, as Cedar writes it.
     pub fn range(&self) -> Option<Range<usize>> {
         self.range.clone()
     }

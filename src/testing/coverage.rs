@@ -44,10 +44,10 @@ pub struct PolicyCoverage {
     pub template: Option<PolicyId>,
     /// Whether it permits or forbids.
     pub effect: Effect,
-    /// The file that it was loaded from, if it was one.
+    /// The file that has its text, if it was loaded from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The line of its `permit` or `forbid`, from 1; `None` for policies that were not loaded from Cedar text.
+    /// The line of its `permit` or `forbid`, from 1; for policies from JSON or a `cedar_policy::PolicySet`, in their own text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// How many requests (of a delegation, hops) its scope matched.

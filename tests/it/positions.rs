@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use cedar_policy as cedar;
+use duramen::replay::PolicyArchive;
 use duramen::{Authorizer, Policies, Request};
+
+use super::loading::Folder;
 
 const ENTITIES: &str = r#"[
     { "uid": { "type": "User", "id": "alice" },
@@ -146,6 +149,45 @@ fn bytes_are_those_of_cedars_label() {
         let label = located[error.policy().id().as_str()].clone().unwrap();
         assert!(span.start <= label.start && label.end <= span.end);
         assert!(text[span].starts_with(['p', '@']));
+    }
+}
+
+/// Cedar's JSON has no places of policies: nothing points into the file that has it.
+#[test]
+fn policies_from_json_stand_in_no_file() {
+    let text = "@id(\"other\") permit(principal, action, resource) when { context.nope };";
+    let set = cedar::PolicySet::from_str(text).unwrap();
+    let folder = Folder::new();
+    let file = folder.file("policies.json", &set.clone().to_json().unwrap().to_string());
+    let request = Request::new(("U", "u"), ("Action", "a"), ("R", "r"));
+    for (policies, has_file) in [
+        (Policies::new().file(&file), true),
+        (Policies::from(set), false),
+    ] {
+        let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+        let response = authorizer.is_authorized(&request);
+        let error = response.errors().next().unwrap();
+        let (none, range) = error.source().unwrap();
+        assert_eq!((none, range.start), (None, 0));
+        // It is Cedar's text of the policy that has the label.
+        let located = response.locate_errors(&request);
+        assert_eq!(located[0].file(), None);
+        let label = located[0].range().unwrap();
+        assert_eq!(label.len(), "context.nope".len());
+        assert!(label.end <= range.end);
+        let explained = authorizer.explain(&request).to_string();
+        assert!(
+            explained.contains("context.nope") && !explained.contains("policies.json"),
+            "{explained}"
+        );
+        // What is odd about it is said with the file, and with no place there.
+        let warnings = authorizer.warnings();
+        assert_eq!(warnings[0].file(), file.to_str().filter(|_| has_file));
+        assert_eq!((warnings[0].position(), warnings[0].span()), (None, None));
+        let archive = PolicyArchive::open(folder.0.join("archive")).unwrap();
+        let archived = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+        let explained = archived.authorizer().explain(&request).to_string();
+        assert!(!explained.contains("policies.json"), "{explained}");
     }
 }
 

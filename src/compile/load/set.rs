@@ -137,7 +137,7 @@ impl Loader<'_> {
             Some(SourceSpan {
                 start: 0,
                 end: u32::try_from(own.len()).ok()?,
-                source: self.lowering.out.source(&own.into(), file).ok()?,
+                source: self.lowering.out.source(&own.into(), file, true).ok()?,
             })
         });
         let added = tree.and_then(|tree| {

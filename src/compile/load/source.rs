@@ -121,6 +121,7 @@ fn unnamed(program: &Program) -> Option<Problem> {
     problem.help = Some("`Policies::ids_from_annotations` takes the annotations as ids".into());
     let source = span.and_then(|span| Some((program.sources.get(span.source as usize)?, span)));
     Some(match source {
+        Some((source, _)) if source.is_own => problem.in_file(source.file.as_ref()),
         Some((source, span)) => problem.in_file(source.file.as_ref()).at(
             &Lines::new(&source.text),
             span.start as usize..span.end as usize,

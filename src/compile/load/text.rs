@@ -236,7 +236,11 @@ impl Loader<'_> {
 
     fn span(&mut self, origin: &Origin<'_>, range: &Range<usize>) -> Option<SourceSpan> {
         Some(SourceSpan {
-            source: self.lowering.out.source(origin.text, origin.file).ok()?,
+            source: self
+                .lowering
+                .out
+                .source(origin.text, origin.file, false)
+                .ok()?,
             start: u32::try_from(range.start).ok()?,
             end: u32::try_from(range.end).ok()?,
         })
