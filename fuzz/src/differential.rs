@@ -139,6 +139,7 @@ fn add(sum: &mut Counts, counts: &Counts) {
     sum.invalid += counts.invalid;
     sum.failing += counts.failing;
     sum.several += counts.several;
+    sum.ended += counts.ended;
     for (kind, count) in &counts.kinds {
         *sum.kinds.entry(*kind).or_default() += count;
     }

@@ -43,6 +43,8 @@ pub(crate) struct Counts {
     pub(crate) failing: u64,
     /// Of these, with more than one determining policy.
     pub(crate) several: u64,
+    /// Grants that ended.
+    pub(crate) ended: u64,
     /// Errors by their kind.
     pub(crate) kinds: BTreeMap<ErrorKind, u64>,
 }

@@ -2,11 +2,12 @@
 //! Between requests everything but the schema changes: entities and policies one by one, or all at once.
 //!
 //! Both engines take the policies, the entities and each change of them, or both refuse; both find a request valid, or
-//! neither does; and the answers are the same.
+//! neither does; and the answers are the same. Grants are current as long as Cedar would allow their requests.
 
 use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy as cedar;
+use duramen::grant::{Grant, GrantTable};
 use duramen::{Authorizer, EntityUpdate, PolicyUpdate, PreparedRequest, Request, Scratch, Tuning};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -27,6 +28,9 @@ const UPDATES: u64 = 4;
 
 /// Prepared requests that live through the changes.
 const PREPARED: usize = 6;
+
+/// Requests of which grants are held through the changes.
+const GRANTED: usize = 10;
 
 /// The world of a seed, and some `requests` requests of it.
 pub(crate) fn seed_agrees(
@@ -72,6 +76,7 @@ fn worlds_agree(
                 _ => run.update_entities(tape)?,
             });
         }
+        run.look(counts)?;
         is_exported(&authorizer, &run.entities, Some(&run.cedars))
             .map_err(|what| run.fail(None, &Json::Null, &what))?;
         let mut session = authorizer.session();
@@ -89,6 +94,15 @@ fn worlds_agree(
     Ok(())
 }
 
+/// Grants of what was allowed once, alone and in a table, and whether they must be current.
+struct Held {
+    ask: Ask,
+    json: Json,
+    alone: Grant,
+    tabled: Grant,
+    live: bool,
+}
+
 /// A world in both engines.
 struct Run<'s> {
     schema: &'s Schema,
@@ -98,6 +112,8 @@ struct Run<'s> {
     state: State,
     authorizer: Authorizer,
     scratch: Scratch,
+    table: GrantTable,
+    held: Vec<Held>,
     /// Ids of policies that are no links, and of links.
     policies: Vec<String>,
     links: Vec<String>,
@@ -193,6 +209,8 @@ impl<'s> Run<'s> {
             set,
             entities: entities_of,
             state: State::new(),
+            table: GrantTable::new(&authorizer),
+            held: Vec::new(),
             authorizer,
             scratch: Scratch::new(),
             policies: Vec::new(),
@@ -273,6 +291,22 @@ impl<'s> Run<'s> {
             }
             counts.answer(expected.as_ref());
             counts.overlays += u64::from(ask.overlay.is_some());
+            if self.held.len() < GRANTED && is_allow(expected.as_ref()) {
+                let grants = with_request(&ask, &json, |request| {
+                    [authorizer.grant(request), self.table.grant(request)]
+                        .map(|grant| grant.map_err(|denied| denied.outcome()))
+                });
+                let [Ok(alone), Ok(tabled)] = grants else {
+                    return Err(self.fail(Some(&ask), &json, &format!("no grants: {grants:?}")));
+                };
+                self.held.push(Held {
+                    ask: ask.clone(),
+                    json: json.clone(),
+                    alone,
+                    tabled,
+                    live: true,
+                });
+            }
             if prepared.len() < PREPARED && ask.overlay.is_none() && expected.is_some() {
                 let made = with_request(&ask, &json, |request| authorizer.prepare(request));
                 let made =
@@ -280,6 +314,24 @@ impl<'s> Run<'s> {
                 prepared.push((ask, json, made));
             }
         }
+        Ok(())
+    }
+
+    /// Looks at every grant: it is live as long as its request is allowed, and the table has looked before.
+    fn look(&mut self, counts: &mut Counts) -> Result<(), TestCaseError> {
+        let mut held = std::mem::take(&mut self.held);
+        for held in &mut held {
+            let was = held.live;
+            held.live &= is_allow(self.expected(&held.ask, &held.json).as_ref());
+            let looked = held.tabled.revocation().is_none();
+            let found = [looked, held.alone.is_current(), held.tabled.is_current()];
+            if found != [held.live; 3] {
+                let what = format!("live {}, found {found:?}", held.live);
+                return Err(self.fail(Some(&held.ask), &held.json, &what));
+            }
+            counts.ended += u64::from(was != held.live);
+        }
+        self.held = held;
         Ok(())
     }
 
@@ -492,6 +544,10 @@ impl<'s> Run<'s> {
     }
 }
 
+fn is_allow(response: Option<&cedar::Response>) -> bool {
+    response.is_some_and(|response| response.decision() == cedar::Decision::Allow)
+}
+
 /// Calls `f` with the request in Duramen's form, its context as `json` unless it is typed.
 fn with_request<R>(ask: &Ask, json: &Json, f: impl FnOnce(&Request<'_>) -> R) -> R {
     if ask.typed {
@@ -570,6 +626,7 @@ fn many_requests_of_worlds_with_a_schema_agree() {
     assert!(counts.worlds > 10 && counts.updates > 20, "{counts:#?}");
     assert!(counts.allowed > 100 && counts.denied > 100, "{counts:#?}");
     assert!(counts.overlays > 50 && counts.invalid > 5, "{counts:#?}");
+    assert!(counts.ended > 10, "{counts:#?}");
     assert!(counts.kinds.len() > 1, "{counts:#?}");
 }
 
