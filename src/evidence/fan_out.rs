@@ -1,9 +1,11 @@
 //! Records to several sinks, each with its own delivery class.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 
@@ -33,12 +35,18 @@ pub struct FanOut {
     reported: AtomicU64,
     /// Whether there is one in `refused`: a look at it for each record would be a lock.
     has_refused: AtomicBool,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<VecDeque<Refused>>,
 }
 
-/// The last record that was not kept as it should have been. A queue offers it again, as the next one.
+/// How long a record that was not kept is expected again, and how many are at most.
+const EXPECTED_FOR: Duration = Duration::from_secs(10);
+const MOST_EXPECTED: usize = 64;
+
+/// A record that was not kept as it should have been. A queue offers it again before long, and deciding threads may have handed over
+/// others meanwhile.
 #[derive(Clone, Copy)]
 struct Refused {
+    at: Instant,
     instance: [u8; 32],
     sequence: u64,
     /// What was reported as lost with it.
@@ -167,11 +175,20 @@ impl FanOut {
             return None;
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        self.has_refused.store(false, Ordering::Relaxed);
-        let same = refused.take().filter(|refused| {
+        let same = refused.iter().position(|refused| {
             refused.sequence == record.sequence
                 && refused.instance.as_slice() == record.instance.as_bytes()
-        })?;
+        });
+        let same = same.and_then(|at| refused.remove(at));
+        while refused
+            .front()
+            .is_some_and(|oldest| oldest.at.elapsed() > EXPECTED_FOR)
+        {
+            refused.pop_front();
+        }
+        self.has_refused
+            .store(!refused.is_empty(), Ordering::Relaxed);
+        let same = same?;
         // Not lost after all.
         let _ = self
             .reported
@@ -189,7 +206,11 @@ impl FanOut {
             return;
         };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        *refused = Some(Refused {
+        if refused.len() == MOST_EXPECTED {
+            refused.pop_front();
+        }
+        refused.push_back(Refused {
+            at: Instant::now(),
             instance,
             sequence: record.sequence,
             reported,

@@ -1,8 +1,8 @@
 //! Several sinks, and sinks of some of the records.
 
 use std::num::NonZeroU64;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use duramen::evidence::{
     DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MaskSink, Masks, MemorySink,
@@ -139,6 +139,77 @@ fn what_is_offered_again_is_kept_once_and_tells_each_loss_once() {
     // What was kept in the end is no loss that is known already.
     sinks.record_loss(1).unwrap();
     assert_eq!(counts.seen.lock().unwrap()[2..], [(0, 1, false)]);
+}
+
+/// Another thread hands over a large record itself while a queue waits to offer one again.
+struct HandsOverBetween {
+    sinks: Arc<FanOut>,
+    other: OnceLock<Authorizer>,
+}
+
+impl DecisionSink for HandsOverBetween {
+    fn wants(&self) -> Wants {
+        self.sinks.wants()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.sinks.delivery()
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.sinks.record(record).or_else(|_| {
+            assert!(!self.other.get().unwrap().is_allowed(&request("bob")));
+            self.sinks.record(record)
+        })
+    }
+}
+
+#[test]
+fn what_is_offered_again_is_known_whatever_comes_between() {
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Notes::new(Wants::Decisions, Delivery::DenyIfNotKept);
+    // Refuses two, and what is offered then is the first of them.
+    let refusals = Arc::new(AtomicU64::new(2));
+    struct Refuses(Arc<Notes>, Arc<AtomicU64>);
+    impl DecisionSink for Refuses {
+        fn wants(&self) -> Wants {
+            self.0.wants()
+        }
+
+        fn delivery(&self) -> Delivery {
+            self.0.delivery()
+        }
+
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            let one_less = |left: u64| left.checked_sub(1);
+            let refused = self
+                .1
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+            match refused {
+                Ok(_) => Err(SinkError::new("not now")),
+                Err(_) => self.0.record(record),
+            }
+        }
+    }
+    let sinks = FanOut::new()
+        .sink(Arc::clone(&counts))
+        .sink(Refuses(Arc::clone(&demands), refusals));
+    let sinks = Arc::new(sinks);
+    let hands_over = Arc::new(HandsOverBetween {
+        sinks: Arc::clone(&sinks),
+        other: OnceLock::new(),
+    });
+    let other = builder().sink(Arc::clone(&sinks)).build().unwrap();
+    assert!(hands_over.other.set(other).is_ok());
+    let authorizer = builder().sink(Arc::clone(&hands_over)).build().unwrap();
+    assert!(authorizer.is_allowed(&request("alice")));
+    // Both first decisions are each authorizer's first.
+    let seen = |sink: &Notes| sink.seen.lock().unwrap().clone();
+    assert_eq!(seen(&counts), [(1, 0, false), (1, 0, false)]);
+    assert_eq!(seen(&demands), [(1, 1, false)]);
+    // What was kept in the end is no loss that is known already; the other's is.
+    sinks.record_loss(2).unwrap();
+    assert_eq!(seen(&counts)[2..], [(0, 1, false)]);
 }
 
 /// Of two sinks that demand their records, the one that was added first says why.
