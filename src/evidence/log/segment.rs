@@ -32,7 +32,7 @@ fn index_before(name: &str, suffix: &str) -> Option<u64> {
 }
 
 /// What a directory holds of a log.
-#[derive(Debug, Default)]
+#[derive(PartialEq, Eq, Debug, Default)]
 pub(super) struct Names {
     /// Index of the first line and name, in order.
     pub(super) segments: Vec<(u64, String)>,

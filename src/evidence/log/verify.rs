@@ -30,7 +30,7 @@ pub fn verify(
     verify_storage(&storage, checkpoint)
 }
 
-/// How often a log is read from its beginning because segments went while it was read.
+/// How often a log is read from its beginning because segments came or went while it was read.
 const ATTEMPTS: usize = 8;
 
 pub(super) fn verify_storage(
@@ -38,20 +38,27 @@ pub(super) fn verify_storage(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Verification, LogError> {
     for _ in 1..ATTEMPTS {
-        match read_through(storage, checkpoint) {
+        let names = names_of(storage)?;
+        match read_through(storage, &names, checkpoint) {
             // Retention has removed a segment after it was listed.
             Err(error) if error.is_of_a_missing_file() && error.path() != storage.path() => {}
+            // Or while they were: the list of a large directory may have no segment that says so, nor what was removed.
+            Ok(seen) if seen.is_tampered_with() && names_of(storage)? != names => {}
             done => return done,
         }
     }
-    read_through(storage, checkpoint)
+    read_through(storage, &names_of(storage)?, checkpoint)
+}
+
+fn names_of(storage: &dyn Storage) -> Result<Names, LogError> {
+    Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))
 }
 
 fn read_through(
     storage: &dyn Storage,
+    names: &Names,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Verification, LogError> {
-    let names = Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))?;
     Verifier::new(storage, &names.segments, checkpoint).verify()
 }
 
@@ -61,7 +68,7 @@ pub(super) fn verify_since(
     storage: &dyn Storage,
     checkpoint: &Checkpoint,
 ) -> Result<Verification, LogError> {
-    let names = Names::of(storage).map_err(|error| LogError::unreadable(storage.path(), error))?;
+    let names = names_of(storage)?;
     let all = &names.segments;
     let from = all.partition_point(|(first, _)| *first < checkpoint.count());
     let (before, names) = all.split_at(from.saturating_sub(1).min(all.len()));
@@ -100,6 +107,10 @@ impl Verification {
     /// compared, too.
     pub fn is_fine(&self) -> bool {
         self.finding.is_none()
+    }
+
+    fn is_tampered_with(&self) -> bool {
+        self.finding.as_ref().is_some_and(Finding::is_tampering)
     }
 
     /// Which log it is; `None` of one that has no lines, or was begun before logs had ids.

@@ -142,6 +142,34 @@ fn segments_that_go_while_a_log_is_verified_are_no_error() {
     assert!(error.to_string().contains("cannot be read"), "{error}");
 }
 
+/// Also where those are not in the list that say so.
+#[test]
+fn segments_that_come_and_go_while_they_are_listed_are_no_tampering() {
+    let scratch = Scratch::new("listed");
+    let options = options(scratch.path(), SyncPolicy::Never)
+        .segment_bytes(1)
+        .keep_bytes(5000);
+    let writing = authorizer(options.open().unwrap());
+    let mut times = 0;
+    assert!((0..20).all(|user| decide(&writing, user)));
+    let last = verify(scratch.path(), None).unwrap().count();
+    // Each segment begins with what it says was removed. What the last two say is not known without them.
+    let faults = Faults::new(move |call| match call {
+        Call::Names if std::mem::replace(&mut times, 1) == 0 => Fault::Short(2),
+        _ => Fault::None,
+    });
+    let storage = Faulty::beside(scratch.path(), &faults);
+    let seen = verify_storage(&storage, None).unwrap();
+    assert_eq!((seen.finding(), seen.count()), (None, last));
+    // What is missing stays missing.
+    std::fs::remove_file(scratch.path().join(segment::name(last - 4))).unwrap();
+    let seen = verify(scratch.path(), None).unwrap();
+    assert_eq!(
+        seen.finding().map(super::super::Finding::kind),
+        Some(FindingKind::Missing { to: last - 3 })
+    );
+}
+
 /// A line that is being written while a log is verified shows as a torn tail, wherever it is read up to; what was altered
 /// is found all the same, and what is missing behind it.
 #[test]
@@ -158,7 +186,10 @@ fn a_line_that_is_being_written_is_no_tampering() {
         .map(|at| at + 1)
         .collect();
     let seen_up_to = |count, checkpoint| {
-        let faults = Faults::new(move |_| Fault::Short(count));
+        let faults = Faults::new(move |call| match call {
+            Call::Read => Fault::Short(count),
+            _ => Fault::None,
+        });
         let storage = Faulty::beside(scratch.path(), &faults);
         let seen = verify_storage(&storage, checkpoint).unwrap();
         let finding = seen.finding().map(super::super::Finding::kind);

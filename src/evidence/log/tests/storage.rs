@@ -20,6 +20,7 @@ pub(super) enum Call {
     Rename,
     Remove,
     SyncNames,
+    Names,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +28,8 @@ pub(super) enum Fault {
     None,
     Fails(io::ErrorKind),
     /// A write writes that many bytes and says so; the next one is asked again. What is read seems to end after that
-    /// many bytes, and goes on when it is read again, as a file that was appended to meanwhile.
+    /// many bytes, and goes on when it is read again, as a file that was appended to meanwhile. A list of names has so many of the
+    /// last segments not, as one that was begun before they were.
     Short(usize),
     /// A write writes that many bytes and fails.
     Torn(usize),
@@ -132,7 +134,16 @@ impl Storage for Faulty {
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
-        self.directory.names()
+        let mut names = self.directory.names()?;
+        match self.faults.ask(Call::Names) {
+            Fault::Short(count) => {
+                names.retain(|name| name.ends_with(".jsonl"));
+                names.sort();
+                names.truncate(names.len() - count);
+            }
+            fault => outcome(fault)?,
+        }
+        Ok(names)
     }
 
     fn about(&self, name: &str) -> io::Result<About> {
