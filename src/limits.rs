@@ -95,8 +95,9 @@ limits! {
     /// deepest leaf: the chains of all the brackets around a place add up, while the elements of a
     /// list, the arguments of a call, the two sides of an `||` and separate policies do not.
     ///
-    /// Policies are parsed on a thread of their own whose stack grows with this limit, so raising it
-    /// costs address space, not safety.
+    /// Policies are parsed on a thread of their own whose stack grows with this limit, so that raising it
+    /// costs address space there. What is made of them is gone through by whoever builds, updates, decides
+    /// and explains: raised above some thousands, it asks for threads with more than the 2 MiB of Rust's.
     OperatorChain, operator_chain, with_operator_chain = 1_000;
 
     /// Operators that make Cedar copy an operand, inside one another: `is … in` and `has` on the left

@@ -54,8 +54,9 @@ const MOST: usize = 1 << 20;
 /// What was lost, the next record that is kept tells ([`DecisionRecord::lost_before`]).
 ///
 /// A record at which the sink panics, or which it refuses for what the record is (the durable log takes no line of more than
-/// 8 MiB), is not tried again: it is lost and counted, under every class. Nobody can make a record of up to 16 kB one of those for
-/// the sinks of this crate. Larger ones do not wait in the queue under [`Delivery::DenyIfNotKept`]: the deciding thread hands them to
+/// 8 MiB), is not tried again: it is lost and counted, under every class. No request can make a record of up to 16 kB one of those
+/// for the sinks of this crate; policies and entities could whose own texts fill a line, as thousands that all apply, each with
+/// kilobytes of annotations. Larger ones do not wait in the queue under [`Delivery::DenyIfNotKept`]: the deciding thread hands them to
 /// the sink itself, ahead of those that wait, and the decision is a deny if it does not keep them.
 ///
 /// A sink behind the queue may ask the authorizer whose records it gets. Nothing waits for it then: what it decides while
