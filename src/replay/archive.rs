@@ -12,7 +12,7 @@ use crate::authorizer::Authorizer;
 use crate::compile::scan::scan_policies;
 use crate::compile::{Lines, Policies, Problem, stack};
 use crate::epoch::{Epoch, VersionDigest};
-use crate::evidence::log::{make_directory, sync_names};
+use crate::evidence::log::{make_directory, open_file, sync_names};
 use crate::id::{EntityUid, PolicyId};
 use crate::limits::Limits;
 use crate::program::{Policy, Program, SourceSpan};
@@ -167,7 +167,7 @@ impl PolicyArchive {
     fn keep_epoch(&self, epoch: &Epoch, tries: bool) -> Result<VersionDigest, ArchiveError> {
         let digest = epoch.version.policies();
         let path = self.path(digest);
-        if path.exists() {
+        if path.is_file() {
             return Ok(digest);
         }
         let document = Document::of(epoch)?;
@@ -206,7 +206,7 @@ impl PolicyArchive {
     /// [`ArchiveError::Unreadable`] when it does not hold policies with this digest.
     pub fn load(&self, digest: VersionDigest) -> Result<ArchivedPolicies, ArchiveError> {
         let path = self.path(digest);
-        let text = match fs::read_to_string(&path) {
+        let text = match open_file(&path).and_then(io::read_to_string) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ArchiveError::Missing(digest));

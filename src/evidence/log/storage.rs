@@ -140,6 +140,14 @@ pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Opens a file to read it. A pipe would never be opened, and a device never be read to its end.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    File::open(path)
+}
+
 /// Refuses a name that is there and is no plain file, such as a link to somewhere else: whoever may make links in the directory
 /// would have the log cut and write files that only the log's process may. Complete segments are read through links.
 fn refuse_links(path: &Path) -> io::Result<()> {
@@ -178,12 +186,7 @@ impl Storage for Directory {
     }
 
     fn read(&self, name: &str, from: u64) -> io::Result<Box<dyn Read>> {
-        let path = self.path.join(name);
-        // A pipe would never be opened, and a device never be read to its end.
-        if !fs::metadata(&path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
-        }
-        let mut file = File::open(path)?;
+        let mut file = open_file(&self.path.join(name))?;
         file.seek(SeekFrom::Start(from))?;
         Ok(Box::new(file))
     }

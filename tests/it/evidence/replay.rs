@@ -543,6 +543,25 @@ fn policies_as_deep_as_the_limits_allow_are_decided_again() {
     assert!(exported.is_sorted_by_key(|(_, is_read)| !is_read));
 }
 
+/// Nor is anybody kept reading for ever by what is no file, and policies are kept in its place.
+#[cfg(unix)]
+#[test]
+fn an_archive_reads_files_only() {
+    let directory = Scratch::new();
+    let (archive, record) = decided(&directory);
+    let digest = record.version.policies();
+    let file = directory.path().join(format!("{digest}.json"));
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+    let error = archive.load(digest).unwrap_err();
+    assert!(matches!(error, ArchiveError::Io { .. }), "{error}");
+    let authorizer = Authorizer::builder().policies(
+        r#"permit(principal in Team::"blue", action, resource) when { principal.level > 2 };"#,
+    );
+    assert_eq!(archive.keep(&authorizer.build().unwrap()).unwrap(), digest);
+    assert!(archive.load(digest).unwrap().replay(&record).is_same());
+}
+
 /// Of where a policy was written the digest says nothing: whatever stands there, an explanation is as long as ever.
 #[test]
 fn places_in_an_archive_may_be_anything() {
