@@ -231,7 +231,10 @@ impl<'a> Resolver<'a, '_> {
             .and_then(|schema| schema.action(request.action()))
             .map(|action| &action.context);
         let [actor, subject] = request.delegation.map_or([None; 2], Delegation::ends);
-        let later = [self.reading.context_time.as_deref(), actor, subject];
+        // Whoever reads it again knows by the request alone that it has the time.
+        let time = self.reading.context_time.as_deref();
+        let time = time.or(request.now.map(|now| now.name));
+        let later = [time, actor, subject];
         let context = json::read_context(self.arena, json, expected, &later, &mut self.names)
             .map_err(RequestError::in_context)?;
         Bounds::context(limits)

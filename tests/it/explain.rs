@@ -7,7 +7,9 @@ use std::sync::Arc;
 use duramen::evidence::MemorySink;
 use duramen::explain::{Clause, ExplainOptions, ExplainedPolicy, Explanation, Part};
 use duramen::replay::{PolicyArchive, ReplayError};
-use duramen::{Authorizer, Effect, Outcome, Policies, PolicyUpdate, Request};
+use duramen::{
+    Authorizer, Delegation, Effect, EntityUidRef, Outcome, Policies, PolicyUpdate, Request,
+};
 use proptest::prelude::*;
 
 use crate::evidence::Scratch;
@@ -553,6 +555,37 @@ fn a_request_that_is_refused_says_so() {
         authorizer.is_authorized(&request).explain(&request),
         explanation
     );
+}
+
+/// What a schema requires and the authorizer adds, a JSON context need not have for its answer to be explained, either.
+#[test]
+fn what_is_added_to_a_context_is_there_when_it_is_explained() {
+    let authorizer = Authorizer::builder()
+        .schema_str(
+            "entity User, Agent, Doc;
+             action read appliesTo { principal: [User, Agent], resource: Doc,
+                                     context: { now: __cedar::datetime, actor: Agent, mfa: __cedar::Bool } };",
+        )
+        .policies(r#"permit(principal, action, resource) when { context.mfa && context.now > datetime("1970-01-02") };"#)
+        .context_time("now")
+        .validate_requests(true)
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "planner")];
+    let chain = Delegation::new(&actors).actor_as("actor");
+    for (context, outcome) in [
+        (r#"{ "mfa": true }"#, Outcome::Allowed),
+        (r#"{ "mfa": false }"#, Outcome::NoPermit),
+    ] {
+        let request = Request::new(("User", "ann"), ("Action", "read"), ("Doc", "plan"));
+        let request = request.context_json(context).delegation(&chain);
+        let response = authorizer.is_authorized(&request);
+        for explanation in [response.explain(&request), authorizer.explain(&request)] {
+            assert_eq!(explanation.request_error, None);
+            assert_eq!(explanation.outcome, outcome);
+            assert_eq!(explanation.policies.len(), 1);
+        }
+    }
 }
 
 /// A record that says something else is explained, and the difference told.
