@@ -301,8 +301,9 @@ pub(crate) enum Lease<'s> {
 impl Lease<'_> {
     /// A scratch of this thread's pool.
     pub(crate) fn pooled() -> Self {
-        let scratch = POOL.with(|pool| pool.try_borrow_mut().ok()?.pop());
-        Self::Pooled(Some(scratch.unwrap_or_default()))
+        // What is dropped when a thread ends may decide, after the thread's pool has gone.
+        let scratch = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop());
+        Self::Pooled(Some(scratch.ok().flatten().unwrap_or_default()))
     }
 }
 

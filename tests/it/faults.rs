@@ -1,8 +1,9 @@
 //! What fails, fails closed: faults of what the host gives, and names that nobody knows.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use duramen::{Authorizer, Entity, EntityUpdate, Freshness, Outcome, Request};
@@ -85,4 +86,32 @@ fn without_policies_everything_is_denied() {
         let response = authorizer.is_authorized(&request("read")).to_owned();
         assert_eq!(response.outcome, Outcome::NoPermit);
     }
+}
+
+thread_local! {
+    /// What is dropped when its thread ends: after what the thread has come by later, which is all that decisions keep there.
+    static FAREWELL: RefCell<Option<Farewell>> = const { RefCell::new(None) };
+}
+
+struct Farewell(Authorizer, mpsc::Sender<bool>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // A panic here would end the process.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.0.is_allowed(&request("read"))));
+        let _ = self.1.send(decided.unwrap_or(false));
+    }
+}
+
+#[test]
+fn a_thread_that_ends_can_still_decide() {
+    let authorizer = Authorizer::builder().policies(POLICIES).build().unwrap();
+    authorizer.update_entities(ann(2)).unwrap();
+    let (answer, answers) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        FAREWELL.set(Some(Farewell(authorizer.clone(), answer)));
+        assert!(authorizer.is_allowed(&request("read")));
+    });
+    thread.join().unwrap();
+    assert!(answers.recv().unwrap());
 }
