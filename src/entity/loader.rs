@@ -1,6 +1,6 @@
 //! Loading: what makes a snapshot of entities that are given one after the other.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::id::Uid;
@@ -78,14 +78,13 @@ impl EntityLoader {
         self.rows.get(uid.index())
     }
 
-    /// All that is above an entity by what has been added so far, each once.
-    pub(crate) fn above(&self, uid: Uid) -> Vec<Uid> {
+    /// All that is above an entity by what has been added so far.
+    pub(crate) fn above(&self, uid: Uid) -> BTreeSet<Uid> {
         let parents = |uid| self.get(uid).map_or(&[][..], EntityData::parents);
-        let (mut met, mut above) = (HashSet::new(), Vec::new());
+        let mut above = BTreeSet::new();
         let mut open = parents(uid).to_vec();
         while let Some(next) = open.pop() {
-            if met.insert(next) {
-                above.push(next);
+            if above.insert(next) {
                 open.extend_from_slice(parents(next));
             }
         }

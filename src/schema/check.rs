@@ -169,26 +169,35 @@ fn check_action(
             name: names.sym_text(name).into(),
         });
     }
-    // Set equality in both directions without building a set; action hierarchies are small.
+    // Equality of sets, without building one. The schema's are sorted.
     for ancestor in ancestors.clone() {
         let ancestor = uid_ref(names, ancestor);
-        if !decl.ancestors.iter().any(|a| a.as_ref() == ancestor) {
+        let found = decl
+            .ancestors
+            .binary_search_by(|above| above.as_ref().cmp(&ancestor));
+        if found.is_err() {
             return Err(EntityMismatch::ActionUnexpectedAncestor {
                 ancestor: ancestor.to_owned(),
             });
         }
     }
-    for expected in &decl.ancestors {
-        if !ancestors
-            .clone()
-            .any(|ancestor| uid_ref(names, ancestor) == expected.as_ref())
-        {
-            return Err(EntityMismatch::ActionMissingAncestor {
-                ancestor: expected.clone(),
-            });
-        }
+    // Of those that come sorted, as stored ones do, none comes twice, and their number tells.
+    let are_all = ancestors.clone().is_sorted_by(|a, b| a < b)
+        && ancestors.clone().count() == decl.ancestors.len();
+    let is_there = |expected: EntityUidRef<'_>| {
+        let mut ancestors = ancestors.clone();
+        are_all || ancestors.any(|ancestor| uid_ref(names, ancestor) == expected)
+    };
+    let missing = decl
+        .ancestors
+        .iter()
+        .find(|expected| !is_there(expected.as_ref()));
+    match missing {
+        None => Ok(()),
+        Some(expected) => Err(EntityMismatch::ActionMissingAncestor {
+            ancestor: expected.clone(),
+        }),
     }
-    Ok(())
 }
 
 /// What the schema asks of every mention of an entity, beyond its type.

@@ -3,6 +3,10 @@
 
 use bumpalo::Bump;
 
+use crate::id::Uid;
+use crate::value::Record;
+use crate::value::arena::Intern;
+
 use super::check::{check_entity, check_request};
 use super::testing::{Fields, InternTree, Table, Tree};
 use super::*;
@@ -338,6 +342,37 @@ fn actions_as_entities_are_those_of_the_schema() {
         refusal_of_entity(view, record([]), record([]), &[all, ("Action", "later")]),
         r#"is in Action::"later", which the schema does not say"#
     );
+}
+
+/// An action in more groups than each of them could be compared with all others; and in three, of which one is given twice in the
+/// place of another.
+#[test]
+fn actions_in_many_groups_are_checked_in_the_time_of_their_list() {
+    let mut names = crate::names::Names::new();
+    let ids: Vec<String> = (0..30_000).map(|number| format!("{number:05}")).collect();
+    let given: Vec<Uid> = ids
+        .iter()
+        .map(|id| names.uid("Action", id).unwrap())
+        .collect();
+    let check = |groups: usize, given: &[Uid]| {
+        let groups = ids[..groups].iter().map(|id| EntityUid::new("Action", id));
+        let view = ActionDecl {
+            ancestors: groups.collect(),
+            ..action("view")
+        };
+        let model = SchemaModel::new(Vec::new(), vec![view]);
+        let none = Record::Built(&(&[] as &[_]));
+        let given = given.iter().copied();
+        check_entity(&model, ("Action", "view").into(), none, None, given, &names)
+    };
+    let begin = std::time::Instant::now();
+    assert_eq!(check(ids.len(), &given), Ok(()));
+    assert!(check(ids.len(), &given[1..]).is_err());
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+    let [a, b, c] = [given[0], given[1], given[2]];
+    assert_eq!(check(3, &[c, a, b, a]), Ok(()));
+    assert!(check(3, &[a, a, b]).is_err());
+    assert!(check(3, &[a, b, given[3]]).is_err());
 }
 
 #[test]

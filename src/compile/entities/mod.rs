@@ -502,7 +502,7 @@ fn check_actions(loader: &mut EntityLoader, schema: &SchemaModel) {
             action.uid.as_ref(),
             Record::Stored(data.attrs()),
             Some(Record::Stored(data.tags())),
-            loader.above(uid).into_iter(),
+            loader.above(uid).iter().copied(),
             &loader.names,
         );
         if let Err(mismatch) = checked {
