@@ -145,6 +145,10 @@ impl From<EntityProblem> for EntityError {
 
 impl fmt::Display for EntityProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_none() && self.entity.is_none() {
+            // Of several texts that are loaded together, which.
+            f.write_str("entities: ")?;
+        }
         match (&self.file, self.position()) {
             (Some(file), Some((line, column))) => write!(f, "{file}:{line}:{column}: ")?,
             (Some(file), None) => write!(f, "{file}: ")?,

@@ -60,7 +60,7 @@ fn paths_and_texts_that_are_mistaken_for_one_another_are_told_apart() {
     );
     assert_eq!(
         refused(Authorizer::builder().entities("entities.json").build()),
-        "`entities.json` is no JSON; `Entities::json_file` reads a file"
+        "entities: `entities.json` is no JSON; `Entities::json_file` reads a file"
     );
     // What is JSON is read.
     for json in ["true", "null", "7", "\"policies\""] {

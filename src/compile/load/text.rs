@@ -167,17 +167,24 @@ impl Loader<'_> {
         let parts = in_parallel(self.options.limits, &numbered, |part| {
             let ranges: Vec<_> = part.iter().map(|(range, _)| range.clone()).collect();
             let all = around(&ranges);
-            // The batch has been parsed before, in shapes.
-            let parsed = statements(&origin.text[all.clone()]).unwrap_or_default();
+            // The batch has been parsed before, in shapes. What cannot be parsed here would go without validation.
+            let parsed = statements(&origin.text[all.clone()]).ok()?;
             let named = parsed
                 .into_iter()
                 .zip(part)
                 .map(|(parsed, (_, number))| (id_of(&parsed, *number), parsed));
             let named: Vec<_> = named.collect();
             let templates: Vec<_> = named.iter().filter_map(template_of).collect();
-            (all.start, templates, validate(schema, named))
+            let all_are_there = named.len() == part.len();
+            all_are_there.then(|| (all.start, templates, validate(schema, named)))
         });
-        for (offset, templates, verdicts) in parts {
+        for part in parts {
+            let Some((offset, templates, verdicts)) = part else {
+                let problem =
+                    Problem::new("Cedar does not parse for validation what it has parsed");
+                self.problems.push(origin.place(problem, around(batch)));
+                continue;
+            };
             self.cedar_templates.extend(templates);
             for verdict in verdicts {
                 self.verdict(verdict, Some((&origin.lines, offset)), origin.file);
