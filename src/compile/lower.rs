@@ -183,9 +183,10 @@ impl Lowering {
                     pst::Clause::Unless(expr) => (expr, true),
                 };
                 self.hash.mark(if negated { b'u' } else { b'w' });
+                let before = self.out.mark();
                 let mut condition = self.expr(expr, 1)?;
                 if negated {
-                    condition = self.push(Node::Not(condition))?;
+                    condition = self.push(Node::Not(condition), before)?;
                 }
                 conditions.push(condition);
                 unless.push(negated);
@@ -269,11 +270,13 @@ impl Lowering {
         }
     }
 
-    /// Adds a node, or the constant that it computes to.
-    fn push(&mut self, node: Node) -> Result<NodeId, LowerError> {
+    /// Adds a node, or the constant that it computes to, in place of all that was added for it since `before`: of lists in
+    /// lists around a text of megabytes there is one copy, and not one for each bracket.
+    fn push(&mut self, node: Node, before: Mark) -> Result<NodeId, LowerError> {
         if self.fold
             && let Some(constant) = super::fold::fold(&self.out.program, node)
         {
+            self.out.undo(before);
             return self.constant(constant);
         }
         self.push_node(node)

@@ -256,15 +256,18 @@ impl<'a> Machine<'a> {
     fn read_by_policies(&self, candidates: &mut std::vec::Vec<Candidate>, reads: &mut Reads<'a>) {
         candidates.clear();
         self.matching_in_scope(candidates);
+        let mut most = DENSE;
         for candidate in &*candidates {
             let Some((_, row)) = self.in_force(candidate.row) else {
                 continue;
             };
             self.read_by_policy(row, reads);
-            // A value index's policies may be many that read the same.
-            if reads.len() > DENSE && reads.len() == reads.capacity() {
+            // Policies may be many that read the same: each the same field, or whether an entity is in the same set of the
+            // context, as long as its sender likes.
+            if reads.len() > most {
                 reads.sort_unstable();
                 reads.dedup();
+                most = DENSE.max(reads.len() * 4);
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Requests that are large, and cursors of any text.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use duramen::Cursor;
+use duramen::evidence::{DecisionRecord, DecisionSink, SinkError, Wants};
 
 use super::*;
 
@@ -112,6 +116,51 @@ fn wide_requests_cost_their_size() {
             "an error as long as the number"
         );
     }
+}
+
+/// Wants to know what was read, and sums up how long that is as a text.
+#[derive(Default)]
+struct Reading(AtomicUsize);
+
+impl DecisionSink for Reading {
+    fn wants(&self) -> Wants {
+        Wants::DecisionsWithInputs
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        let text =
+            serde_json::to_string(&record.inputs()).map_err(|_| SinkError::new("no JSON"))?;
+        self.0.fetch_add(text.len(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A set that a client brings and many policies ask about is kept once for the record, and not for each of them.
+#[test]
+fn what_many_policies_read_is_recorded_once() {
+    let _alone = alone();
+    let policies: String = (0..200)
+        .map(|number| {
+            format!(
+                "permit(principal, action, resource) when {{ context.folder in context.folders && context.n == {number} }};"
+            )
+        })
+        .collect();
+    let sink = Arc::new(Reading::default());
+    let authorizer = Authorizer::builder()
+        .policies(policies)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let folders =
+        (0..20_000).map(|number| json!({ "__entity": { "type": "F", "id": number.to_string() } }));
+    let folder = json!({ "__entity": { "type": "F", "id": "f" } });
+    let folders: Vec<_> = folders.collect();
+    let context = json!({ "n": 1, "folder": folder, "folders": folders }).to_string();
+    let response = within(48 * MB, || decide(&authorizer, &context));
+    assert_eq!(response.outcome, Outcome::NoPermit);
+    let text = sink.0.load(Ordering::Relaxed);
+    assert!((400 * KB..MB).contains(&text), "{text}");
 }
 
 /// What a schema lists by the thousand is not copied for each request that is wrong.

@@ -88,6 +88,24 @@ fn long_texts_cost_their_size() {
     }));
 }
 
+/// A constant is kept once, and not once for each level of what it stands in.
+#[test]
+fn constants_in_brackets_cost_their_size() {
+    let _alone = alone();
+    let (open, close) = ("[".repeat(140), "]".repeat(140));
+    let literal = "x".repeat(1_000_000);
+    let policy = format!(
+        "permit(principal, action, resource) when {{ {open}\"{literal}\"{close} == context.x }};"
+    );
+    let (built, kept) = within(64 * MB, || {
+        let before = live();
+        let built = Authorizer::builder().policies(policy.as_str()).build();
+        (built.unwrap(), live().saturating_sub(before))
+    });
+    assert!(kept < 8 * MB, "{kept}");
+    assert!(!built.is_allowed(&asked()));
+}
+
 /// Evaluation recurses as deep as an expression. The deepest that the default limits let through fit into the stack of an
 /// ordinary thread, in a build without optimisation too.
 #[test]

@@ -21,6 +21,7 @@ impl Lowering {
     /// Lowers an expression that stands `depth` levels deep.
     pub(super) fn expr(&mut self, expr: &pst::Expr, depth: usize) -> Result<NodeId, LowerError> {
         self.limits.check(Limit::ExpressionDepth, depth)?;
+        let before = self.out.mark();
         let below = if is_connective(expr) {
             depth
         } else {
@@ -82,7 +83,7 @@ impl Lowering {
             }
             other => return Err(LowerError::Unsupported(format!("{other:?}"))),
         };
-        self.push(node)
+        self.push(node, before)
     }
 
     fn exprs(&mut self, exprs: &[Arc<pst::Expr>], depth: usize) -> Result<Span, LowerError> {
