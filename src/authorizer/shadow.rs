@@ -68,9 +68,13 @@ impl Authorizer {
     /// enforced, and [`Authorizer::shadow`] counts.
     ///
     /// A request costs a second evaluation then (and [`Authorizer::is_allowed`] all of the first one); nothing is
-    /// allocated once warm. Nothing that a shadow does changes an answer: not its errors, not a record of its that is not
+    /// allocated once warm. What a shadow decides changes no answer: not its errors, not a record of its that is not
     /// kept, whatever the sink's [`Delivery`](crate::evidence::Delivery). A sink that lets decisions wait
     /// ([`Delivery::Block`](crate::evidence::Delivery::Block)) lets them wait for the shadow's records too.
+    ///
+    /// What it takes can make an allow a deny in two cases, and never the reverse. Its records fill a queue together with the
+    /// others, and under [`Delivery::DenyIfNotKept`](crate::evidence::Delivery::DenyIfNotKept) a full queue denies. And fields of
+    /// a typed context that nothing but the shadow looks at count for the limits of a context, as if policies in force did.
     ///
     /// Of a delegation, the shadow decides each hop; a chain that is refused, nobody is asked about.
     ///
