@@ -52,6 +52,18 @@ fn a_look_does_not_wait_for_a_writer() {
     }
 }
 
+/// Tables that come and go where nothing changes leave nothing behind.
+#[test]
+fn tables_that_are_gone_are_forgotten() {
+    let authorizer = Authorizer::builder().build().unwrap();
+    let kept: Vec<_> = (0..20).map(|_| GrantTable::new(&authorizer)).collect();
+    for _ in 0..1_000 {
+        drop(GrantTable::new(&authorizer));
+    }
+    let known = authorizer.inner.watchers.count();
+    assert!((kept.len()..3 * kept.len()).contains(&known), "{known}");
+}
+
 /// How many expressions the compiled policies share.
 fn shared(policies: &str, tuning: Tuning) -> usize {
     let authorizer = Authorizer::builder()

@@ -41,7 +41,14 @@ pub(super) struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
 
 impl Watchers {
     pub(super) fn add(&self, watcher: Weak<dyn Watcher>) {
-        self.lock().push(watcher);
+        let mut known = self.lock();
+        // Where nothing changes nobody is told, and those that have gone would stay.
+        if known.len() == known.capacity() {
+            known.retain(|watcher| watcher.strong_count() > 0);
+            let room = known.len().max(4);
+            known.reserve(room);
+        }
+        known.push(watcher);
     }
 
     /// Tells everybody. What there is to tell is put together only when there is somebody.
@@ -60,6 +67,11 @@ impl Watchers {
             // The change is made; whoever made it must learn that, whatever becomes of this.
             let _ = catch_unwind(AssertUnwindSafe(|| watcher.published(&news)));
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Watcher>>> {
