@@ -71,7 +71,8 @@ impl Policies {
     /// Adds the policies, templates and links of a `cedar_policy::PolicySet`, under their ids.
     ///
     /// A set that was parsed from text elsewhere does not tell where: positions are then relative to each
-    /// policy's own text.
+    /// policy's own text. Each is held to the [`Limits`] as its text would be; one that was not parsed from text, as
+    /// Cedar prints it, which is with brackets around most operands.
     #[must_use]
     pub fn policy_set(mut self, set: cedar::PolicySet) -> Self {
         self.sources.policies.push(PolicySource::Set(Box::new(set)));

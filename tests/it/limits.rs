@@ -1,7 +1,9 @@
 //! Limits: each is hit by name, and what is nested too deeply ends in an error.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use cedar_policy as cedar;
 use duramen::{Authorizer, BuildError, Entity, Limit, Limits, Outcome, Policies, Problem, Request};
 use serde_json::json;
 
@@ -129,6 +131,51 @@ fn each_limit_on_loading_is_hit_by_name() {
         assert_eq!(load_limit(built), Some(limit), "{entities}");
         assert!(build(Limits::default()).is_ok(), "{limit}");
     }
+}
+
+/// What Cedar has parsed already is held to the same: neither compiling nor the type checker nor explaining is to meet a tree
+/// that no text would have been let make.
+#[test]
+fn sets_are_held_to_the_limits_of_texts() {
+    let chain = |terms: usize| vec!["context.c"; terms].join(" || ");
+    let policy =
+        |condition: &str| format!("permit(principal, action, resource) when {{ {condition} }};");
+    let template = |condition: &str| {
+        format!("permit(principal == ?principal, action, resource) when {{ {condition} }};")
+    };
+    let limit = |limits: Limits, policies: Policies| {
+        load_limit(
+            Authorizer::builder()
+                .limits(limits)
+                .policies(policies)
+                .build(),
+        )
+    };
+    let limits = Limits::default();
+    let doubled = "((principal is User in principal) is User in principal) is User in principal";
+    let cases = [
+        (Limit::OperatorChain, limits, chain(1_100)),
+        (
+            Limit::OperatorChain,
+            limits.with_operator_chain(20),
+            chain(30),
+        ),
+        (Limit::Nesting, limits.with_nesting(3), "(((true)))".into()),
+        (Limit::InputBytes, limits.with_input_bytes(70), chain(10)),
+        (Limit::Doubling, limits.with_doubling(1), doubled.into()),
+    ];
+    for (name, limits, condition) in cases {
+        for text in [policy(&condition), template(&condition)] {
+            let set = cedar::PolicySet::from_str(&text).unwrap();
+            assert_eq!(limit(limits, text.into()), Some(name));
+            assert_eq!(limit(limits, set.into()), Some(name), "{condition:.50}");
+        }
+    }
+    // What was never text is held to them as Cedar prints it.
+    let set = cedar::PolicySet::from_str(&policy(&chain(8))).unwrap();
+    let set = cedar::PolicySet::from_json_value(set.to_json().unwrap()).unwrap();
+    let chain = Limits::default().with_operator_chain(8);
+    assert_eq!(limit(chain, set.into()), Some(Limit::OperatorChain));
 }
 
 #[test]

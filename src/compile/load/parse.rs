@@ -17,6 +17,13 @@ pub(super) enum Parsed {
 }
 
 impl Parsed {
+    pub(super) fn id(&self) -> &cedar::PolicyId {
+        match self {
+            Self::Static(policy) => policy.id(),
+            Self::Template(template) => template.id(),
+        }
+    }
+
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         match self {
             Self::Static(policy) => policy.annotation(key),

@@ -39,7 +39,28 @@ impl Loader<'_> {
         }
     }
 
-    pub(super) fn set(&mut self, set: &PolicySet, file: Option<&Arc<str>>) {
+    /// Loads a set of the caller's own, if no text of it goes beyond a limit. Cedar's conversions and type checker, linking and
+    /// explaining recurse over its trees, and whoever made them may have had a larger stack. What was text, Cedar gives as it
+    /// was; the rest it prints, and takes less than 12 KiB a level for it: this stack suffices for 20,000.
+    pub(super) fn policy_set(&mut self, set: &PolicySet) {
+        let problems = self.problems.len();
+        let templates = set.templates().cloned().map(Parsed::Template);
+        // A link is as deep as its template.
+        let policies = set.policies().filter(|policy| policy.is_static());
+        for parsed in templates.chain(policies.cloned().map(Parsed::Static)) {
+            let text = parsed.text().unwrap_or_default();
+            if let Err(error) = scan::scan_policies(&text, self.options.limits) {
+                let id = policy_id(parsed.id());
+                self.refused.insert(id.clone());
+                self.problems.push(Problem::from(error).of_policy(id));
+            }
+        }
+        if self.problems.len() == problems {
+            self.set(set, None);
+        }
+    }
+
+    fn set(&mut self, set: &PolicySet, file: Option<&Arc<str>>) {
         let id_of = |annotation: Option<&str>, id: &cedar::PolicyId| {
             annotation
                 .filter(|_| self.ids_from_annotations)

@@ -79,7 +79,7 @@ pub(crate) fn compile(sources: &Sources, options: &Options<'_>) -> Result<Compil
             match source {
                 PolicySource::Text { file, text } => loader.text(file.as_ref(), text),
                 PolicySource::Json { file, text } => loader.json(file.as_ref(), text),
-                PolicySource::Set(set) => loader.set(set, None),
+                PolicySource::Set(set) => loader.policy_set(set),
             }
         }
         loader.links(&sources.links);
