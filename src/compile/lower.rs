@@ -113,7 +113,9 @@ impl Lowering {
                 resource,
                 source,
             };
-            return Ok(Some(self.out.template(template)?));
+            let number = self.out.template(template)?;
+            self.check_count()?;
+            return Ok(Some(number));
         }
         let filled = |target| match target {
             Target::Entity(uid) => Ok(uid),
@@ -133,9 +135,9 @@ impl Lowering {
         Ok(None)
     }
 
-    /// Refuses the policy that is one too many.
+    /// Refuses the policy, template or link that is one too many.
     pub(crate) fn check_count(&self) -> Result<(), LowerError> {
-        let count = self.out.program.policies.len();
+        let count = self.out.program.policies.len() + self.out.program.templates.len();
         Ok(self.limits.check(Limit::Policies, count)?)
     }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cedar_policy as cedar;
-use duramen::{Authorizer, BuildError, Entity, Limit, Limits, Outcome, Policies, Problem, Request};
+use duramen::{
+    Authorizer, BuildError, Entity, Limit, Limits, Outcome, Policies, PolicyUpdate, Problem,
+    Request,
+};
 use serde_json::json;
 
 use super::entities::{group, load};
@@ -72,6 +75,7 @@ fn each_limit_on_loading_is_hit_by_name() {
         assert_eq!(load_limit(build(limits, policies.clone())), Some(limit));
         assert!(build(Limits::default(), policies).is_ok(), "{limit}");
     }
+    templates_count_as_policies();
 
     let schema = |limits: Limits| {
         Authorizer::builder()
@@ -131,6 +135,38 @@ fn each_limit_on_loading_is_hit_by_name() {
         assert_eq!(load_limit(built), Some(limit), "{entities}");
         assert!(build(Limits::default()).is_ok(), "{limit}");
     }
+}
+
+/// However they come: in several texts, in Cedar's JSON, in a set, and in an update.
+fn templates_count_as_policies() {
+    let template = "permit(principal == ?principal, action, resource);";
+    let limits = Limits::default().with_policies(2);
+    let load = |policies: Policies| {
+        let built = Authorizer::builder().limits(limits).policies(policies);
+        built.build()
+    };
+    let texts = |count| (0..count).fold(Policies::new(), |policies, _| policies.text(template));
+    let set = |count| cedar::PolicySet::from_str(&template.repeat(count)).unwrap();
+    let json = |count| Policies::new().json(set(count).to_json().unwrap().to_string());
+    let linked = |count| texts(count).link("policy0", "a", Some(("User", "a").into()), None);
+    for policies in [texts(3), set(3).into(), json(3), linked(2)] {
+        assert_eq!(load_limit(load(policies)), Some(Limit::Policies));
+    }
+    for policies in [texts(2), set(2).into(), json(2), linked(1)] {
+        assert!(load(policies).is_ok());
+    }
+    let authorizer = load(texts(1)).unwrap();
+    let update = |update: PolicyUpdate| {
+        let error = authorizer.update_policies(update).err()?;
+        let mut problems = error.problems().iter();
+        problems.find_map(|problem| Some(problem.limit()?.limit()))
+    };
+    let link = PolicyUpdate::new().link("policy0", "a", Some(("User", "a").into()), None);
+    let second = PolicyUpdate::new().add_template("second", template);
+    assert_eq!(update(link.clone()), None);
+    assert_eq!(update(second.clone()), Some(Limit::Policies));
+    assert_eq!(update(second.unlink("a")), None);
+    assert_eq!(update(link), Some(Limit::Policies));
 }
 
 /// What Cedar has parsed already is held to the same: neither compiling nor the type checker nor explaining is to meet a tree

@@ -107,7 +107,7 @@ impl Update {
         let set = change.finish(optimize).map_err(Problem::new)?;
         let limits = options.limits;
         limits
-            .check(Limit::Policies, set.len())
+            .check(Limit::Policies, set.len() + set.templates().count())
             .map_err(Problem::from)?;
         Ok((set, self.warnings))
     }
