@@ -10,7 +10,9 @@ impl Masks {
     ///
     /// On an attribute, of an entity type or of a context, it masks that attribute; on a common type, every attribute of
     /// that type, unless the attribute has its own; on an entity type, the ids of its entities, for which there is only
-    /// `digest`. A context's attributes are masked in the contexts of all actions.
+    /// `digest`. A context's attributes are masked in the contexts of all actions; where those say different things of one
+    /// path, the strongest counts: `drop`, then `digest`, then `keep`. So it does for an entity type's tags and its attribute
+    /// `tags`, which have the same paths.
     ///
     /// ```
     /// use duramen::evidence::{MaskSink, Masks, NoSink};
@@ -52,7 +54,7 @@ impl Masks {
                         Some(name) => name,
                     };
                     let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
-                    let mask = match mask.as_str() {
+                    let mask = match mask {
                         "drop" => Mask::Drop,
                         "digest" => Mask::Digest,
                         _ => Mask::Keep,

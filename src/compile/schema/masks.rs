@@ -1,5 +1,7 @@
 //! What a schema annotates with `@mask`.
 
+use std::collections::BTreeMap;
+
 use crate::compile::error::{CompileError, Problem};
 use crate::compile::{scan, stack};
 use crate::limits::Limits;
@@ -12,17 +14,60 @@ use super::{SchemaError, SchemaSource};
 /// The annotation's name.
 const MASK: &str = "mask";
 
+/// What it says of values, the weakest first.
+const STRENGTHS: [&str; 3] = ["keep", "digest", "drop"];
+
+/// The way to a value: attribute names, `None` for any, which is only ever the last.
+type Way = Vec<Option<String>>;
+
 /// Something that is annotated.
 #[derive(Debug)]
 pub(crate) enum Annotated {
     /// Ids of a type of entities.
     Ids(String),
-    /// Values below a type, or below the context: attribute names, `None` for any.
+    /// Values below a type, or below the context.
     Value {
         entity_type: Option<String>,
-        names: Vec<Option<String>>,
-        mask: String,
+        names: Way,
+        mask: &'static str,
     },
+}
+
+/// What declarations with the same ways say: the contexts of all actions, or the attributes and the tags of an entity type.
+/// For each way, how many of them say which.
+#[derive(Default)]
+struct Said(BTreeMap<Way, [i64; 3]>);
+
+impl Said {
+    /// Takes in what one declaration says: a strength for each way.
+    fn add(&mut self, declared: BTreeMap<Way, usize>) {
+        for (way, strength) in &declared {
+            let counts = self.0.entry(way.clone()).or_default();
+            counts[*strength] += 1;
+            // It is no more one of those that say of this name what they say of any.
+            if let Some(any) = any_beside(way).and_then(|any| declared.get(&any)) {
+                counts[*any] -= 1;
+            }
+        }
+    }
+
+    /// For each way the strongest that any of them says, also of any name. Those for any name come before what is for one.
+    fn strongest(&self) -> impl Iterator<Item = (&Way, &'static str)> {
+        self.0.iter().map(|(way, counts)| {
+            let any = any_beside(way).and_then(|any| self.0.get(&any));
+            let any = any.copied().unwrap_or_default();
+            let said = STRENGTHS.iter().zip(counts.iter().zip(any));
+            let strongest = said.rev().find(|(_, (own, any))| *own + any > 0);
+            (way, strongest.map_or("drop", |(mask, _)| *mask))
+        })
+    }
+}
+
+/// The way to any of the values beside the one that a way leads to; `None` if that is any already.
+fn any_beside(way: &Way) -> Option<Way> {
+    let (last, before) = way.split_last()?;
+    last.as_ref()?;
+    Some(before.iter().cloned().chain([None]).collect())
 }
 
 /// What a schema in Cedar's syntax annotates.
@@ -60,26 +105,34 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
     super::compile(&[source])?;
     let fragments = [Fragment::read(source.parse(&mut Vec::new())?)?];
     let definitions = Definitions::collect(&fragments);
-    let mut found = Vec::new();
+    let mut said: BTreeMap<Option<String>, Said> = BTreeMap::new();
     let mut wrong = None;
-    let mut below = |root: Option<&str>, namespace: &str, ty, mut way: Vec<Option<String>>| {
-        definitions.annotated(MASK, namespace, ty, &mut way, &mut |way, mask| match mask {
-            Some(mask @ ("drop" | "digest" | "keep")) => found.push(Annotated::Value {
-                entity_type: root.map(str::to_owned),
-                names: way.to_vec(),
-                mask: mask.to_owned(),
-            }),
-            _ => {
-                let names = way.iter().map(|name| name.as_deref().unwrap_or("*"));
-                let path: Vec<&str> = std::iter::once(root.unwrap_or("context"))
-                    .chain(names)
-                    .collect();
-                wrong = Some(format!(
-                    "{}: @mask must say \"drop\", \"digest\" or \"keep\"",
-                    path.join(".")
-                ))
+    let mut below = |root: Option<&str>, namespace: &str, ty, mut way: Way| {
+        let mut declared = BTreeMap::new();
+        definitions.annotated(MASK, namespace, ty, &mut way, &mut |way, mask| {
+            match STRENGTHS
+                .iter()
+                .position(|strength| mask == Some(*strength))
+            {
+                // An attribute's own comes after that of its type, and counts.
+                Some(strength) => {
+                    declared.insert(way.to_vec(), strength);
+                }
+                None => {
+                    let names = way.iter().map(|name| name.as_deref().unwrap_or("*"));
+                    let path: Vec<&str> = std::iter::once(root.unwrap_or("context"))
+                        .chain(names)
+                        .collect();
+                    wrong = Some(format!(
+                        "{}: @mask must say \"drop\", \"digest\" or \"keep\"",
+                        path.join(".")
+                    ))
+                }
             }
         });
+        said.entry(root.map(str::to_owned))
+            .or_default()
+            .add(declared);
     };
     let mut ids = Vec::new();
     for (namespace, body) in fragments.iter().flat_map(Fragment::namespaces) {
@@ -109,6 +162,16 @@ fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
     if let Some(wrong) = wrong {
         return Err(SchemaError::new(wrong));
     }
+    let mut found: Vec<Annotated> = said
+        .iter()
+        .flat_map(|(entity_type, said)| {
+            said.strongest().map(|(names, mask)| Annotated::Value {
+                entity_type: entity_type.clone(),
+                names: names.clone(),
+                mask,
+            })
+        })
+        .collect();
     for (name, mask) in ids {
         if mask.as_deref() != Some("digest") {
             return Err(SchemaError::new(format!(

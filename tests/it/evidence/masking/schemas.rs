@@ -129,6 +129,93 @@ fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
     assert!(Masks::new().checked_against("entity").is_err());
 }
 
+/// What one action keeps may be another's secret: whatever the actions are called, the strongest counts.
+#[test]
+fn no_action_keeps_what_another_masks() {
+    let types = r#"
+        @mask("drop") type Secret = String;
+        @mask("digest") type Name = String;
+        @mask("drop") type Hidden = { hour: Long, @mask("keep") token: String };
+        @mask("drop") type Closed = { hour: Long };
+        @mask("keep") type Shown = String;
+    "#;
+    // What two actions say of their contexts, and what becomes of the token.
+    let cases = [
+        (
+            "{ token: Secret }",
+            "{ @mask(\"keep\") token: Secret }",
+            Mask::Drop,
+        ),
+        (
+            "{ token: Secret }",
+            "{ @mask(\"digest\") token: Secret }",
+            Mask::Drop,
+        ),
+        ("{ token: Secret }", "{ token: Shown }", Mask::Drop),
+        ("{ token: Secret }", "{ token: String }", Mask::Drop),
+        ("{ token: Name }", "{ token: Shown }", Mask::Digest),
+        ("{ token: Shown }", "{ token: String }", Mask::Keep),
+        // All fields of a type, but for what has its own.
+        ("Hidden", "Hidden", Mask::Keep),
+        ("Hidden", "{ token: Shown }", Mask::Keep),
+        ("Hidden", "{ token: Name }", Mask::Digest),
+        ("Hidden", "{ @mask(\"keep\") hour: Long }", Mask::Keep),
+        ("Closed", "{ token: Shown }", Mask::Drop),
+        ("Closed", "Hidden", Mask::Drop),
+    ];
+    for (one, other, token) in cases {
+        for (first, second) in [(one, other), (other, one)] {
+            let schema = format!(
+                "{types} entity User, Doc; \
+                 action a appliesTo {{ principal: User, resource: Doc, context: {first} }}; \
+                 action view appliesTo {{ principal: User, resource: Doc, context: {second} }};"
+            );
+            let record = masked(masks().schema_str(&schema).unwrap());
+            let context = record.context.as_ref().unwrap();
+            match token {
+                Mask::Drop => assert_eq!(context.get("token"), None, "{schema}"),
+                Mask::Digest => assert!(is_digest(&context["token"]), "{schema}"),
+                _ => assert_eq!(context["token"], "SECRET-4", "{schema}"),
+            }
+            // The whole of a type is masked also where another action keeps one of its fields.
+            let has_hidden = ["Hidden", "Closed"].contains(&one);
+            assert_eq!(context.get("hour").is_none(), has_hidden, "{schema}");
+            // What the host says afterwards counts all the same.
+            let after = masks().schema_str(&schema).unwrap();
+            let after = after.path("context.token", Mask::Keep).unwrap();
+            assert_eq!(masked(after).context.unwrap()["token"], "SECRET-4");
+        }
+    }
+}
+
+/// An attribute of the name `tags` and the tags have the same paths.
+#[test]
+fn no_tag_keeps_what_an_attribute_masks() {
+    let schema = |attribute: &str, tag: &str| {
+        format!(
+            "@mask(\"{attribute}\") type Own = String; @mask(\"{tag}\") type Tag = String; \
+             entity Doc; entity User {{ tags: {{ site: Own }} }} tags Tag; \
+             action view appliesTo {{ principal: User, resource: Doc }};"
+        )
+    };
+    let world = r#"[{ "uid": { "type": "User", "id": "ann" }, "parents": [],
+        "attrs": { "tags": { "site": "SECRET" } }, "tags": { "site": "SECRET", "floor": "2" } }]"#;
+    let policy = r#"permit(principal, action, resource) when {
+        principal.tags.site == principal.getTag("site") && principal.getTag("floor") == "2"
+    };"#;
+    for (attribute, tag) in [("drop", "keep"), ("keep", "drop")] {
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().schema_str(&schema(attribute, tag)).unwrap();
+        let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+        assert!(deciding_in(world, policy, masking).is_allowed(&asked()));
+        let ann = entity(&sink.records()[0], "User", "ann").clone();
+        assert_eq!(ann["attrs"], json!({ "tags": {} }), "{ann}");
+        let floor = (tag == "keep").then(|| json!("2"));
+        assert_eq!(ann["tags"].get("site"), None, "{ann}");
+        assert_eq!(ann["tags"].get("floor"), floor.as_ref(), "{ann}");
+    }
+}
+
 /// Names of attributes that a path must not take for something else.
 const NAMES: [&str; 16] = [
     "",
