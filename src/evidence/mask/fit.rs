@@ -52,8 +52,7 @@ impl Rule {
 /// Whether there is something on the way from an entity of the type.
 fn leads(entity: &EntityTypeDecl, way: &[Segment]) -> bool {
     let into_tags = || match (way, &entity.tags) {
-        ([Segment::Any], Some(_)) => true,
-        ([Segment::Name(first), rest @ ..], Some(tags)) if **first == *"tags" => match rest {
+        ([first, rest @ ..], Some(tags)) if first.matches("tags") => match rest {
             [] => true,
             [_, below @ ..] => leads_on(tags, below),
         },

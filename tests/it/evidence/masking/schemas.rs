@@ -56,6 +56,7 @@ fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
             entity User in [Team] { "two words": String, address: { street: String } } tags { site: String };
             entity Doc { versions: Set<{ by: String }>, tags: Set<String> };
             entity Alone { note: String };
+            entity Site tags String;
             action view appliesTo { principal: User, resource: Doc, context: { token?: String } };
             action edit appliesTo { principal: User, resource: Doc, context: { user: { id: String } } };
         }
@@ -72,6 +73,12 @@ fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
         "principal.tags.north",
         "principal.tags.north.site",
         "Shop::User.tags.*.site",
+        // Any name is also that of the tags.
+        "principal.*.north",
+        "Shop::User.*.*",
+        "Shop::User.*.north.site",
+        "*.*.*.site",
+        "Shop::Site.*.north",
         "resource.versions.by",
         "resource.tags",
         "Shop::Doc.*",
@@ -95,6 +102,9 @@ fn masks_that_lead_nowhere_in_a_schema_are_refused_when_asked() {
         "resource.versions.n",
         "resource.address",
         "resource.tags.site",
+        "resource.*.site",
+        "principal.*.north.sight",
+        "Shop::Site.*.north.site",
         "Shop::Team.*",
         "*.nothing",
         "action.name",
