@@ -128,7 +128,8 @@ impl PolicyUse {
 }
 
 impl UsageReport {
-    /// The policies and links in force that have never decided.
+    /// The policies and links in force that have never decided; where [`UsageReport::untold`] is not 0, that are not known to
+    /// have.
     pub fn unused(&self) -> impl Iterator<Item = &PolicyUse> {
         self.policies.iter().filter(|policy| policy.decided == 0)
     }
@@ -143,6 +144,11 @@ impl fmt::Display for UsageReport {
             "{:<28} {effect:<7} {decided:>8} {failed:>7}  {last:<25} {owner:<14} change",
             "policy"
         )?;
+        // What was not told apart may have been done by any of them.
+        let (never, none) = match self.untold {
+            0 => ("never", "never decided"),
+            _ => ("unknown", "are not known to have decided"),
+        };
         for policy in self.policies.iter().chain(&self.gone) {
             writeln!(
                 f,
@@ -153,18 +159,25 @@ impl fmt::Display for UsageReport {
                     .map_or("gone".into(), |effect| effect.to_string()),
                 policy.decided,
                 policy.failed,
-                policy.last.as_deref().unwrap_or("never"),
+                policy.last.as_deref().unwrap_or(never),
                 policy.owner().unwrap_or("-"),
                 policy.change().unwrap_or("-"),
             )?;
         }
         writeln!(
             f,
-            "{} of {} policies never decided, in {} decisions",
+            "{} of {} policies {none}, in {} decisions",
             self.unused().count(),
             self.policies.len(),
             self.decisions
         )?;
+        if self.untold > 0 {
+            writeln!(
+                f,
+                "{} times a policy decided or failed for which there was no room",
+                self.untold
+            )?;
+        }
         if self.lost > 0 {
             writeln!(f, "{} more decisions have no record", self.lost)?;
         }

@@ -262,4 +262,12 @@ fn memory_is_bounded() {
     assert_eq!(told + report.untold, 5);
     // All on one thread: `eve`, and one permit for `bob`.
     assert_eq!(report.untold, 2);
+    // Who may be among them has not "never" decided.
+    let text = report.to_string();
+    let row = format!("\n{:<28} forbid         0       0  unknown  ", "eve");
+    assert!(text.contains(&row), "{text}");
+    assert!(!text.contains("never"), "{text}");
+    let end = "4 of 6 policies are not known to have decided, in 3 decisions\n\
+               2 times a policy decided or failed for which there was no room\n";
+    assert!(text.ends_with(end), "{text}");
 }
