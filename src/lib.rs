@@ -148,6 +148,7 @@ mod eval;
 pub mod evidence;
 pub mod explain;
 mod ext;
+mod files;
 mod freshness;
 pub mod grant;
 mod id;

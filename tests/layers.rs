@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules on one row are strangers to each other.
 const LAYERS: [&[&str]; 15] = [
-    &["id", "limits", "decision", "stopwatch"],
+    &["id", "limits", "decision", "stopwatch", "files"],
     &["ext", "spiffe"],
     &["value", "freshness"],
     &["names", "schema"],

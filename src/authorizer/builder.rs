@@ -229,7 +229,7 @@ impl Builder {
         self
     }
 
-    /// A schema file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
+    /// A schema file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`. A pipe or a device is refused.
     pub fn schema_file(mut self, path: impl AsRef<Path>) -> Self {
         match SourceFile::read(path.as_ref()) {
             Ok(SourceFile {

@@ -1,6 +1,7 @@
 //! What an authorizer is built from: policies and entities as callers give them.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::SystemTime;
 
 use cedar_policy::{self as cedar};
 
+use crate::files::open_file;
 use crate::id::{EntityUid, EntityUidError, EntityUidRef, PolicyId};
 use crate::limits::Limits;
 use crate::program::Slots;
@@ -79,7 +81,7 @@ impl Policies {
         self
     }
 
-    /// Adds a file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`.
+    /// Adds a file: Cedar's syntax, or Cedar's JSON syntax where the name ends in `.json`. A pipe or a device is refused.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         match SourceFile::read(path.as_ref()) {
@@ -259,7 +261,7 @@ pub(crate) struct SourceFile {
 impl SourceFile {
     pub(crate) fn read(path: &Path) -> Result<Self, Box<Problem>> {
         let file: Arc<str> = path.display().to_string().into();
-        match std::fs::read_to_string(path) {
+        match open_file(path).and_then(io::read_to_string) {
             Ok(text) => Ok(Self {
                 file: Some(file),
                 text: text.into(),

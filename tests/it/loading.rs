@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cedar_policy as cedar;
 use duramen::{
-    Authorizer, BuildError, Builder, Effect, Freshness, Outcome, Policies, Problem, Request,
+    Authorizer, BuildError, Builder, Effect, Entities, Freshness, Outcome, Policies, Problem,
+    Request,
 };
 
 /// A directory that is gone after the test.
@@ -388,6 +389,40 @@ fn all_problems_are_told_together_with_their_places() {
     ));
     assert_eq!(gone.len(), 2, "{gone:?}");
     assert_eq!(gone[0].file(), missing.to_str());
+}
+
+/// A pipe would keep loading for ever, and a device may have no end. Links to files are followed.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let (folder, elsewhere) = (Folder::new(), Folder::new());
+    let link = |to: &Path, name: &str| {
+        let link = folder.0.join(name);
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        link
+    };
+    let file = elsewhere.file("there", "permit(principal, action, resource);");
+    let linked = link(&file, "linked.cedar");
+    let device = link(Path::new("/dev/null"), "none.cedar");
+    let json = link(Path::new("/dev/null"), "none.json");
+    let policies = |policies: Policies| problems(build(policies));
+    let schema = problems(Authorizer::builder().schema_file(&device).build());
+    for found in [
+        policies(Policies::new().directory(&folder.0)),
+        policies(Policies::new().file(&json)),
+        schema,
+    ] {
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        assert!(
+            texts[0].ends_with("cannot be read: it is no file"),
+            "{texts:?}"
+        );
+    }
+    assert!(build(Policies::new().file(&linked)).is_ok());
+    let built = Authorizer::builder().entities(Entities::new().json_file(&json));
+    let error = built.build().unwrap_err().to_string();
+    assert!(error.contains("cannot be read: it is no file"), "{error}");
 }
 
 /// A schema that cannot be read, or a bound on a type that it has not, hides nothing else.

@@ -6,7 +6,6 @@ mod update;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +15,7 @@ use bumpalo::Bump;
 use cedar_policy as cedar;
 
 use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
+use crate::files::open_file;
 use crate::id::{EntityUidRef, Uid};
 use crate::json;
 use crate::limits::{Limit, Limits};
@@ -148,7 +148,7 @@ impl Entities {
     }
 
     /// Adds a file that holds a JSON array in Cedar's entity format. It is read a piece at a time, as
-    /// [`Entities::json_stream`].
+    /// [`Entities::json_stream`], which takes pipes; here they are refused.
     #[must_use]
     pub fn json_file(mut self, path: impl AsRef<Path>) -> Self {
         self.inputs
@@ -326,7 +326,7 @@ impl EntityInput {
             },
             Self::File(path) => {
                 let name = path.display().to_string();
-                match File::open(path) {
+                match open_file(path) {
                     Ok(file) => from_json::load(loader, file, Some(&name), schema, reported),
                     Err(error) => {
                         let problem = EntityProblem::new(format_args!("cannot be read: {error}"));
@@ -353,7 +353,7 @@ impl EntityInput {
         match self {
             Self::Json(text) => from_json::locate(text.as_bytes(), None, limits, problems),
             Self::File(path) => {
-                if let Ok(file) = File::open(path) {
+                if let Ok(file) = open_file(path) {
                     let name = path.display().to_string();
                     from_json::locate(file, Some(&name), limits, problems);
                 }

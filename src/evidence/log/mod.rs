@@ -128,7 +128,7 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants, line};
 use chain::Head;
 use event::{Event, Gap};
 use storage::Storage;
-pub(crate) use storage::{make_directory, open_file, sync_names};
+pub(crate) use storage::{make_directory, sync_names};
 use writer::{Lines, Writer};
 
 /// The longest line of a log, without its line break. The record of a decision whose line would be longer is not kept.

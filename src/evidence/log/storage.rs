@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::files::open_file;
+
 use super::{LogError, LogErrorKind};
 
 /// The file whose lock is the right to write. It stays when the log is closed: to remove it would be a race.
@@ -138,14 +140,6 @@ pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
         return Ok(());
     }
     File::open(directory)?.sync_all()
-}
-
-/// Opens a file to read it. A pipe would never be opened, and a device never be read to its end.
-pub(crate) fn open_file(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
-    }
-    File::open(path)
 }
 
 /// Refuses a name that is there and is no plain file, such as a link to somewhere else: whoever may make links in the directory
