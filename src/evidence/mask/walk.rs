@@ -411,13 +411,17 @@ impl<'w> Walk<'w> {
         };
         let asked = uids.contains(&(type_name, id)) || self.masks.ids_of(type_name).is_some();
         match self.work.secret(Some(type_name), id) {
-            Some((number, digest)) if !asked => match digest {
-                true => {
-                    let id = Hex::of(self.uid_digest(type_name, id));
-                    out.add_entity(type_name, id.as_str());
+            Some((number, digest)) if !asked => {
+                // Even if no policy can have read the value: what it names was read.
+                self.work.read = true;
+                match digest {
+                    true => {
+                        let id = Hex::of(self.uid_digest(type_name, id));
+                        out.add_entity(type_name, id.as_str());
+                    }
+                    false => out.add_entity_as(type_name, format_args!("masked:{number}")),
                 }
-                false => out.add_entity_as(type_name, format_args!("masked:{number}")),
-            },
+            }
             _ => self.masked_uid(uid, out),
         }
     }
@@ -425,7 +429,10 @@ impl<'w> Walk<'w> {
     /// The name of a tag, or of something that was not there.
     fn named_tag(&mut self, name: Token, out: &mut Copied) {
         match self.tag_instead(name, out) {
-            Some(instead) => out.tokens.push(instead),
+            Some(instead) => {
+                self.work.read = true;
+                out.tokens.push(instead);
+            }
             None => self.copy(name, out),
         }
     }

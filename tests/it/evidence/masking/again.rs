@@ -80,3 +80,58 @@ fn who_compares_the_context_reads_all_of_it() {
         }
     }
 }
+
+/// Nor where a name that was read gives away what no policy has read: the name is another one then.
+#[test]
+fn what_is_named_by_what_is_masked_is_not_decided_again() {
+    let cases = [
+        (
+            "principal in Team::\"blue\"",
+            r#"{ "__entity": { "type": "Team", "id": "blue" } }"#,
+        ),
+        (
+            "User::\"bob\".level < 2",
+            r#"{ "__entity": { "type": "User", "id": "bob" } }"#,
+        ),
+        ("principal.getTag(\"site\") != \"\"", "\"site\""),
+        ("principal.hasTag(\"absent\") == false", "\"absent\""),
+        (
+            "!(User::\"bob\" in Team::\"blue\")",
+            r#"{ "__entity": { "type": "Team", "id": "blue" } }"#,
+        ),
+    ];
+    for (reading, value) in cases {
+        // What it does not name may be masked.
+        for (value, is_replayable) in [(value, false), ("\"other\"", true)] {
+            for mask in [Mask::Drop, Mask::Digest] {
+                let directory = Scratch::new();
+                let sink = Arc::new(MemorySink::new(1));
+                let masks = masks().path("context.unread", mask).unwrap();
+                let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+                let policies = format!("permit(principal, action, resource) when {{ {reading} }};");
+                let authorizer = deciding(&policies, masking);
+                let archive = PolicyArchive::open(directory.path()).unwrap();
+                let policies = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+                let context = format!("{{ \"unread\": {value} }}");
+                assert!(
+                    authorizer.is_allowed(&asked().context_json(&context)),
+                    "{reading}"
+                );
+                let record = sink.records().remove(0);
+                assert_eq!(record.masked, ["context.unread"]);
+                assert_eq!(
+                    record.replayable,
+                    Some(is_replayable),
+                    "{reading}, {value}, {mask}"
+                );
+                match policies.replay(&record) {
+                    Replayed::NotReplayable(reason) => {
+                        assert_eq!(reason.kind(), NotReplayableKind::Masked);
+                        assert!(!is_replayable, "{reading}");
+                    }
+                    replayed => assert!(is_replayable && replayed.is_same(), "{reading}, {mask}"),
+                }
+            }
+        }
+    }
+}
