@@ -17,7 +17,8 @@ impl Display for Explanation {
         if let Some(error) = &self.request_error {
             writeln!(f, "\nthe request is not valid: {error}")?;
         }
-        if self.policies.is_empty() && self.outcome == Outcome::NoPermit {
+        let has_none = self.policies.is_empty() && self.left_out.is_empty();
+        if has_none && self.outcome == Outcome::NoPermit {
             writeln!(f, "\nthere is no permit at all")?;
         }
         for policy in &self.policies {

@@ -420,6 +420,12 @@ fn the_nearest_permits_come_first() {
         few.to_string()
             .contains("2 more whose scope does not match")
     );
+    let none = explain(text, &ExplainOptions::new().with_policies(0));
+    assert_eq!((none.outcome, none.policies.len()), (Outcome::NoPermit, 0));
+    assert!(
+        !none.to_string().contains("there is no permit at all"),
+        "{none}"
+    );
     let everything = explain(text, &everything());
     let ids: BTreeSet<_> = everything
         .policies
