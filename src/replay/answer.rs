@@ -81,6 +81,45 @@ impl Answer {
         }
     }
 
+    /// Whether this, recorded, is what the outcomes and the decision of its record can stand for. An answer has of an outcome
+    /// only whether policies allow.
+    pub(super) fn bears_out(&self, record: &OwnedRecord) -> bool {
+        let has_ages = record.ages.is_some();
+        let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
+        let hops = hops.map(|hop| hop.outcome.unwrap_or(Outcome::NoPermit));
+        let bears_out_hops = hops
+            .clone()
+            .zip(&self.hops)
+            .all(|(outcome, hop)| hop.bears_out_outcome(outcome, has_ages));
+        let of_chain = hops.reduce(|first, next| match first {
+            Outcome::Allowed => next,
+            denied => denied,
+        });
+        record.decision == record.outcome.decision()
+            && of_chain.is_none_or(|of_chain| of_chain == record.outcome)
+            && bears_out_hops
+            && self.bears_out_outcome(record.outcome, has_ages)
+    }
+
+    /// The same for one outcome, of a record that has ages or not.
+    pub(super) fn bears_out_outcome(&self, outcome: Outcome, has_ages: bool) -> bool {
+        match outcome {
+            Outcome::Allowed => true,
+            Outcome::Forbidden => !self.determining.is_empty(),
+            Outcome::NoPermit => self.determining.is_empty(),
+            // What a strict mode denies for.
+            Outcome::EvaluationErrors => !self.errors.is_empty(),
+            Outcome::StalePolicies | Outcome::StaleEntities => has_ages,
+            // Nothing was asked of policies, or there is no record.
+            Outcome::InvalidRequest
+            | Outcome::EvidenceNotKept
+            | Outcome::DelegationTooLong
+            | Outcome::DelegationCycle
+            | Outcome::DelegationNotYetValid
+            | Outcome::DelegationExpired => false,
+        }
+    }
+
     /// What a chain comes to: what the first hop that is denied does, and else all hops together. Which hops were denied
     /// although the policies allow them, the record says.
     pub(super) fn of_chain(recorded: &OwnedDelegation, hops: Vec<Self>) -> Option<Self> {

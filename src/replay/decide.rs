@@ -114,6 +114,8 @@ impl ArchivedPolicies {
         self.can_decide(record)?;
         let asked = asked(record)?;
         let expected = Answer::recorded(record);
+        // A record may say one thing as its outcome and another as its decision, or as what determines it.
+        let is_consistent = expected.bears_out(record);
         let verdict = |ask: fn(&Self, &Asked<'_>) -> Result<Answer, NotReplayable>| {
             let answers = asked.iter().map(|asked| ask(self, asked));
             let answers = answers.collect::<Result<Vec<_>, _>>()?;
@@ -124,8 +126,6 @@ impl ArchivedPolicies {
             let answer = answer.ok_or_else(|| {
                 NotReplayable::unreadable("the record has a delegation without hops")
             })?;
-            // A record may say one thing as its outcome and another as its decision.
-            let is_consistent = record.decision == record.outcome.decision();
             Ok::<_, NotReplayable>(match is_consistent && answer == expected {
                 true => Verdict::Same,
                 false => Verdict::Different(answer),

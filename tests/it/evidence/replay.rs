@@ -208,8 +208,11 @@ fn a_record_that_says_something_else_is_told() {
         (Verdict::Same, Verdict::Same)
     );
     type Change = fn(&mut OwnedRecord);
-    let changes: [Change; 5] = [
+    let changes: [Change; 7] = [
         |record| record.outcome = Outcome::NoPermit,
+        // No policy failed that a strict mode could deny for, and no ages are kept that could be too high.
+        |record| (record.decision, record.outcome) = (Decision::Deny, Outcome::EvaluationErrors),
+        |record| (record.decision, record.outcome) = (Decision::Deny, Outcome::StaleEntities),
         |record| record.decision = Decision::Deny,
         |record| record.determining.clear(),
         |record| record.principal = duramen::EntityUid::new("User", "eve"),
@@ -225,9 +228,48 @@ fn a_record_that_says_something_else_is_told() {
         let (duramen, cedar) = verdicts(policies.replay(&changed));
         assert_ne!(duramen, Verdict::Same, "change {number}");
         assert_eq!(duramen, cedar, "change {number}");
+        if changed.outcome != record.outcome {
+            let explained = policies.explain(&changed);
+            assert!(matches!(explained, Err(ReplayError::Different { .. })));
+        }
+    }
+    // What nobody permits is denied for this reason alone, of a request as of a hop.
+    let (policies, of_chain) = chain(
+        "permit(principal is User, action, resource);",
+        "[]",
+        &["bot"],
+    );
+    let mut of_one = of_chain.clone();
+    of_one.delegation = None;
+    of_one.principal = duramen::EntityUid::new("Agent", "bot");
+    for outcome in [
+        Outcome::Forbidden,
+        Outcome::EvidenceNotKept,
+        Outcome::InvalidRequest,
+        Outcome::DelegationExpired,
+    ] {
+        for record in [&of_one, &of_chain] {
+            assert!(policies.replay(record).is_same());
+            let mut changed = record.clone();
+            changed.outcome = outcome;
+            let hops = changed
+                .delegation
+                .iter_mut()
+                .flat_map(|chain| &mut chain.hops);
+            hops.skip(1).for_each(|hop| hop.outcome = Some(outcome));
+            let (duramen, cedar) = verdicts(policies.replay(&changed));
+            assert!(duramen != Verdict::Same && cedar != Verdict::Same);
+            let explained = policies.explain(&changed);
+            assert!(matches!(explained, Err(ReplayError::Different { .. })));
+        }
+        // The chain comes to what its first hop that is denied does.
+        let mut changed = of_chain.clone();
+        changed.outcome = outcome;
+        assert!(!policies.replay(&changed).is_same());
     }
     let mut changed = record.clone();
     changed.inputs = None;
+    let policies = archive.load(record.version.policies()).unwrap();
     assert!(
         matches!(policies.replay(&changed), Replayed::NotReplayable(reason) if reason.kind() == NotReplayableKind::NoInputs
             && reason.to_string() == "the record has no inputs: its sink wanted none")
