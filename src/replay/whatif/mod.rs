@@ -200,12 +200,12 @@ impl WhatIf {
     fn decide(&mut self, asked: &Question<'_>, mut facts: Facts) -> Result<Reconsidered, String> {
         let Question { record, before, .. } = asked;
         let (attempt, filled_in) = self.attempt(asked, &mut facts)?;
-        self.tally.filled_in += u64::from(!filled_in.is_empty());
         self.tally.stale += u64::from(before.stale.is_some());
         let Some(after) = attempt.after else {
             let unknown = attempt.unknown.into_iter().collect();
             return Ok(Reconsidered::Undetermined(unknown));
         };
+        self.tally.filled_in += u64::from(!filled_in.is_empty());
         if after.decision == before.side.decision {
             let ids = |policies: &[OwnedPolicy]| -> BTreeSet<PolicyId> {
                 policies.iter().map(|policy| policy.id.clone()).collect()

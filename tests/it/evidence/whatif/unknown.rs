@@ -192,6 +192,27 @@ fn what_no_store_knows_is_not_filled_in() {
     }
 }
 
+/// A record that is not decided all the same is not decided on what was filled in of it.
+#[test]
+fn what_stays_undetermined_is_not_counted_as_filled_in() {
+    let (authorizer, sink) =
+        recording(|builder| builder.policies(permit("false")).entities(ENTITIES));
+    let _ = authorizer.is_allowed(&request());
+    let mut record = sink.records().remove(0);
+    record.masked = vec!["context.tag".to_owned()];
+    for (asked, undetermined) in [
+        ("principal.dept == \"x\"", 0),
+        ("principal.dept == \"x\" && context.tag == \"k\"", 1),
+    ] {
+        let candidate = Authorizer::builder().policies(permit(asked)).build();
+        let what_if = WhatIf::new(&candidate.unwrap()).unwrap();
+        let report = what_if.fill_in(&authorizer).run([&record]);
+        assert_eq!(report.undetermined, undetermined, "{asked}");
+        let filled_in = report.filled_in.unwrap().records;
+        assert_eq!(filled_in, 1 - undetermined, "{asked}");
+    }
+}
+
 /// A policy that asks for the unknown does not matter where the others decide.
 #[test]
 fn what_cannot_matter_is_not_waited_for() {
