@@ -135,8 +135,8 @@ impl Facts {
     /// Whether the answer to a question is known. `is_within` is what the known ancestors say to [`AskedFact::Within`]:
     /// a yes is one whatever else there is.
     pub(super) fn knows(&self, fact: &UnknownFact, is_within: bool) -> bool {
-        if matches!(&fact.asked, AskedFact::Within(above) if is_within || *above == fact.entity) {
-            return true;
+        if let AskedFact::Within(above) = &fact.asked {
+            return is_within || *above == fact.entity || self.excludes(&fact.entity, above);
         }
         let Some(known) = self.entities.get(&fact.entity) else {
             return false;
@@ -150,9 +150,41 @@ impl Facts {
                     known.tags.contains_key(&*written_field(name))
                         || known.absent_tags.contains(name)
                 }
-                AskedFact::Within(above) => known.is_whole || known.absent_parents.contains(above),
-                AskedFact::Context(_) => false,
+                // The one is told above, and of the other no entity knows.
+                AskedFact::Within(_) | AskedFact::Context(_) => false,
             }
+    }
+
+    /// Whether an entity, which is not known to be in another, cannot be: it has nothing above it, or somebody who is in it
+    /// is not in the other or in what that is in, or it is the other that is in it.
+    fn excludes(&self, entity: &EntityUid, above: &EntityUid) -> bool {
+        let lacks = |known: &EntityFacts, above: &EntityUid| {
+            known.is_missing || known.is_whole || known.absent_parents.contains(above)
+        };
+        let known = self.entities.get(entity);
+        if known.is_some_and(|known| lacks(known, above)) {
+            return true;
+        }
+        let gained = self.up_from(above);
+        gained.contains(entity)
+            || self.entities.iter().any(|(below, known)| {
+                let up = self.up_from(below);
+                let mut news = gained.difference(&up);
+                up.contains(entity) && news.any(|above| lacks(known, above))
+            })
+    }
+
+    /// An entity, and all that is known to be above it.
+    fn up_from<'f>(&'f self, entity: &'f EntityUid) -> BTreeSet<&'f EntityUid> {
+        let mut met = BTreeSet::new();
+        let mut open = vec![entity];
+        while let Some(next) = open.pop() {
+            if met.insert(next) {
+                let known = self.entities.get(next);
+                open.extend(known.into_iter().flat_map(|known| &known.parents));
+            }
+        }
+        met
     }
 
     /// The entities, for a request.
@@ -170,7 +202,8 @@ impl Facts {
     /// Takes an answer from a live store. What was recorded stands; an entity that the record knows and the store does
     /// not is another one today, and says nothing. Whether there was an answer.
     pub(super) fn fill_in(&mut self, fact: &UnknownFact, live: &Epoch) -> bool {
-        if matches!(fact.asked, AskedFact::Context(_)) {
+        // What was answered before may have settled it: both together must not contradict the record.
+        if matches!(fact.asked, AskedFact::Context(_)) || self.knows(fact, false) {
             return false;
         }
         let snapshot = &live.snapshot;

@@ -213,6 +213,108 @@ fn what_stays_undetermined_is_not_counted_as_filled_in() {
     }
 }
 
+/// What is above an entity now was not above it then where the record says so of who is below it, or where it was the other
+/// way round.
+#[test]
+fn what_a_record_says_of_who_is_below_stands() {
+    let forbid = "forbid(principal in Org::\"o\", action, resource);";
+    let entities = |red: &str, org: &str| {
+        format!(
+            r#"[{{ "uid": {{ "type": "User", "id": "ann" }}, "attrs": {{ "boss": {{ "__entity": {{ "type": "User", "id": "bob" }} }} }},
+                   "parents": [{{ "type": "Team", "id": "red" }}] }},
+                {{ "uid": {{ "type": "User", "id": "bob" }}, "attrs": {{}}, "parents": [{{ "type": "Team", "id": "red" }}] }},
+                {{ "uid": {{ "type": "Team", "id": "red" }}, "attrs": {{}}, "parents": [{red}] }},
+                {{ "uid": {{ "type": "Org", "id": "o" }}, "attrs": {{}}, "parents": [{org}] }},
+                {{ "uid": {{ "type": "Org", "id": "p" }}, "attrs": {{}}, "parents": [] }}]"#
+        )
+    };
+    let (o, p) = (
+        r#"{ "type": "Org", "id": "o" }"#,
+        r#"{ "type": "Org", "id": "p" }"#,
+    );
+    let red = r#"{ "type": "Team", "id": "red" }"#;
+    let above = "context.team in Org::\"o\"";
+    for (what, user, enforced, then, now, asked) in [
+        // Of the principal all that is above it is in the record.
+        (
+            "principal",
+            "ann",
+            "true",
+            entities("", ""),
+            entities(o, ""),
+            above,
+        ),
+        // Of somebody else, that it is in the team and not in the organization.
+        (
+            "absent",
+            "eve",
+            "User::\"bob\" in Team::\"red\" && !(User::\"bob\" in Org::\"o\")",
+            entities("", ""),
+            entities(o, ""),
+            above,
+        ),
+        // Nor in what the organization was in.
+        (
+            "absent above",
+            "eve",
+            "User::\"bob\" in Team::\"red\" && !(User::\"bob\" in Org::\"p\") && Org::\"o\" in Org::\"p\"",
+            entities("", p),
+            entities(o, p),
+            above,
+        ),
+        // The organization was in the team.
+        (
+            "turned round",
+            "eve",
+            "Org::\"o\" in Team::\"red\"",
+            entities("", red),
+            entities(o, ""),
+            above,
+        ),
+        // Both together would contradict the record.
+        (
+            "step by step",
+            "eve",
+            "User::\"bob\" in Team::\"red\" && !(User::\"bob\" in Org::\"p\")",
+            entities("", ""),
+            entities(o, p),
+            "context.team in Org::\"o\" && Org::\"o\" in Org::\"p\"",
+        ),
+    ] {
+        let (authorizer, sink) =
+            recording(|builder| builder.policies(permit(enforced)).entities(then));
+        let request = Request::new(("User", user), ("Action", "view"), ("Doc", "plan"));
+        let context = r#"{ "team": { "__entity": { "type": "Team", "id": "red" } } }"#;
+        assert!(
+            authorizer.is_allowed(&request.context_json(context)),
+            "{what}"
+        );
+        let record = sink.records().remove(0);
+        authorizer.replace_entities(now.as_str()).unwrap();
+        let open = "permit(principal, action, resource);";
+        let candidate = format!("{open} {forbid} {}", permit(asked));
+        let candidate = Authorizer::builder().policies(candidate).build().unwrap();
+        let outcome = WhatIf::new(&candidate)
+            .unwrap()
+            .fill_in(&authorizer)
+            .add(&record);
+        assert!(
+            matches!(outcome, Reconsidered::Same { .. }),
+            "{what}: {outcome:#?}"
+        );
+        let candidate = Authorizer::builder().policies(permit(asked));
+        let candidate = candidate.build().unwrap();
+        let outcome = WhatIf::new(&candidate)
+            .unwrap()
+            .fill_in(&authorizer)
+            .add(&record);
+        assert!(
+            matches!(&outcome, Reconsidered::Flipped(flip) if flip.after.decision == Decision::Deny),
+            "{what}: {outcome:#?}"
+        );
+    }
+}
+
 /// A policy that asks for the unknown does not matter where the others decide.
 #[test]
 fn what_cannot_matter_is_not_waited_for() {
