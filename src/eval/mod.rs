@@ -30,7 +30,7 @@ pub(crate) use response::Pin;
 pub use response::{OwnedResponse, Response};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Findings, Lease, TimeOfDay};
-pub(crate) use weigh::{Fate, Reason, Seen, Weighed, weigh_all};
+pub(crate) use weigh::{Fate, Missed, Reason, Seen, Weighed, out_of_groups, weigh_all};
 
 /// Evaluates every policy whose scope matches and collects what applies and what fails, as Cedar does: also
 /// after a forbid has been found.

@@ -4,8 +4,8 @@
 //! went and nowhere else: what is behind the conjunct that decided has not been looked at, and a record of the decision does
 //! not have what it would read.
 
-use crate::epoch::{ActionTest, Epoch, ScopeTest};
-use crate::id::NodeId;
+use crate::epoch::{ActionTest, Epoch, Row, ScopeTest};
+use crate::id::{NodeId, Uid};
 use crate::program::{Node, Var};
 use crate::value::{Raise, Value};
 
@@ -32,6 +32,14 @@ pub(crate) struct Weighed {
     pub(crate) fate: Fate,
     /// How many sides of its scope match that do not match everything.
     pub(crate) specific: u32,
+}
+
+/// A side of a scope that does not match and would if something else were above it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Missed<'a> {
+    pub(crate) side: Uid,
+    /// What it would have to be in; of several, in one.
+    pub(crate) groups: &'a [Uid],
 }
 
 /// A test that a conjunct's value rests on.
@@ -64,7 +72,63 @@ pub(crate) fn weigh_all<'a>(epoch: &'a Epoch, machine: &Machine<'a>) -> Vec<Weig
     weighed
 }
 
+/// The policies whose scopes would match if something else were above principal, action and resource, with the sides that
+/// do not match as it is.
+pub(crate) fn out_of_groups<'a>(
+    epoch: &'a Epoch,
+    machine: &Machine<'a>,
+    each: &mut dyn FnMut(u32, &[Missed<'a>]),
+) {
+    for segment in &epoch.segments {
+        let machine = machine.on(segment);
+        for (number, row) in (0..).zip(&segment.linked.rows) {
+            let Some((policy, _)) = machine.in_force(number) else {
+                continue;
+            };
+            if let Some(sides) = machine.groups_missed(row)
+                && !sides.is_empty()
+            {
+                each(policy, &sides);
+            }
+        }
+    }
+}
+
 impl<'a> Machine<'a> {
+    /// `None` where a side does not match whatever is above it.
+    fn groups_missed(&self, row: &'a Row) -> Option<Vec<Missed<'a>>> {
+        let mut missed = Vec::new();
+        for (side, test) in [
+            (&self.principal, &row.principal),
+            (&self.resource, &row.resource),
+        ] {
+            if self.side_matches(side, *test) {
+                continue;
+            }
+            let group = match test {
+                ScopeTest::In(uid) => uid,
+                ScopeTest::IsIn(ty, uid) if self.names.type_of(side.uid) == Some(*ty) => uid,
+                ScopeTest::Any | ScopeTest::Eq(_) | ScopeTest::Is(_) | ScopeTest::IsIn(..) => {
+                    return None;
+                }
+            };
+            missed.push(Missed {
+                side: side.uid,
+                groups: std::slice::from_ref(group),
+            });
+        }
+        if !self.action_matches(row.action) {
+            let ActionTest::In(list) = row.action else {
+                return None;
+            };
+            missed.push(Missed {
+                side: self.action.uid,
+                groups: list.of(&self.linked.action_lists),
+            });
+        }
+        Some(missed)
+    }
+
     /// What becomes of a policy of the segment, unless it is not in force.
     fn weigh(&self, number: u32) -> Option<Weighed> {
         let (policy, row) = self.in_force(number)?;

@@ -17,7 +17,7 @@ pub(super) struct Attempt {
     pub(super) after: Option<Side>,
     /// Policies that ask for what is not known.
     pub(super) unsettled: Vec<PolicyId>,
-    /// The first that each of them asks for.
+    /// The first that each of them asks for; where it is the scope that asks, all of that.
     pub(super) unknown: BTreeSet<UnknownFact>,
 }
 

@@ -6,7 +6,7 @@ use crate::authorizer::Authorizer;
 use crate::compile::{CompileError, Entities, Problem};
 use crate::decision::ErrorMode;
 use crate::epoch::Epoch;
-use crate::eval::{self, Machine, Read, Reading, Scratch, What};
+use crate::eval::{self, Machine, Missed, Read, Reading, Scratch, What};
 use crate::evidence::{OwnedRecord, RecordedPolicy};
 use crate::limits::Limits;
 use crate::request::{Request, RequestError};
@@ -128,6 +128,18 @@ impl Candidate {
                 });
             },
         );
+        let asked = [request.principal(), request.action(), request.resource()];
+        if !asked.into_iter().all(|asked| facts.knows_above(asked)) {
+            eval::out_of_groups(epoch, &machine, &mut |policy, sides| {
+                // Where what is known keeps one side out, the others do not matter.
+                let open = sides.iter().map(|side| open_groups(&machine, *side, facts));
+                let open: Vec<_> = open.collect();
+                if open.iter().all(|side| !side.is_empty()) {
+                    unsettled.insert(policy);
+                    unknown.extend(open.into_iter().flatten());
+                }
+            });
+        }
         let ids = unsettled.iter();
         let ids = ids.map(|policy| RecordedPolicy::new(epoch, *policy).id().clone());
         Ok(Attempt {
@@ -138,8 +150,18 @@ impl Candidate {
     }
 }
 
+/// What a side of a scope would have to be in, and is not known not to be.
+fn open_groups(machine: &Machine<'_>, missed: Missed<'_>, facts: &Facts) -> Vec<UnknownFact> {
+    let names = machine.names();
+    let within = missed.groups.iter().map(|group| UnknownFact {
+        entity: names.owned_uid(missed.side),
+        asked: AskedFact::Within(names.owned_uid(*group)),
+    });
+    within.filter(|fact| !facts.knows(fact, false)).collect()
+}
+
 /// What a read asks, and whether the answer is that the entity is within another. `None` for scopes' alone, which are not
-/// told here; all of them are in the record.
+/// told here: [`eval::out_of_groups`] tells them.
 fn asked_fact(machine: &Machine<'_>, read: &Read<'_>) -> Option<(UnknownFact, bool)> {
     let names = machine.names();
     let mut is_within = false;

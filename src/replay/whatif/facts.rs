@@ -132,6 +132,12 @@ impl Facts {
         Ok(())
     }
 
+    /// Whether all that is above an entity is known.
+    pub(super) fn knows_above(&self, entity: EntityUidRef<'_>) -> bool {
+        let known = self.entities.get(&entity.to_owned());
+        known.is_some_and(|known| known.is_missing || known.is_whole)
+    }
+
     /// Whether the answer to a question is known. `is_within` is what the known ancestors say to [`AskedFact::Within`]:
     /// a yes is one whatever else there is.
     pub(super) fn knows(&self, fact: &UnknownFact, is_within: bool) -> bool {

@@ -450,3 +450,77 @@ fn what_is_absent_or_above_may_be_masked_too() {
         assert!(is_undetermined(&renamed, above), "{instead}");
     }
 }
+
+/// A scope asks who is above the principal, the action and the resource, which may be under another name.
+#[test]
+fn a_scope_may_match_what_is_masked() {
+    let entities = r#"[{ "uid": { "type": "User", "id": "ann" }, "attrs": { "team": { "__entity": { "type": "Team", "id": "blue" } } },
+                         "parents": [{ "type": "Team", "id": "blue" }] }]"#;
+    let in_team = "principal in Team::\"blue\", action, resource";
+    let ask = |what: Mask, candidate: &str, is_filled: bool| {
+        let policies = |scope: &str| {
+            let when = "when { principal.team == Team::\"blue\" }";
+            let open = "permit(principal, action, resource);";
+            [
+                format!("permit({scope}) {when};"),
+                format!("{open} forbid({scope}) {when};"),
+            ]
+        };
+        let pairs = policies(in_team).into_iter().zip(policies(candidate));
+        let outcomes = pairs.map(|(enforced, candidate)| {
+            let sink = Arc::new(MemorySink::new(1));
+            let masks = Masks::new().key(&[7; 32]).path("User.team", what).unwrap();
+            let authorizer = Authorizer::builder()
+                .policies(enforced)
+                .entities(entities)
+                .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
+                .build()
+                .unwrap();
+            let _ = authorizer.is_allowed(&request());
+            let candidate = Authorizer::builder().policies(candidate).build().unwrap();
+            let mut what_if = WhatIf::new(&candidate).unwrap();
+            if is_filled {
+                what_if = what_if.fill_in(&authorizer);
+            }
+            what_if.add(&sink.records()[0])
+        });
+        outcomes.collect::<Vec<_>>()
+    };
+    for what in [Mask::Drop, Mask::Digest] {
+        for scope in [
+            in_team,
+            "principal is User in Team::\"blue\", action, resource",
+        ] {
+            for outcome in ask(what, scope, false) {
+                let Reconsidered::Undetermined(unknown) = outcome else {
+                    panic!("{scope}: {outcome:#?}");
+                };
+                let above = duramen::EntityUid::new("Team", "blue");
+                assert_eq!(unknown.len(), 1);
+                assert_eq!(unknown[0].asked, AskedFact::Within(above));
+            }
+            // Who is above is asked first, and then the attribute.
+            for outcome in ask(what, scope, true) {
+                assert!(
+                    matches!(outcome, Reconsidered::Same { .. }),
+                    "{scope}: {outcome:#?}"
+                );
+            }
+        }
+        // What is above the principal says nothing of the other sides, and its type is known.
+        for scope in [
+            "principal in Team::\"blue\", action == Action::\"edit\", resource",
+            "principal in Team::\"blue\", action in [Action::\"edit\", Action::\"all\"], resource",
+            "principal in Team::\"blue\", action, resource in Folder::\"f\"",
+            "principal is Agent in Team::\"blue\", action, resource",
+            "principal == User::\"bob\", action, resource",
+        ] {
+            for outcome in ask(what, scope, false) {
+                assert!(
+                    matches!(&outcome, Reconsidered::Flipped(flip) if flip.unsettled.is_empty()),
+                    "{scope}: {outcome:#?}"
+                );
+            }
+        }
+    }
+}
