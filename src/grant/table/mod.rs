@@ -27,7 +27,8 @@ use index::Index;
 /// again, and tells of each that is taken back.
 ///
 /// That is done by the thread that made the change, after the change is in force and before the call returns: when
-/// [`Authorizer::update_entities`] has returned, every grant that it takes back has ended and its holder was told. Other
+/// [`Authorizer::update_entities`] has returned, every grant that it takes back has ended, and its holder was told, or is
+/// being told by the thread whose look found it: a look of the holder's, a sweep or another writer may be first. Other
 /// writers and all decisions go on meanwhile. So the writer pays: some microseconds for each grant that rests on what it
 /// changed, and nothing for the others, however many there are.
 ///
@@ -289,6 +290,7 @@ impl Shared {
                     looked = standing.look_after(change);
                 }
                 Looked::Over { revocation, news } => {
+                    // If there is no news, the thread whose look found that it is over tells it, perhaps only now.
                     if let Some(news) = news {
                         self.lock().ended(slot, standing);
                         self.tell(news, &revocation);
