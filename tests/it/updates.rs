@@ -480,6 +480,52 @@ fn links_that_are_gone_again_are_not_validated() {
     assert!(authorizer.update_policies(last_is_wrong).is_err());
 }
 
+/// What is odd about a policy that one update adds and takes away again is not about the policies in force.
+#[test]
+fn policies_that_are_gone_again_leave_no_warnings() {
+    let authorizer = Authorizer::builder()
+        .schema_str(
+            "entity User, Group; action view appliesTo { principal: User, resource: Group };",
+        )
+        .build()
+        .unwrap();
+    let never = "permit(principal is Group, action, resource);";
+    let never_linked = "permit(principal == ?principal, action, resource is User);";
+    let odd = |authorizer: &Authorizer| {
+        let warnings = authorizer.warnings();
+        let odd = warnings.iter().filter_map(|warning| warning.policy());
+        let mut odd: Vec<String> = odd.map(ToString::to_string).collect();
+        odd.dedup();
+        odd
+    };
+    let update = PolicyUpdate::new()
+        .add("x", never)
+        .remove("x")
+        .add_template("t", never_linked)
+        .remove_template("t");
+    let changes = authorizer.update_policies(update).unwrap();
+    assert!(changes.warnings().is_empty(), "{:?}", changes.warnings());
+    assert!(odd(&authorizer).is_empty(), "{:?}", odd(&authorizer));
+    let update = PolicyUpdate::new()
+        .add("x", never)
+        .add("y", never)
+        .remove("x")
+        .add_template("t", never_linked);
+    authorizer.update_policies(update).unwrap();
+    assert_eq!(odd(&authorizer), ["y", "t"]);
+    // Taken by something else since, of which nothing is odd.
+    let user = Some(("User", "a").into());
+    let update = PolicyUpdate::new()
+        .remove_template("t")
+        .remove("y")
+        .add_template("t", "permit(principal == ?principal, action, resource);")
+        .add("x", never)
+        .remove("x")
+        .link("t", "x", user, None);
+    authorizer.update_policies(update).unwrap();
+    assert!(odd(&authorizer).is_empty(), "{:?}", odd(&authorizer));
+}
+
 /// Entities that are replaced after an update meet the changed policies, and positions are told of all layers.
 #[test]
 fn updates_outlive_the_entities() {

@@ -79,20 +79,27 @@ impl Update {
         options: &Options<'_>,
     ) -> Result<(ProgramSet, Vec<Problem>), CompileError> {
         let mut change = base.change();
-        // Those that are left: what is unlinked again is not in force, and its template may be gone, too.
-        let mut links = BTreeMap::new();
+        // What is new and left: what is taken away again is not in force, and the template of a link may be gone, too.
+        let mut left = BTreeMap::new();
         for step in steps {
             match (self.step(&mut change, step), step) {
                 (Err(message), _) => {
                     let id = step.id().clone();
                     self.problems.push(Problem::new(message).of_policy(id));
                 }
-                (Ok(()), Step::Link(link)) => _ = links.insert(&link.id, link),
-                (Ok(()), Step::Unlink(id)) => _ = links.remove(id),
-                (Ok(()), _) => {}
+                (Ok(()), Step::Add(id, _) | Step::Replace(id, _) | Step::AddTemplate(id, _)) => {
+                    _ = left.insert(id, None)
+                }
+                (Ok(()), Step::Link(link)) => _ = left.insert(&link.id, Some(link)),
+                (Ok(()), Step::Remove(id) | Step::RemoveTemplate(id) | Step::Unlink(id)) => {
+                    left.remove(id);
+                }
             }
         }
-        let links: Vec<&Link> = links.into_values().collect();
+        let is_left = |id: &PolicyId| matches!(left.get(id), Some(None));
+        self.warnings
+            .retain(|warning| warning.policy().is_none_or(is_left));
+        let links: Vec<&Link> = left.into_values().flatten().collect();
         if let Some(schema) = options.schema.filter(|_| !links.is_empty()) {
             self.validate(schema, &change, &links);
         }
