@@ -63,8 +63,12 @@ impl Authorizer {
     pub fn age(&self, what: DataSource<'_>) -> Result<Option<Duration>, FreshnessError> {
         let pin = self.inner.published.pin();
         let stamps = pin.stamps.as_ref().ok_or(FreshnessError::NotKept)?;
-        let now = Moment::of(self.inner.settings.clock.now());
-        Ok(stamps.age(what, now)?.duration())
+        let age = || stamps.age(what, Moment::of(self.time()));
+        // As in `ages_of`.
+        Ok(match age()?.duration() {
+            None => age()?.duration(),
+            known => known,
+        })
     }
 
     /// What nothing but time gone by may have made a deny by now, whatever policies look at: data is too old, or the clock
@@ -81,15 +85,10 @@ impl Authorizer {
         let Some(stamps) = &pin.stamps else {
             return DeniedByTime::Nothing;
         };
-        let bounds = &stamps.bounds;
-        if bounds.refuses_policies(stamps.policies(now))
-            || bounds.refuses_entities(stamps.entities(now))
-        {
-            return DeniedByTime::Everything;
-        }
-        match StaleTypes::of(bounds, stamps.types(now)) {
-            types if types.is_empty() => DeniedByTime::Nothing,
-            types => DeniedByTime::WhatRestsOn(types),
+        match too_old(stamps, now) {
+            DeniedByTime::Nothing => DeniedByTime::Nothing,
+            // As in `ages_of`. Whatever is too old still is then.
+            _ => too_old(stamps, Moment::of(self.time())),
         }
     }
 
@@ -236,6 +235,20 @@ impl Authorizer {
             let mut refused = epoch.stamps.as_ref()?.bounds.refused_types(ages?.types);
             refused.next().map(|_| Outcome::StaleEntities)
         })
+    }
+}
+
+/// What is denied because data is too old.
+fn too_old(stamps: &Stamps, now: Option<Moment>) -> DeniedByTime {
+    let bounds = &stamps.bounds;
+    if bounds.refuses_policies(stamps.policies(now))
+        || bounds.refuses_entities(stamps.entities(now))
+    {
+        return DeniedByTime::Everything;
+    }
+    match StaleTypes::of(bounds, stamps.types(now)) {
+        types if types.is_empty() => DeniedByTime::Nothing,
+        types => DeniedByTime::WhatRestsOn(types),
     }
 }
 

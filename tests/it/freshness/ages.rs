@@ -353,6 +353,8 @@ fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
         let response = authorizer.is_authorized(&view());
         assert_eq!(response.outcome(), Outcome::Allowed, "{source:?}");
         assert_eq!(late.load(Ordering::Relaxed), 0);
+        late.store(5, Ordering::Relaxed);
+        assert_eq!(authorizer.age(source), Ok(Some(Duration::ZERO)));
     }
 }
 

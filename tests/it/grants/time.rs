@@ -1,6 +1,7 @@
 //! Grants and time: lifetimes, the time in the context, data that becomes too old, and what a sweep looks at.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -378,4 +379,45 @@ fn policies_that_become_too_old_end_every_grant() {
     let (_, revoked) = table.revoked_by(|authorizer| authorizer.update_policies(update).unwrap());
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].outcome(), Some(Outcome::StalePolicies));
+}
+
+/// What is confirmed between a look at the clock and one at the data is no reason to decide all grants again.
+#[test]
+fn what_is_confirmed_during_a_look_has_nothing_decided_again() {
+    let (clock, late) = (clock(), Arc::new(AtomicU64::new(0)));
+    let (shown, first) = (clock.clone(), Arc::clone(&late));
+    let (minute, sink) = (Duration::from_secs(60), Arc::new(MemorySink::new(100)));
+    let bounds = Freshness::new()
+        .max_policy_age(minute)
+        .max_entity_age(minute)
+        .max_age_of_type("User", minute);
+    let authorizer = Authorizer::builder()
+        .clock(move || shown.now() - Duration::from_secs(first.swap(0, Ordering::Relaxed)))
+        .policies("permit(principal, action, resource);")
+        .freshness(bounds)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    let table = GrantTable::new(&authorizer);
+    let tabled = table.grant(&use_machine("a")).unwrap();
+    let alone = authorizer.grant(&use_machine("b")).unwrap();
+    let before = sink.records().len();
+    for source in [
+        DataSource::Policies,
+        DataSource::Entities,
+        DataSource::EntityType("User"),
+    ] {
+        clock.set(1_010);
+        authorizer.confirm_fresh(source, clock.now()).unwrap();
+        // The first look shows the time before it was confirmed.
+        late.store(5, Ordering::Relaxed);
+        assert_eq!(table.sweep(), 0);
+        late.store(5, Ordering::Relaxed);
+        assert!(alone.is_current());
+        assert!(rechecks(&sink, before).is_empty(), "{source:?}");
+    }
+    // A clock that stays behind is another matter.
+    clock.set(1_000);
+    assert!(!alone.is_current() && tabled.revocation().is_none());
+    assert_eq!(table.sweep(), 1);
 }
