@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::compile::load::Options;
 use crate::compile::update::{PolicyUpdate, Step};
 use crate::compile::{CompileError, Entities, EntitiesUpdated, EntityUpdate, Policies, Problem};
-use crate::entity::{EntityError, EntityProblem};
+use crate::entity::{Children, EntityError, EntityProblem};
 use crate::epoch::{EntitiesChanged, Epoch, Links, Marks, Parts, Shadow, Stamps, Updated, Version};
 use crate::id::PolicyId;
 use crate::program::ProgramSet;
@@ -143,15 +144,29 @@ impl Authorizer {
     /// [`EntityError`] with all problems, among them cycles in the hierarchy and exceeded limits; the entities in
     /// force stay.
     pub fn update_entities(&self, update: EntityUpdate) -> Result<EntitiesUpdated, EntityError> {
+        let (as_of, confirms) = (update.as_of, !update.out_of_band);
+        self.change_entities(as_of, confirms, |_, _| Ok(update))
+    }
+
+    /// [`Self::update_entities`] by an update that depends on what is in force, which no other writer changes in between.
+    pub(crate) fn change_entities<E: From<EntityError> + From<TableFull>>(
+        &self,
+        as_of: Option<SystemTime>,
+        confirms: bool,
+        update: impl FnOnce(&Epoch, &Children) -> Result<EntityUpdate, E>,
+    ) -> Result<EntitiesUpdated, E> {
         let settings = &self.inner.settings;
         let updated = settings.keeps_ages.then(|| Updated {
-            at: self.loading(update.as_of),
-            confirms: !update.out_of_band,
+            at: self.loading(as_of),
+            confirms,
         });
         let changed = self.inner.published.update_entities(
             &settings.reading.limits,
             updated,
-            |epoch, draft| update.apply(draft, epoch.schema.as_deref()),
+            |epoch, draft| {
+                let update = update(epoch, draft.children())?;
+                Ok::<_, E>(update.apply(draft, epoch.schema.as_deref())?)
+            },
         )?;
         let EntitiesChanged {
             version,

@@ -48,7 +48,7 @@ impl Children {
         below(&self.groups, uid).next().is_some() || below(&self.leaves, uid).next().is_some()
     }
 
-    pub(super) fn of_parent(&self, uid: Uid) -> impl Iterator<Item = Uid> {
+    pub(crate) fn of_parent(&self, uid: Uid) -> impl Iterator<Item = Uid> {
         below(&self.groups, uid).chain(below(&self.leaves, uid))
     }
 

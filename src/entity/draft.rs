@@ -87,6 +87,11 @@ impl<'w> Draft<'w> {
         }
     }
 
+    /// As they are with what was changed so far.
+    pub(crate) fn children(&self) -> &Children {
+        self.children
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }

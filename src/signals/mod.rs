@@ -157,34 +157,38 @@ impl SignalReceiver {
             [] => return Ok(report),
             kinds => Subject::resolve(&token, transmitter, kinds)?,
         };
-        // One signal at a time: what is read of the store below is what the update finds.
+        // One signal at a time.
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         if order.has_seen(token.issuer, token.jti) {
             report.replayed = true;
             return Ok(report);
         }
-        let epoch = authorizer.epoch();
-        let targets = subject.targets(&epoch, &event, transmitter, &mut report.unresolved)?;
-        let mut update = EntityUpdate::new().out_of_band();
         let mut places: Vec<Place> = Vec::new();
-        for Target { uid, role } in &targets {
-            for setting in event.settings.iter().filter(|s| s.on.contains(role)) {
-                let attribute = &setting.attribute;
-                match place_of(setting, uid, token.at, &order, &epoch) {
-                    Ok(place) => places.extend(place),
-                    Err(why) => {
-                        report.ignore(uid, attribute, why);
-                        continue;
+        // Within the writer's turn: what is read of the store is what the update finds, whoever else changes it.
+        let updated = authorizer.change_entities(None, false, |epoch, children| {
+            let unresolved = &mut report.unresolved;
+            let targets = subject.targets(epoch, children, &event, transmitter, unresolved)?;
+            let mut update = EntityUpdate::new();
+            for Target { uid, role } in &targets {
+                for setting in event.settings.iter().filter(|s| s.on.contains(role)) {
+                    let attribute = &setting.attribute;
+                    match place_of(setting, uid, token.at, &order, epoch) {
+                        Ok(place) => places.extend(place),
+                        Err(why) => {
+                            report.ignore(uid, attribute, why);
+                            continue;
+                        }
                     }
+                    let time = Datetime::from_millis(token.at);
+                    update = setting.value.set(update, uid, attribute, time);
+                    report.changes.push((uid.clone(), attribute.clone()));
                 }
-                let time = Datetime::from_millis(token.at);
-                update = setting.value.set(update, uid, attribute, time);
-                report.changes.push((uid.clone(), attribute.clone()));
             }
-        }
+            Ok::<_, SignalError>(update)
+        })?;
         if !report.changes.is_empty() {
-            report.updated = Some(authorizer.update_entities(update)?);
-            report.unread = unread::unread(&epoch, &report.changes);
+            report.updated = Some(updated);
+            report.unread = unread::unread(&authorizer.epoch(), &report.changes);
         }
         places.into_iter().for_each(|place| order.take(place));
         // A subject that is not there yet may be when the token comes again.

@@ -6,6 +6,7 @@ use crate::compile::EntitiesUpdated;
 use crate::entity::EntityError;
 use crate::epoch::Version;
 use crate::id::EntityUid;
+use crate::value::arena::TableFull;
 
 use super::event::SignalEvent;
 use super::token::Token;
@@ -178,4 +179,10 @@ pub enum SignalError {
     /// The store refused the update.
     #[error(transparent)]
     Entities(#[from] EntityError),
+}
+
+impl From<TableFull> for SignalError {
+    fn from(full: TableFull) -> Self {
+        Self::Entities(full.into())
+    }
 }

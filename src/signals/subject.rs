@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::entity::Children;
 use crate::epoch::Epoch;
 use crate::id::{EntityUid, Uid};
 use crate::json::Json;
@@ -210,6 +211,7 @@ impl Subject {
     pub(super) fn targets(
         mut self,
         epoch: &Epoch,
+        children: &Children,
         event: &Event,
         transmitter: &Transmitter,
         unresolved: &mut Vec<Unresolved>,
@@ -221,7 +223,7 @@ impl Subject {
         if event.event.revokes_sessions() && self.has_no(SubjectKind::Session) {
             // A member that nothing is known of narrows the subject: without it, others would lose their sessions.
             return Ok(match known.len() == self.members.len() {
-                true => self.sessions(epoch, &known, transmitter, unresolved),
+                true => self.sessions(epoch, children, &known, transmitter, unresolved),
                 false => Vec::new(),
             });
         }
@@ -256,14 +258,16 @@ impl Subject {
     fn sessions(
         &self,
         epoch: &Epoch,
+        children: &Children,
         known: &[(Option<SubjectKind>, Vec<Uid>)],
         transmitter: &Transmitter,
         unresolved: &mut Vec<Unresolved>,
     ) -> Vec<Target> {
-        let mut targets: Vec<Target> = sessions_below(epoch, known, &transmitter.sessions)
-            .into_iter()
-            .map(|uid| Target::new(epoch, uid, SubjectKind::Session))
-            .collect();
+        let mut targets: Vec<Target> =
+            sessions_below(epoch, children, known, &transmitter.sessions)
+                .into_iter()
+                .map(|uid| Target::new(epoch, uid, SubjectKind::Session))
+                .collect();
         let of_user = transmitter.name_of(SignalAttribute::SessionsRevokedAt);
         // Whoever is named alone has nothing but revoked sessions, also such as are not stored.
         if let ([(Some(SubjectKind::User), users)], Some(_)) = (known, of_user) {
@@ -334,6 +338,7 @@ fn stored_uid(epoch: &Epoch, uid: &EntityUid) -> Option<Uid> {
 /// Sessions that are below everything that is named.
 fn sessions_below(
     epoch: &Epoch,
+    children: &Children,
     named: &[(Option<SubjectKind>, Vec<Uid>)],
     session_types: &[String],
 ) -> Vec<Uid> {
@@ -345,16 +350,15 @@ fn sessions_below(
     if types.is_empty() || named.is_empty() {
         return Vec::new();
     }
-    let members = snapshot.members();
     let below = |roots: &[Uid]| -> HashSet<Uid> {
         let mut seen: HashSet<Uid> = HashSet::new();
         let mut open = roots.to_vec();
         while let Some(group) = open.pop() {
-            for child in members.of_group(group) {
-                if seen.insert(*child) {
-                    open.push(*child);
-                }
-            }
+            open.extend(
+                children
+                    .of_parent(group)
+                    .filter(|child| seen.insert(*child)),
+            );
         }
         seen
     };

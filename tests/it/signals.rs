@@ -4,8 +4,8 @@ mod examples;
 mod order;
 mod refused;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use duramen::grant::GrantTable;
@@ -798,5 +798,57 @@ fn times_are_those_of_the_event() {
             ("Session", "elsewhere"),
             &format!("principal.revokedAt == datetime(\"1970-01-01T00:00:0{expected}Z\")")
         ));
+    }
+}
+
+/// A session that goes while all of a user's are being revoked is no reason to leave the others.
+#[test]
+fn a_revocation_of_many_goes_through_when_one_of_them_goes_meanwhile() {
+    let (jane, gone) = (("User", "jane.smith@example.com"), ("Session", "on-laptop"));
+    // As the token's times are checked, and as the update begins.
+    for call in [1, 2] {
+        let calls = Arc::new(AtomicU64::new(0));
+        let handle: Arc<OnceLock<Authorizer>> = Arc::default();
+        let (count, other) = (Arc::clone(&calls), Arc::clone(&handle));
+        let of_jane = [jane.into()];
+        let session = |id| Entity::new(("Session", id)).parents(&of_jane);
+        let authorizer = Authorizer::builder()
+            .policies("permit(principal, action, resource);")
+            .entities(
+                Entities::new()
+                    .insert(Entity::new(jane))
+                    .insert(session("on-laptop"))
+                    .insert(session("elsewhere")),
+            )
+            .freshness(Freshness::new())
+            .clock(move || {
+                if let Some(authorizer) = other.get()
+                    && count.fetch_add(1, Ordering::Relaxed) + 1 == call
+                {
+                    let logout = || authorizer.update_entities(EntityUpdate::new().remove(gone));
+                    std::thread::scope(|scope| scope.spawn(logout).join().unwrap().unwrap());
+                }
+                SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
+            })
+            .build()
+            .unwrap();
+        assert!(handle.set(authorizer.clone()).is_ok());
+        let event = format!("{CAEP}session-revoked");
+        let token = token(IDP, US, NOW - 9, iss_sub(IDP, jane.1), &event, json!({})).to_string();
+        let report = receiver().apply(&authorizer, &token).unwrap();
+        assert!(calls.load(Ordering::Relaxed) > call);
+        let revoked = report
+            .changes()
+            .iter()
+            .filter(|(_, name)| name == "revoked");
+        let revoked: Vec<&str> = revoked.map(|(uid, _)| uid.id()).collect();
+        assert_eq!(revoked, ["elsewhere"]);
+        assert!(holds(
+            &authorizer,
+            ("Session", "elsewhere"),
+            "principal.revoked"
+        ));
+        let stored = serde_json::to_string(&authorizer.pin().entities()).unwrap();
+        assert!(!stored.contains(gone.1));
     }
 }
