@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::compile::EntityUpdate;
+use crate::epoch::hex;
 use crate::id::EntityUid;
 use crate::json::Json;
 use crate::request::values::Datetime;
@@ -324,8 +327,9 @@ impl Reader<'_, '_> {
                     return Err(claims.ill_typed(claim, expected));
                 }
             };
-            // With its type: values that differ have ranks that do.
-            let rank = rank(0, &format!("{value:?}"), false);
+            // With its type: values that differ have ranks that do. Hashed, as a value may be long.
+            let hash = Sha256::digest(format!("{value:?}"));
+            let rank = rank(0, &String::from_utf8_lossy(&hex(&hash.into())), false);
             let mut said = (rank, claim, value);
             // Claims of one attribute stand as they would in tokens of one moment.
             if let Some(other) = greatest.remove(&**attribute) {

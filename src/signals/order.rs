@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use sha2::{Digest, Sha256};
+
 use crate::id::EntityUid;
 
 /// How many tokens are remembered.
@@ -38,10 +40,20 @@ impl Place {
     }
 }
 
+/// A token's issuer and id, hashed: an id is as long as a transmitter likes.
+type TokenHash = [u8; 32];
+
+fn token_hash(issuer: &str, jti: &str) -> TokenHash {
+    // Of fixed length, so that no end of an issuer is the beginning of an id.
+    let issuer = Sha256::digest(issuer);
+    let hash = Sha256::new().chain_update(issuer).chain_update(jti);
+    hash.finalize().into()
+}
+
 #[derive(Debug)]
 pub(super) struct Order {
-    seen: HashSet<(String, String)>,
-    oldest_first: VecDeque<(String, String)>,
+    seen: HashSet<TokenHash>,
+    oldest_first: VecDeque<TokenHash>,
     places: HashMap<(EntityUid, String), (i64, Rank)>,
     by_time: BTreeSet<(i64, (EntityUid, String))>,
     /// What was forgotten happened at this time or before.
@@ -72,12 +84,12 @@ impl Order {
     }
 
     pub(super) fn has_seen(&self, issuer: &str, jti: &str) -> bool {
-        self.seen.contains(&(issuer.to_owned(), jti.to_owned()))
+        self.seen.contains(&token_hash(issuer, jti))
     }
 
     pub(super) fn see(&mut self, issuer: &str, jti: &str) {
-        let token = (issuer.to_owned(), jti.to_owned());
-        if self.seen.insert(token.clone()) {
+        let token = token_hash(issuer, jti);
+        if self.seen.insert(token) {
             self.oldest_first.push_back(token);
         }
         if self.oldest_first.len() > self.capacity.0

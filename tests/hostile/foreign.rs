@@ -56,6 +56,45 @@ fn signals_are_bounded() {
     assert_eq!(report.changes()[0].0.id(), "s");
 }
 
+/// Whoever may send signals may send as many as they like, with ids and claims as long as a payload may be.
+#[test]
+fn what_is_remembered_of_signals_is_small() {
+    let _alone = alone();
+    let sessions = || {
+        (0..200).fold(Entities::new(), |all, number: usize| {
+            all.insert(Entity::new(("Session", &*number.to_string())))
+        })
+    };
+    let authorizer = Authorizer::builder().entities(sessions()).build().unwrap();
+    let receiver = SignalReceiver::new().transmitter(
+        Transmitter::new("i", "a")
+            .subject(SubjectKind::Session, SubjectFormat::Opaque, "Session")
+            .claim("role", "role"),
+    );
+    let long = "x".repeat(60_000);
+    let apply = |event: &str, said: &str, jti: &str, number: usize| {
+        let payload = format!(
+            r#"{{ "iss": "i", "aud": "a", "jti": "{jti}{number}", "iat": 1700000000,
+                  "sub_id": {{ "format": "opaque", "id": "{number}" }},
+                  "events": {{ "https://schemas.openid.net/secevent/caep/event-type/{event}": {{ {said} }} }} }}"#
+        );
+        let report = receiver.apply(&authorizer, &payload).unwrap();
+        assert_eq!(report.changes().len(), 1);
+        assert!(receiver.apply(&authorizer, &payload).unwrap().is_replay());
+    };
+    let left_by = |apply: &dyn Fn(usize)| {
+        let before = live();
+        (0..200).for_each(apply);
+        // What the store was told is the store's.
+        authorizer.replace_entities(sessions()).unwrap();
+        let left = live().saturating_sub(before);
+        assert!(left < MB, "{left} bytes");
+    };
+    left_by(&|number| apply("session-presented", "", &long, number));
+    let claims = format!(r#""claims": {{ "role": "{long}" }}"#);
+    left_by(&|number| apply("token-claims-change", &claims, "c", number));
+}
+
 #[test]
 fn spiffe_ids_are_refused_for_what_is_wrong() {
     let _alone = alone();
