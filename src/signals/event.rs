@@ -10,7 +10,7 @@ use crate::id::EntityUid;
 use crate::json::Json;
 use crate::request::values::Datetime;
 
-use super::order::Rank;
+use super::order::{FOR_GOOD, Rank};
 use super::report::{IgnoredSignal, SignalError};
 use super::subject::SubjectKind;
 use super::token::{Members, Token};
@@ -135,8 +135,10 @@ pub(super) enum Merge {
     Latest,
     /// What happened last stays.
     Last(Rank),
-    /// Nothing takes its place.
-    ForGood(Rank),
+    /// The same, except where this attribute of the entity is true: then nothing changes.
+    LastUnless(String, Rank),
+    /// As if it happened at this time.
+    At(i64, Rank),
 }
 
 impl Said {
@@ -226,15 +228,25 @@ impl Reader<'_, '_> {
             Is::AccountCredentialChangeRequired => self.flag(Attribute::MustRotate, true, true),
             Is::AccountPurged => {
                 self.set(Attribute::Purged, Said::Flag(true), Merge::Sticky);
-                let rank = rank(1, "", true);
-                self.set(Attribute::Enabled, Said::Flag(false), Merge::ForGood(rank));
+                // Where the store does not say that it is purged, only the order of events does.
+                let purged = self.transmitter.name_of(Attribute::Purged);
+                let at = purged.map_or(FOR_GOOD - 1, |_| FOR_GOOD);
+                let merge = Merge::At(at, rank(1, "", true));
+                self.set(Attribute::Enabled, Said::Flag(false), merge);
             }
             Is::AccountDisabled => {
                 // The two reasons that there are say what to look for and change nothing here.
                 self.said.optional_text("reason")?;
                 self.flag(Attribute::Enabled, false, true);
             }
-            Is::AccountEnabled => self.flag(Attribute::Enabled, true, false),
+            Is::AccountEnabled => {
+                let rank = rank(0, "", false);
+                let merge = match self.transmitter.name_of(Attribute::Purged) {
+                    Some(purged) => Merge::LastUnless(purged, rank),
+                    None => Merge::Last(rank),
+                };
+                self.set(Attribute::Enabled, Said::Flag(true), merge);
+            }
             Is::IdentifierChanged => {
                 self.said.optional_text("new-value")?;
                 self.time(Attribute::IdentifierChangedAt);

@@ -217,7 +217,9 @@ fn place_of(
         }
         Merge::Latest => return Ok(None),
         Merge::Last(rank) => (at, rank),
-        Merge::ForGood(rank) => (i64::MAX, rank),
+        Merge::LastUnless(flag, _) if is_set(epoch, uid, flag) => return Err("it is purged"),
+        Merge::LastUnless(_, rank) => (at, rank),
+        Merge::At(at, rank) => (*at, rank),
     };
     let place = Place::new(uid, attribute, at, rank.clone());
     order.admits(&place)?;
@@ -226,15 +228,20 @@ fn place_of(
 
 /// The time that an attribute of a stored entity has, in milliseconds.
 fn stored_time(epoch: &Epoch, uid: &EntityUid, attribute: &str) -> Option<i64> {
-    let names = &epoch.snapshot.names;
-    let uid = names.find_uid(uid.type_name(), uid.id())?;
-    let value = epoch
-        .snapshot
-        .entity(uid)?
-        .attrs()
-        .get(names.find_sym(attribute)?)?;
-    match value.value().view() {
+    match stored(epoch, uid, attribute)? {
         View::Datetime(time) => Some(time.millis()),
         _ => None,
     }
+}
+
+/// Whether an attribute of a stored entity is true.
+fn is_set(epoch: &Epoch, uid: &EntityUid, attribute: &str) -> bool {
+    matches!(stored(epoch, uid, attribute), Some(View::Bool(true)))
+}
+
+fn stored<'e>(epoch: &'e Epoch, uid: &EntityUid, attribute: &str) -> Option<View<'e>> {
+    let names = &epoch.snapshot.names;
+    let uid = names.find_uid(uid.type_name(), uid.id())?;
+    let attrs = epoch.snapshot.entity(uid)?.attrs();
+    Some(attrs.get(names.find_sym(attribute)?)?.value().view())
 }

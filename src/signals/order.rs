@@ -12,6 +12,9 @@ const TOKENS: usize = 1 << 16;
 /// Of how many pairs of entity and attribute it is remembered when they were last set.
 const PLACES: usize = 1 << 20;
 
+/// When something happens that is for good.
+pub(super) const FOR_GOOD: i64 = i64::MAX;
+
 /// Which of two values that were set at one moment stays: the greater. Stricter values are greater.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Rank {
@@ -122,7 +125,10 @@ impl Order {
             && let Some((at, key)) = self.by_time.pop_first()
         {
             self.places.remove(&key);
-            self.floor = self.floor.max(at);
+            // What is for good the store has, too. With this as the floor nothing would ever be loosened again.
+            if at < FOR_GOOD {
+                self.floor = self.floor.max(at);
+            }
         }
     }
 }
@@ -155,6 +161,19 @@ mod tests {
         assert_eq!(order.admits(&place("a", 11, 0)), Ok(()));
         assert!(order.admits(&place("b", 20, 0)).is_err());
         assert_eq!(order.admits(&place("b", 20, 1)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_for_good_and_forgotten_does_not_stop_everything_else() {
+        let mut order = Order::with_capacity(2, 2);
+        for id in ["a", "b", "c"] {
+            order.take(place(id, FOR_GOOD, 1));
+        }
+        assert_eq!(order.places.len(), 2);
+        assert_eq!(order.admits(&place("x", 10, 0)), Ok(()));
+        order.take(place("x", 10, 0));
+        assert!(order.admits(&place("y", 10, 0)).is_err());
+        assert_eq!(order.admits(&place("y", 11, 0)), Ok(()));
     }
 
     #[test]

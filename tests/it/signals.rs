@@ -273,6 +273,24 @@ fn what_is_for_good_stays_and_times_go_on() {
     }
 }
 
+/// What the store says of a purge counts, also for a receiver that was not there.
+#[test]
+fn an_account_that_the_store_has_as_purged_is_not_enabled() {
+    let account = ("User", "someuser@somedomain.com");
+    for (purged, enabled) in [(true, false), (false, true)] {
+        let authorizer = store();
+        let update = EntityUpdate::new()
+            .set_attr(account, "purged", &purged)
+            .set_attr(account, "enabled", &false);
+        authorizer.update_entities(update).unwrap();
+        let event = format!("{RISC}account-enabled");
+        let token = token(IDP, US, NOW - 50, email(account.1), &event, json!({}));
+        let report = receiver().apply(&authorizer, &token.to_string()).unwrap();
+        assert_eq!(report.changes().len(), usize::from(enabled), "{report:?}");
+        assert_eq!(holds(&authorizer, account, "principal.enabled"), enabled);
+    }
+}
+
 /// Of two events of one moment the stricter counts, whichever comes first.
 #[test]
 fn of_one_moment_the_stricter_counts() {
