@@ -110,7 +110,11 @@ limits! {
     Doubling, doubling, with_doubling = 6;
 
     /// Names that one schema declares: entity types, actions, common types, attributes. Default:
-    /// 100,000. Cedar resolves the hierarchy of types and of actions, and common types that use one
+    /// 100,000. In Cedar's own syntax, what is listed counts as well, and all that a declaration of several
+    /// names lists counts for each of them: Cedar makes of `entity A, B { x: Long, y: Long };` two types
+    /// with two attributes each. So do its bytes in [`input_bytes`](Self::input_bytes).
+    ///
+    /// Cedar resolves the hierarchy of types and of actions, and common types that use one
     /// another, by recursion; the longest such path is no longer than the number of names. The
     /// parser's stack grows with this limit as well.
     Declarations, declarations, with_declarations = 100_000;
@@ -154,8 +158,8 @@ limits! {
     /// for itself, and agents that call agents that call agents are rarely more than three.
     DelegationActors, delegation_actors, with_delegation_actors = 8;
 
-    /// Edges of the longest way from an entity up to an ancestor. Default: 1,000. Groups of groups
-    /// and folders of folders are rarely deeper than twenty.
+    /// Edges of the longest way from an entity up to an ancestor, and in a schema from an entity type or an action. Default:
+    /// 1,000. Groups of groups and folders of folders are rarely deeper than twenty.
     HierarchyDepth, hierarchy_depth, with_hierarchy_depth = 1_000;
 
     /// Ancestors that one load or one update of entities may work out, counted for each entity that is a parent and for each

@@ -47,7 +47,7 @@ pub(crate) fn compile_schema(
     if let Some(error) = CompileError::from_problems(problems) {
         return Err(error);
     }
-    stack::with_parser_stack(limits, || schema::compile(sources))
+    stack::with_parser_stack(limits, || schema::compile(sources, limits))
         .map_err(|error| stack::no_thread(limits, &error))?
         .map_err(|error| {
             let file = error

@@ -12,8 +12,9 @@
 //! any of this is used, so resolving never meets an undeclared name or a cycle.
 //!
 //! Cedar's parsers recurse without a limit. Text is to be measured before it comes here; the types that common types
-//! expand to, which Cedar walks in full, are measured here.
+//! expand to, which Cedar walks in full, and hierarchies, which it closes ([`hierarchy`]), are measured here.
 
+mod hierarchy;
 mod json;
 pub(crate) mod masks;
 mod resolve;
@@ -28,6 +29,7 @@ use cedar_policy::ffi::DetailedError;
 use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 
 use crate::id::EntityUid;
+use crate::limits::{LimitExceeded, Limits};
 use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
 
 use super::error::{Problem, line_column, take_json_place};
@@ -65,7 +67,10 @@ pub(crate) struct CompiledSchema {
 /// Compiles the fragments of one schema. Together they must be complete: each may refer to what another
 /// declares (`Schema::from_schema_fragments`). An external declaration stays external, even if another
 /// fragment has its definition, which Cedar refuses as a duplicate: linking is not offered here.
-pub(crate) fn compile(sources: &[SchemaSource<'_>]) -> Result<CompiledSchema, SchemaError> {
+pub(crate) fn compile(
+    sources: &[SchemaSource<'_>],
+    limits: &Limits,
+) -> Result<CompiledSchema, SchemaError> {
     let mut parsed = Vec::with_capacity(sources.len());
     let mut read = Vec::with_capacity(sources.len());
     let mut warnings = Vec::new();
@@ -78,6 +83,7 @@ pub(crate) fn compile(sources: &[SchemaSource<'_>]) -> Result<CompiledSchema, Sc
     }
     let definitions = Definitions::collect(&read);
     definitions.check_size(&read)?;
+    hierarchy::check(&definitions, &read, limits)?;
     let schema = Schema::from_schema_fragments(parsed).map_err(|error| {
         let error = SchemaError::from_cedar(&DetailedError::from(&error));
         match sources {
@@ -264,6 +270,8 @@ pub(crate) struct SchemaError {
     pub(crate) offset: Option<Range<usize>>,
     /// Line and column (in characters) where `offset` begins, both from 1.
     pub(crate) position: Option<(u32, u32)>,
+    /// The limit that was exceeded, when that is why.
+    pub(crate) limit: Option<LimitExceeded>,
 }
 
 impl fmt::Display for SchemaError {
@@ -281,7 +289,17 @@ impl From<SchemaError> for Problem {
         Self {
             position: error.position,
             span: error.offset,
+            limit: error.limit,
             ..Self::new(error.message)
+        }
+    }
+}
+
+impl From<LimitExceeded> for SchemaError {
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self {
+            limit: Some(exceeded),
+            ..Self::new(exceeded.to_string())
         }
     }
 }
@@ -293,6 +311,7 @@ impl SchemaError {
             source_index: None,
             offset: None,
             position: None,
+            limit: None,
         }
     }
 

@@ -208,6 +208,126 @@ fn small_texts_that_grow_are_refused_in_little_memory() {
     let builder = Authorizer::builder().schema_str(types.as_str());
     let error = within(4 * MB, || builder.build()).unwrap_err().to_string();
     assert!(error.contains("too large"), "{error}");
+
+    let many = |count: usize, of: &str| {
+        let all = (0..count).map(|number| of.replace('#', &number.to_string()));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let (types, actions, listed) = (many(1_200, "A#"), many(1_200, "a#"), many(1_200, "B#"));
+    let (attributes, long) = (many(1_200, "x#: Long"), "x".repeat(MB));
+    let nested = "{ x: ".repeat(100) + "Long" + &"}".repeat(100);
+    let several = [
+        (
+            format!("entity {types} {{ {attributes} }};"),
+            Limit::Declarations,
+        ),
+        (
+            format!("entity {types} tags {nested};"),
+            Limit::Declarations,
+        ),
+        (
+            format!("entity {types} in [{listed}]; entity {listed};"),
+            Limit::Declarations,
+        ),
+        (
+            format!(
+                "namespace N {{ entity {types} enum [{}]; }}",
+                many(1_200, "\"#\"")
+            ),
+            Limit::Declarations,
+        ),
+        (
+            format!("action {actions} in [{listed}]; action {listed};"),
+            Limit::Declarations,
+        ),
+        (
+            format!(
+                "entity {listed}, namespace; @a(\"b\") @namespace action {actions}
+                 appliesTo {{ principal: [{listed}], resource: namespace }};"
+            ),
+            Limit::Declarations,
+        ),
+        (
+            format!("@doc(\"{long}\") action {actions};"),
+            Limit::InputBytes,
+        ),
+        (
+            format!("entity {types} {{ \"{long}\": Long }};"),
+            Limit::InputBytes,
+        ),
+    ];
+    let chain = |first: &str, next: &str| {
+        let all = (1..2_000).map(|number| {
+            let next = next.replace('#', &number.to_string());
+            next.replace('<', &(number - 1).to_string())
+        });
+        first.to_owned() + &all.collect::<String>()
+    };
+    let below_a_chain = |keyword: &str| {
+        let all = (1..900).map(|number| format!("{keyword} E{number} in [E{}];", number - 1));
+        let chain = all.collect::<String>();
+        format!("{keyword} E0; {chain} {keyword} {types} in [E899];")
+    };
+    let in_json = chain(
+        r#"{ "": { "entityTypes": {}, "actions": { "a0": {}"#,
+        r#", "a#": { "memberOf": [{ "id": "a<" }] }"#,
+    ) + "} } }";
+    let texts = several.map(|(text, limit)| (text, Some(limit))).into_iter();
+    let texts = texts.chain([
+        (
+            chain("action a0;", "action a# in [a<];"),
+            Some(Limit::HierarchyDepth),
+        ),
+        (
+            chain("entity E0;", "entity E# in [E<];"),
+            Some(Limit::HierarchyDepth),
+        ),
+        (in_json, Some(Limit::HierarchyDepth)),
+        // Many that are below all of a chain that is no deeper than it may be.
+        (below_a_chain("entity"), None),
+        (below_a_chain("action"), None),
+    ]);
+    for (text, limit) in texts {
+        let builder = match text.starts_with('{') {
+            true => Authorizer::builder().schema_json(text.as_str()),
+            false => Authorizer::builder().schema_str(text.as_str()),
+        };
+        let begun = &text[..60];
+        // What is only told by the hierarchy as a whole has been parsed.
+        let scanned = matches!(limit, Some(Limit::Declarations | Limit::InputBytes));
+        let bytes = if scanned { MB } else { 32 * MB };
+        let error = within(bytes, || builder.build()).unwrap_err();
+        let problem = &error.compile_error().unwrap().problems()[0];
+        assert_eq!(
+            problem.limit().map(|exceeded| exceeded.limit()),
+            limit,
+            "{begun}: {error}"
+        );
+        assert!(
+            limit.is_some() || error.to_string().contains("too large"),
+            "{begun}: {error}"
+        );
+    }
+}
+
+/// As many actions as the largest services have, in one declaration with all that may ask for them.
+#[test]
+fn large_schemas_are_loaded() {
+    let _alone = alone();
+    let many = |count: usize, of: &str| {
+        let all = (0..count).map(|number| of.replace('#', &number.to_string()));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let (actions, types) = (many(3_000, "action_#"), many(12, "Principal#"));
+    let schema = format!(
+        "// {}
+        entity {types}, R {{ name: String, level?: Long }};
+        action read; action write in [read]; action all in [write];
+        action {actions} in [all] appliesTo {{ principal: [{types}], resource: [R], context: {{ at: datetime, mfa?: Bool }} }};",
+        "a long comment ".repeat(10_000)
+    );
+    let builder = Authorizer::builder().schema_str(schema);
+    within(160 * MB, || builder.build()).unwrap();
 }
 
 /// Policies that all fail: what a decision says of them is as long as their number.

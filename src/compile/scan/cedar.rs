@@ -22,6 +22,11 @@
 //! That is an upper bound: of `a.b + c.d` it counts three where the tree has two. It is exact where
 //! chains get long in practice. (Checked beyond the tests: 5,000 random texts, each as long as a limit
 //! of 100 lets it be, ran through Cedar on half the stack that the limit provides.)
+//!
+//! # What Cedar makes of one declaration of several names
+//!
+//! A copy for each name, of all that the declaration lists and of what is annotated: `entity A, B, C { x: Long, y: Long };` has
+//! six attributes. Both limits that are about size count what would be there if each name had a declaration of its own.
 
 use crate::limits::{Limit, Limits};
 
@@ -113,6 +118,25 @@ impl Level {
     }
 }
 
+/// What was read of a schema's declaration that Cedar copies for each of its names.
+///
+/// `,` separates names outside of all brackets of a declaration, and nothing else there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Declaration {
+    /// The open brackets around it: the namespace's, if it is in one.
+    around: usize,
+    /// Whether its first word was read, and is `namespace`: what opens a bracket then does not belong to it.
+    begun: bool,
+    namespace: bool,
+    /// How many names it has beyond the first.
+    more_names: usize,
+    /// What is listed in its brackets, and the brackets.
+    listed: usize,
+    /// The bytes of its tokens without its names; of those, its annotations, which stand before it.
+    bytes: usize,
+    annotations: usize,
+}
+
 pub(super) struct CedarScan<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -126,6 +150,9 @@ pub(super) struct CedarScan<'a> {
     /// Behind the `;` of each policy.
     ends: Vec<usize>,
     declarations: usize,
+    /// What of a schema is read, and how many bytes the copies of what was read have.
+    declaration: Declaration,
+    copied: usize,
 }
 
 impl<'a> CedarScan<'a> {
@@ -141,6 +168,8 @@ impl<'a> CedarScan<'a> {
             previous: Previous::Start,
             ends: Vec::new(),
             declarations: 0,
+            declaration: Declaration::default(),
+            copied: 0,
         }
     }
 
@@ -166,7 +195,11 @@ impl<'a> CedarScan<'a> {
                 self.skip_string();
                 self.previous = Previous::Operand;
             }
-            b'/' if self.eat(b'/') => self.skip_while(|byte| byte != b'\n' && byte != b'\r'),
+            b'/' if self.eat(b'/') => {
+                self.skip_while(|byte| byte != b'\n' && byte != b'\r');
+                return Ok(());
+            }
+            byte if byte.is_ascii_whitespace() => return Ok(()),
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.skip_while(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
                 self.word(start)?;
@@ -194,6 +227,7 @@ impl<'a> CedarScan<'a> {
             b'?' => self.previous = Previous::Operator,
             _ => self.symbol(byte, start)?,
         }
+        self.declaration.bytes += self.at - start;
         Ok(())
     }
 
@@ -210,7 +244,10 @@ impl<'a> CedarScan<'a> {
                 self.level.ors += 1;
                 self.operator(0, start)
             }
-            b'<' if self.dialect == Dialect::Schema => self.operator(1, start),
+            b'<' if self.dialect == Dialect::Schema => {
+                self.declaration.listed += 1;
+                self.operator(1, start)
+            }
             b'>' | b'=' if self.dialect == Dialect::Schema => {
                 self.previous = Previous::Operator;
                 Ok(())
@@ -229,7 +266,7 @@ impl<'a> CedarScan<'a> {
                 self.operator(nodes, start)
             }
             b'.' | b'+' | b'-' | b'*' | b'/' | b'%' => self.operator(1, start),
-            // White space, and what Cedar's lexer stops at.
+            // What Cedar's lexer stops at.
             _ => Ok(()),
         }
     }
@@ -237,7 +274,10 @@ impl<'a> CedarScan<'a> {
     fn word(&mut self, start: usize) -> Result<(), ScanError> {
         let after_operand = self.previous == Previous::Operand;
         match self.bytes.get(start..self.at).unwrap_or_default() {
-            _ if self.dialect == Dialect::Schema => self.previous = Previous::Operand,
+            word if self.dialect == Dialect::Schema => {
+                self.word_of_schema(word);
+                self.previous = Previous::Operand;
+            }
             b"if" if self.previous == Previous::Start => {
                 self.level.end_or_chain();
                 self.level.ifs += 1;
@@ -259,6 +299,17 @@ impl<'a> CedarScan<'a> {
             }
         }
         Ok(())
+    }
+
+    fn word_of_schema(&mut self, word: &[u8]) {
+        // Behind an `@` stands the name of an annotation.
+        let annotates = self.previous == Previous::Operator;
+        let declaration = &mut self.declaration;
+        if !declaration.begun && !annotates && self.around.len() == declaration.around {
+            declaration.begun = true;
+            declaration.namespace = word == b"namespace";
+            declaration.annotations = declaration.bytes;
+        }
     }
 
     /// Notes an operator that makes so many nodes of the current relation.
@@ -284,7 +335,19 @@ impl<'a> CedarScan<'a> {
             ..Level::default()
         };
         self.previous = Previous::Start;
+        if self.declaration.namespace {
+            self.begin_declaration();
+        } else {
+            self.declaration.listed += 1;
+        }
         Ok(())
+    }
+
+    fn begin_declaration(&mut self) {
+        self.declaration = Declaration {
+            around: self.around.len(),
+            ..Declaration::default()
+        };
     }
 
     /// A closing bracket that does not match is passed over. Cedar skips it while recovering from
@@ -295,7 +358,14 @@ impl<'a> CedarScan<'a> {
             (self.level.open, bracket),
             (b'(', b')') | (b'[', b']') | (b'{', b'}')
         );
-        if matches { self.pop(start) } else { Ok(()) }
+        if !matches {
+            return Ok(());
+        }
+        self.pop(start)?;
+        if self.around.len() < self.declaration.around {
+            self.begin_declaration();
+        }
+        Ok(())
     }
 
     fn pop(&mut self, start: usize) -> Result<(), ScanError> {
@@ -311,14 +381,31 @@ impl<'a> CedarScan<'a> {
     fn end_of_element(&mut self, start: usize) -> Result<(), ScanError> {
         self.level.end_expression();
         self.previous = Previous::Start;
-        self.declared(start)
+        let declaration = &mut self.declaration;
+        if self.around.len() == declaration.around {
+            declaration.more_names += 1;
+            declaration.bytes = declaration.annotations;
+        } else {
+            declaration.listed += 1;
+        }
+        self.declared(1, start)
     }
 
     fn end_of_statement(&mut self, start: usize) -> Result<(), ScanError> {
         self.previous = Previous::Start;
         if self.dialect == Dialect::Schema {
             self.level.end_expression();
-            return self.declared(start);
+            let Declaration {
+                more_names,
+                listed,
+                bytes,
+                ..
+            } = self.declaration;
+            self.begin_declaration();
+            self.copied = self.copied.saturating_add(more_names.saturating_mul(bytes));
+            let written_out = self.text.len().saturating_add(self.copied);
+            self.check(Limit::InputBytes, written_out, start)?;
+            return self.declared(more_names.saturating_mul(listed).saturating_add(1), start);
         }
         // No expression contains a `;`: whatever is open was left open by a mistake, and Cedar, too,
         // starts afresh behind it.
@@ -331,11 +418,11 @@ impl<'a> CedarScan<'a> {
     }
 
     /// Each name that a schema declares is followed by a `,` or a `;`.
-    fn declared(&mut self, start: usize) -> Result<(), ScanError> {
+    fn declared(&mut self, count: usize, start: usize) -> Result<(), ScanError> {
         if self.dialect == Dialect::Policies {
             return Ok(());
         }
-        self.declarations += 1;
+        self.declarations = self.declarations.saturating_add(count);
         self.check(Limit::Declarations, self.declarations, start)
     }
 

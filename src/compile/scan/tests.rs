@@ -297,6 +297,69 @@ fn schemas_are_limited() {
     );
 }
 
+/// Of declarations of several names, what each name has is counted, as if it had a declaration of its own.
+#[test]
+fn a_declaration_counts_for_each_of_its_names() {
+    let several = [
+        (
+            "entity A, B, C { x: Long, y: Long };",
+            "entity # { x: Long, y: Long };",
+        ),
+        (
+            "entity A, B, C = { x: Long, y: Long } tags Set<Long>;",
+            "entity # { x: Long, y: Long } tags Set<Long>;",
+        ),
+        ("entity A, B, C in [D, E, F];", "entity # in [D, E, F];"),
+        (
+            "entity A, B, C enum [\"(,;\", \"{\"];",
+            "entity # enum [\"(,;\", \"{\"];",
+        ),
+        (
+            "external entity A, B, C in [D, E];",
+            "external entity # in [D, E];",
+        ),
+        ("action A, B, C in [d, e];", "action # in [d, e];"),
+        (
+            "@doc(\"x\") @namespace action A, B, C appliesTo { principal: [X, Y], resource: [Z], context: { a: { b: Long } } };",
+            "@doc(\"x\") @namespace action # appliesTo { principal: [X, Y], resource: [Z], context: { a: { b: Long } } };",
+        ),
+    ];
+    let counts = |text: &str, setter: fn(Limits, usize) -> Limits| {
+        let passes =
+            |allowed: &usize| scan_cedar_schema(text, &setter(Limits::default(), *allowed)).is_ok();
+        (0..1_000).find(passes).unwrap()
+    };
+    for (together, each) in several {
+        for around in [
+            "#",
+            "entity Z { a: Long }; #",
+            "namespace A { entity namespace; # } @a namespace B {}",
+        ] {
+            let within = |text: &str| around.replace('#', text);
+            let alone = ["A", "B", "C"].map(|name| each.replace('#', name)).concat();
+            let (together, alone) = (within(together), within(&alone));
+            // Brackets are counted as well where they are copied, and the names' own commas in place of a `;`.
+            let (found, at_least) = (
+                counts(&together, Limits::with_declarations),
+                counts(&alone, Limits::with_declarations),
+            );
+            assert!(
+                (at_least..=at_least + 12).contains(&found),
+                "{together}: {found}, {at_least}"
+            );
+            // White space and comments are not copied, nor are the names and the keyword before them.
+            let (found, at_most) = (counts(&together, Limits::with_input_bytes), alone.len());
+            assert!(
+                (at_most..=at_most + 72).contains(&(found + 60)),
+                "{together}: {found}, {at_most}"
+            );
+        }
+    }
+    let names = "// a comment\n".repeat(20) + "entity A, B, C;";
+    assert_eq!(counts(&names, Limits::with_declarations), 3);
+    assert!(counts(&names, Limits::with_input_bytes) < names.len() + 20);
+}
+
 #[test]
 fn json_is_limited() {
     let limits = Limits::default()

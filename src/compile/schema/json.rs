@@ -30,9 +30,9 @@ pub(super) struct Namespace {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawEntityType {
-    /// Read from the finished schema instead, where it is resolved and closed.
-    #[serde(default, rename = "memberOfTypes")]
-    _member_of_types: IgnoredAny,
+    /// Only to be measured: the model has what the finished schema tells, where it is resolved and closed.
+    #[serde(default)]
+    pub(super) member_of_types: Vec<String>,
     #[serde(default)]
     pub(super) shape: Option<RawType>,
     #[serde(default)]
@@ -61,7 +61,7 @@ pub(super) struct RawAction {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawAppliesTo {
-    /// Read from the finished schema instead, like [`Self::_resource_types`].
+    /// Read from the finished schema instead, where they are resolved, like [`Self::_resource_types`].
     #[serde(default, rename = "principalTypes")]
     _principal_types: IgnoredAny,
     #[serde(default, rename = "resourceTypes")]

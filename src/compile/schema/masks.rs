@@ -75,7 +75,7 @@ fn any_beside(way: &Way) -> Option<Way> {
 /// # Errors
 /// When the text is no schema by itself, and for annotations that say neither `drop` nor `digest` nor `keep`.
 pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, CompileError> {
-    within_limits(text, limits, || annotated(text))
+    within_limits(text, limits, || annotated(text, limits))
 }
 
 /// The schema itself, to hold masks against.
@@ -83,7 +83,7 @@ pub(crate) fn masks_of(text: &str, limits: &Limits) -> Result<Vec<Annotated>, Co
 /// # Errors
 /// When the text is no schema by itself.
 pub(crate) fn model_of(text: &str, limits: &Limits) -> Result<SchemaModel, CompileError> {
-    let compiled = || super::compile(&[SchemaSource::CedarText(text)]);
+    let compiled = || super::compile(&[SchemaSource::CedarText(text)], limits);
     within_limits(text, limits, || Ok(compiled()?.model))
 }
 
@@ -99,10 +99,10 @@ fn within_limits<T: Send>(
     Ok(read.map_err(Problem::from)?)
 }
 
-fn annotated(text: &str) -> Result<Vec<Annotated>, SchemaError> {
+fn annotated(text: &str, limits: &Limits) -> Result<Vec<Annotated>, SchemaError> {
     let source = SchemaSource::CedarText(text);
     // Refused here is what is refused when an authorizer is built with it.
-    super::compile(&[source])?;
+    super::compile(&[source], limits)?;
     let fragments = [Fragment::read(source.parse(&mut Vec::new())?)?];
     let definitions = Definitions::collect(&fragments);
     let mut said: BTreeMap<Option<String>, Said> = BTreeMap::new();

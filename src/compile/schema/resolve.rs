@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use crate::id::EntityUid;
 use crate::schema::{Attribute, ExtensionType, RecordType, Type};
 
-use super::json::{Fragment, RawAction, RawType};
+use super::json::{Fragment, RawAction, RawEntityType, RawType};
 use super::{MAX_TYPE_COUNT, MAX_TYPE_DEPTH, SchemaError};
 
 const BUILTIN_NAMESPACE: &str = "__cedar";
@@ -216,6 +216,23 @@ impl<'f> Definitions<'f> {
             }
             _ => {}
         }
+    }
+
+    /// The types that an entity type's declaration names as those of parents, sorted; without undeclared ones, which Cedar
+    /// refuses.
+    pub(super) fn parent_types(&self, namespace: &str, decl: &RawEntityType) -> Vec<String> {
+        let names = decl.member_of_types.iter();
+        let resolved =
+            names.filter_map(
+                |name| match self.resolve(namespace, name, Allowed::Entity)? {
+                    Meaning::Entity(name) => Some(name),
+                    Meaning::Common(..) => None,
+                },
+            );
+        let mut parents: Vec<String> = resolved.collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents
     }
 
     /// The groups that an action's declaration names, sorted.

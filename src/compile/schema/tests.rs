@@ -37,7 +37,7 @@ struct Case {
 impl Case {
     fn new(name: impl Into<String>, sources: &[SchemaSource<'_>]) -> Self {
         let name = name.into();
-        let compiled = compile(sources).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let compiled = compiled(sources).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut names = Names::new();
         let numbered = NumberedSchema::new(&compiled.model, &mut names).unwrap();
         Self {
@@ -70,12 +70,16 @@ fn compiled_cases() -> &'static [Case] {
     })
 }
 
+fn compiled(sources: &[SchemaSource<'_>]) -> Result<CompiledSchema, SchemaError> {
+    compile(sources, &Limits::default())
+}
+
 fn model_of(text: &str) -> SchemaModel {
-    compile(&[SchemaSource::CedarText(text)]).unwrap().model
+    compiled(&[SchemaSource::CedarText(text)]).unwrap().model
 }
 
 fn error_of(text: &str) -> SchemaError {
-    compile(&[SchemaSource::CedarText(text)]).unwrap_err()
+    compiled(&[SchemaSource::CedarText(text)]).unwrap_err()
 }
 
 // ---- to and from Cedar ----
@@ -452,17 +456,17 @@ fn errors_tell_the_place() {
 #[test]
 fn errors_tell_the_source() {
     let good = SchemaSource::CedarText("entity A;");
-    let error = compile(&[good, SchemaSource::CedarText("entity B")]).unwrap_err();
+    let error = compiled(&[good, SchemaSource::CedarText("entity B")]).unwrap_err();
     assert_eq!(error.source_index, Some(1));
-    let error = compile(&[good, SchemaSource::JsonText("{")]).unwrap_err();
+    let error = compiled(&[good, SchemaSource::JsonText("{")]).unwrap_err();
     assert_eq!((error.source_index, error.offset), (Some(1), Some(0..0)));
-    let error = compile(&[good, good]).unwrap_err();
+    let error = compiled(&[good, good]).unwrap_err();
     assert_eq!((error.source_index, error.offset), (None, None));
 }
 
 #[test]
 fn warnings_are_handed_on() {
-    let compiled = compile(&[SchemaSource::CedarText("entity String;")]).unwrap();
+    let compiled = compiled(&[SchemaSource::CedarText("entity String;")]).unwrap();
     assert_eq!(compiled.warnings.len(), 1, "{:?}", compiled.warnings);
 }
 
@@ -481,11 +485,11 @@ fn nested_common_types(count: usize, width: usize) -> String {
 
 #[test]
 fn types_that_expand_too_far_are_refused_before_cedar_expands_them() {
-    assert!(compile(&[SchemaSource::CedarText(&nested_common_types(12, 2))]).is_ok());
+    assert!(compiled(&[SchemaSource::CedarText(&nested_common_types(12, 2))]).is_ok());
     let error = error_of(&nested_common_types(40, 2));
     assert!(error.message.contains("too large"), "{error}");
 
-    assert!(compile(&[SchemaSource::CedarText(&nested_common_types(40, 1))]).is_ok());
+    assert!(compiled(&[SchemaSource::CedarText(&nested_common_types(40, 1))]).is_ok());
     for count in [200, 1000] {
         let error = error_of(&nested_common_types(count, 1));
         assert!(error.message.contains("nests deeper"), "{error}");
@@ -503,9 +507,9 @@ fn deep_json_is_refused() {
         let shape = format!(r#"{{"type": "Record", "attributes": {{"x": {ty}}}}}"#);
         format!(r#"{{"": {{"entityTypes": {{"A": {{"shape": {shape}}}}}, "actions": {{}}}}}}"#)
     };
-    assert!(compile(&[SchemaSource::JsonText(&nested(100))]).is_ok());
+    assert!(compiled(&[SchemaSource::JsonText(&nested(100))]).is_ok());
     for depth in [200, 2000] {
-        let error = compile(&[SchemaSource::JsonText(&nested(depth))]).unwrap_err();
+        let error = compiled(&[SchemaSource::JsonText(&nested(depth))]).unwrap_err();
         assert!(error.message.contains("recursion limit"), "{error}");
     }
 }
