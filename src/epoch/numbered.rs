@@ -167,12 +167,20 @@ impl EntityRule {
     }
 }
 
+/// Up to this many attributes are walked to the next that is there; of more, most may not be there at all.
+const WALK: usize = 16;
+
 impl RecordRule {
     fn accepts(&self, record: Record<'_>, names: RequestNames<'_>) -> bool {
         let mut required = 0;
         // Both are in the order of names: what is found for one need not be looked at for the next.
         let mut declared = self.attributes.iter();
         for (name, value) in record.iter() {
+            if declared.len() > WALK {
+                let rest = declared.as_slice();
+                let before = rest.partition_point(|attribute| attribute.name < name);
+                declared = rest.get(before..).unwrap_or_default().iter();
+            }
             let Some(attribute) = declared.find(|attribute| attribute.name == name) else {
                 return false;
             };

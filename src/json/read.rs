@@ -179,13 +179,14 @@ impl<'a, N: Intern> Reader<'_, 'a, N> {
             fields.push((self.names.sym(key)?, value.map_err(self.at(key))?));
         }
         // No key occurs twice, so equal numbers mean that all are there.
-        let mut all = ty.attributes().iter().filter(|a| a.required);
-        if required != all.clone().count()
-            && let Some(missing) =
-                all.find(|a| member(members, &a.name).is_none() && !later.contains(&Some(&*a.name)))
-        {
-            let name = self.arena.alloc_str(&missing.name);
-            return Err(ReadErrorKind::MissingAttribute(name).here());
+        if required != ty.required() {
+            let given = members.iter().map(|(key, _)| *key);
+            let mut names = Vec::with_capacity_in(members.len() + later.len(), self.arena);
+            names.extend(given.chain(later.iter().flatten().copied()));
+            if let Some(missing) = ty.missing(&mut names) {
+                let name = self.arena.alloc_str(&missing.name);
+                return Err(ReadErrorKind::MissingAttribute(name).here());
+            }
         }
         self.record(fields)
     }

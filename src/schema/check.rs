@@ -14,7 +14,7 @@ use crate::value::text::is_identifier;
 use crate::value::{Record, Value, View};
 
 use super::{
-    ActionDecl, Attribute, EntityMismatch, EntityTypeDecl, ExtensionType, Mismatch, Names, Problem,
+    ActionDecl, EntityMismatch, EntityTypeDecl, ExtensionType, Mismatch, Names, Problem,
     RecordType, RequestMismatch, Role, SchemaModel, Type, is_action_type, named,
 };
 
@@ -279,7 +279,7 @@ impl<N: NameText> Checker<'_, N> {
                 .map_err(|trail| trail.inside(Step::attribute(name)))?;
         }
         // The keys of a record are distinct, so counting tells whether a required one is missing.
-        if required == ty.attributes().iter().filter(|a| a.required).count() {
+        if required == ty.required() {
             return Ok(());
         }
         Err(self.missing(ty, record))
@@ -287,12 +287,8 @@ impl<N: NameText> Checker<'_, N> {
 
     /// The first attribute that is required and missing, given that one is.
     fn missing(&self, ty: &RecordType, record: Record<'_>) -> Box<Trail> {
-        let has = |attribute: &Attribute| {
-            record
-                .iter()
-                .any(|(sym, _)| *self.names.sym_text(sym) == *attribute.name)
-        };
-        let missing = ty.attributes().iter().find(|a| a.required && !has(a));
+        let given = record.iter().map(|(sym, _)| self.names.sym_text(sym));
+        let missing = ty.missing(&mut given.collect::<Vec<_>>());
         let expected = missing.map(|a| a.ty.to_string()).unwrap_or_default();
         let trail = Trail::new(Problem::Missing { expected });
         match missing {

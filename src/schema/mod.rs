@@ -183,6 +183,8 @@ impl ExtensionType {
 pub(crate) struct RecordType {
     /// Sorted by name.
     attributes: Box<[Attribute]>,
+    /// The places of those that are required, in the same order: records are many, and what may be left out may be much more.
+    required: Box<[usize]>,
 }
 
 /// One attribute of a record or an entity type.
@@ -197,7 +199,10 @@ impl RecordType {
     /// A record of these attributes, in any order. Names must be distinct.
     pub(crate) fn new(mut attributes: Vec<Attribute>) -> Self {
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
+        let places = attributes.iter().zip(0..);
+        let required = places.filter_map(|(attribute, place)| attribute.required.then_some(place));
         Self {
+            required: required.collect(),
             attributes: attributes.into_boxed_slice(),
         }
     }
@@ -210,6 +215,20 @@ impl RecordType {
     /// All attributes, sorted by name.
     pub(crate) fn attributes(&self) -> &[Attribute] {
         &self.attributes
+    }
+
+    /// How many of them are required.
+    pub(crate) fn required(&self) -> usize {
+        self.required.len()
+    }
+
+    /// The first that is required and not among those with these names, which are sorted here to be looked up.
+    pub(crate) fn missing(&self, names: &mut [&str]) -> Option<&Attribute> {
+        names.sort_unstable();
+        let required = self.required.iter();
+        required
+            .filter_map(|place| self.attributes.get(*place))
+            .find(|attribute| names.binary_search(&&*attribute.name).is_err())
     }
 }
 

@@ -198,6 +198,54 @@ fn wrong_requests_cost_their_size() {
     wrong(by(known).context(&json!({ "r": { "no": 1 } })));
 }
 
+/// Records by the ten thousand, of a type with so many attributes: what is read costs what is there, whatever is declared.
+#[test]
+fn records_cost_their_members() {
+    let _alone = alone();
+    let time = |declared: usize, optional: &str, context: &str, outcome: Outcome| {
+        let attributes =
+            (0..declared).map(|number| format!("attribute_{number:04}{optional}: Long"));
+        let attributes = attributes.collect::<Vec<_>>().join(", ");
+        let schema = format!(
+            "entity U; entity R;
+            type T = {{ {attributes} }};
+            action a appliesTo {{ principal: [U], resource: [R], context: {{ r?: Set<T>, s?: T }} }};"
+        );
+        let authorizer = Authorizer::builder()
+            .schema_str(schema)
+            .policies(
+                "permit(principal, action, resource) when { context has r && context.r.isEmpty() };",
+            )
+            .validate_requests(true)
+            .build()
+            .unwrap();
+        // The least of some tells of the machine, too, which others use.
+        let times = (0..3).map(|_| {
+            let begin = Instant::now();
+            let response = within(96 * MB, || decide(&authorizer, context));
+            assert_eq!(response.outcome, outcome, "{response:?}");
+            begin.elapsed()
+        });
+        times.min().unwrap()
+    };
+    let empty = format!("{{\"r\": [{}{{}}]}}", "{},".repeat(300_000));
+    let last = (0..40_000).map(|number| format!("{{\"attribute_0001\":{number}}}"));
+    let last = format!("{{\"r\": [{}]}}", last.collect::<Vec<_>>().join(","));
+    for context in [empty, last] {
+        let few = time(2, "?", &context, Outcome::NoPermit);
+        let many = time(4_000, "?", &context, Outcome::NoPermit);
+        assert!(many < few * 8, "{few:?}, {many:?}");
+    }
+    // The last of so many that are required is missing: what is there is not looked through for each of them.
+    let members = |number: usize| {
+        let all = (0..number).map(|number| format!("\"attribute_{number:04}\":1"));
+        format!("{{\"s\":{{{}}}}}", all.collect::<Vec<_>>().join(","))
+    };
+    let present = time(4_000, "", &members(4_000), Outcome::NoPermit);
+    let missing = time(4_000, "", &members(3_999), Outcome::InvalidRequest);
+    assert!(missing < present * 8, "{present:?}, {missing:?}");
+}
+
 /// What one large request took is given back by the ordinary ones after it, on the same thread.
 #[test]
 fn memory_of_a_large_request_is_not_kept() {
