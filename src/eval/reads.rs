@@ -37,7 +37,7 @@ pub(crate) enum What<'a> {
     UnknownTag(&'a str),
 }
 
-/// From so many reads on, those that are there twice are taken out before more memory is asked for.
+/// From so many reads on, those that are there twice are taken out: again when there are four times as many as were left.
 const DENSE: usize = 1 << 10;
 
 /// Reads in no order, some more than once.

@@ -403,15 +403,20 @@ fn refused_updates_name_everything() {
     );
 }
 
-#[test]
-fn what_is_new_is_validated() {
-    let authorizer = Authorizer::builder()
+/// A template, and a schema that says what may be linked to it.
+fn with_schema() -> Authorizer {
+    Authorizer::builder()
         .schema_str(
             "entity User, Group; action view appliesTo { principal: User, resource: Group };",
         )
         .policies(Policies::new().text("permit(principal == ?principal, action, resource);"))
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn what_is_new_is_validated() {
+    let authorizer = with_schema();
     let refused = |update: PolicyUpdate| {
         let error = authorizer.update_policies(update).unwrap_err();
         error.problems()[0].policy().unwrap().to_string()
@@ -446,13 +451,7 @@ fn what_is_new_is_validated() {
 /// what is left.
 #[test]
 fn links_that_are_gone_again_are_not_validated() {
-    let authorizer = Authorizer::builder()
-        .schema_str(
-            "entity User, Group; action view appliesTo { principal: User, resource: Group };",
-        )
-        .policies(Policies::new().text("permit(principal == ?principal, action, resource);"))
-        .build()
-        .unwrap();
+    let authorizer = with_schema();
     let user = |id| Some(("User", id).into());
     let nobody = Some(("Nobody", "x").into());
     let template = "forbid(principal == ?principal, action, resource);";

@@ -88,14 +88,23 @@ impl DecisionSink for Moody {
 
 fn queue(capacity: usize, delivery: Delivery) -> (Arc<Moody>, Arc<QueueSink>, Authorizer) {
     let sink = Arc::new(Moody::default());
-    let queue = QueueSink::with_delivery(Arc::clone(&sink), capacity, delivery).unwrap();
-    let queue = Arc::new(queue);
+    let (queue, authorizer) = queued(Arc::clone(&sink), capacity, delivery);
+    (sink, queue, authorizer)
+}
+
+/// A queue before this sink.
+fn queued(
+    sink: impl DecisionSink + 'static,
+    capacity: usize,
+    delivery: Delivery,
+) -> (Arc<QueueSink>, Authorizer) {
+    let queue = Arc::new(QueueSink::with_delivery(sink, capacity, delivery).unwrap());
     let authorizer = Authorizer::builder()
         .policies(POLICIES)
         .sink(Arc::clone(&queue))
         .build()
         .unwrap();
-    (sink, queue, authorizer)
+    (queue, authorizer)
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -279,13 +288,7 @@ fn a_panicking_sink_behind_a_mask_loses_only_what_it_panics_at() {
     let sink = Arc::new(Moody::default());
     let masks = Masks::new().path("context.token", Mask::Drop).unwrap();
     let masked = MaskSink::new(Arc::clone(&sink), masks).unwrap();
-    let queue = QueueSink::with_delivery(masked, 1000, Delivery::DenyIfNotKept).unwrap();
-    let queue = Arc::new(queue);
-    let authorizer = Authorizer::builder()
-        .policies(POLICIES)
-        .sink(Arc::clone(&queue))
-        .build()
-        .unwrap();
+    let (queue, authorizer) = queued(masked, 1000, Delivery::DenyIfNotKept);
     sink.panics.store(10, Ordering::SeqCst);
     // The first one holds up the others, so that they come together.
     sink.hold(true);

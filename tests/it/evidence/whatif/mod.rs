@@ -28,11 +28,21 @@ fn request() -> Request<'static> {
 /// What `ann`'s request comes to under `candidate` after it was decided under `enforced`.
 fn reconsidered(enforced: &str, candidate: &str, is_filled: bool) -> Reconsidered {
     let (authorizer, sink) = recording(|builder| builder.policies(enforced).entities(ENTITIES));
+    reconsider(&authorizer, &sink, candidate, is_filled)
+}
+
+/// What `ann`'s request comes to under `candidate` after `authorizer` has decided it, whose records go to `sink`.
+fn reconsider(
+    authorizer: &Authorizer,
+    sink: &MemorySink,
+    candidate: &str,
+    is_filled: bool,
+) -> Reconsidered {
     let _ = authorizer.is_allowed(&request());
     let candidate = Authorizer::builder().policies(candidate).build().unwrap();
     let mut what_if = WhatIf::new(&candidate).unwrap();
     if is_filled {
-        what_if = what_if.fill_in(&authorizer);
+        what_if = what_if.fill_in(authorizer);
     }
     what_if.add(&sink.records()[0])
 }

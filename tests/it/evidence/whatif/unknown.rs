@@ -476,13 +476,7 @@ fn a_scope_may_match_what_is_masked() {
                 .sink(MaskSink::new(Arc::clone(&sink), masks).unwrap())
                 .build()
                 .unwrap();
-            let _ = authorizer.is_allowed(&request());
-            let candidate = Authorizer::builder().policies(candidate).build().unwrap();
-            let mut what_if = WhatIf::new(&candidate).unwrap();
-            if is_filled {
-                what_if = what_if.fill_in(&authorizer);
-            }
-            what_if.add(&sink.records()[0])
+            reconsider(&authorizer, &sink, &candidate, is_filled)
         });
         outcomes.collect::<Vec<_>>()
     };
