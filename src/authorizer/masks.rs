@@ -9,7 +9,8 @@ impl Masks {
     /// Adds the masks that a schema in Cedar's syntax annotates: `@mask("drop")`, `@mask("digest")` or `@mask("keep")`.
     ///
     /// On an attribute, of an entity type or of a context, it masks that attribute; on a common type, every attribute of
-    /// that type, unless the attribute has its own; on an entity type, the ids of its entities, for which there is only
+    /// that type, unless the attribute has its own, and of common types that are names for one another the one that the
+    /// attribute names counts; on an entity type, the ids of its entities, for which there is only
     /// `digest`. A context's attributes are masked in the contexts of all actions; where those say different things of one
     /// path, the strongest counts: `drop`, then `digest`, then `keep`. So it does for an entity type's tags and its attribute
     /// `tags`, which have the same paths.

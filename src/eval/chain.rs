@@ -103,6 +103,23 @@ pub(super) fn add_ends<'a>(
     add(resolver, context, ends)
 }
 
+/// What each hop of a request is asked; without a delegation, what the request itself asks.
+///
+/// # Errors
+/// When the request, or one of its hops, cannot be asked.
+pub(crate) fn asked<'a>(
+    epoch: &'a Epoch,
+    request: &Request<'_>,
+    reading: &Reading,
+    (arena, locals): (&'a Bump, &mut Locals),
+) -> Result<&'a [Resolved<'a>], RequestError> {
+    let first = super::resolve(epoch, request, reading, arena, locals)?;
+    match request.delegation {
+        Some(delegation) => resolve(epoch, request, delegation, first, reading, (arena, locals)),
+        None => Ok(&*arena.alloc([first])),
+    }
+}
+
 /// What each hop is asked: `first`, which is what the subject is asked, and the same with each actor as the principal.
 ///
 /// # Errors

@@ -186,11 +186,7 @@ fn explain_chain(
     if let Some(outcome) = refusal(&hops) {
         return without_policies(epoch, request, outcome);
     }
-    let asked = eval::resolve(epoch, request, reading, &arena, &mut locals).and_then(|first| {
-        let memory = (&arena, &mut locals);
-        chain::resolve(epoch, request, delegation, first, reading, memory)
-    });
-    let asked = match asked {
+    let asked = match chain::asked(epoch, request, reading, (&arena, &mut locals)) {
         Ok(asked) => asked,
         Err(error) => return refused(epoch, request, &error),
     };

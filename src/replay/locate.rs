@@ -12,9 +12,10 @@ use bumpalo::Bump;
 use cedar_policy::{self as cedar, RestrictedExpression};
 
 use crate::compile::stack;
+use crate::decision::Outcome;
 use crate::epoch::Epoch;
-use crate::eval::{self, Machine, Reading, Response};
-use crate::evidence::RecordedPolicy;
+use crate::eval::{Machine, Reading, Response, chain};
+use crate::evidence::{RecordedDelegation, RecordedPolicy};
 use crate::id::{PolicyId, Uid};
 use crate::limits::Limits;
 use crate::program::{Node, Policy, Program};
@@ -61,7 +62,9 @@ impl ErrorLocation {
 
 impl Response<'_> {
     /// Finds out where in their sources the policies failed. `request` must be the request that this is the
-    /// response to; policies and entities are those that were decided on.
+    /// response to; policies and entities are those that were decided on. Of a request with a
+    /// [`Delegation`](crate::Delegation), where they failed for the hop whose error it is: the one that is denied, or else the
+    /// first in which the policy failed.
     ///
     /// Runs each failed policy again in `cedar-policy`: for showing an error to a person, not for hot paths.
     ///
@@ -79,44 +82,56 @@ impl Response<'_> {
         let epoch = self.pin.epoch();
         let arena = Bump::new();
         let mut locals = Locals::default();
-        let reading = Reading::again();
         let request = &request.at(self.now);
-        let prepared = eval::prepare(epoch, request, &reading, &arena, &mut locals);
-        let Ok(machine) = prepared else {
+        let memory = (&arena, &mut locals);
+        let Ok(asked) = chain::asked(epoch, request, &Reading::again(), memory) else {
             return Vec::new();
         };
-        let resolved = machine.request();
-        let again = Again {
-            epoch,
-            machine: &machine,
-            names: machine.names(),
-            uids: [resolved.principal, resolved.action, resolved.resource],
-            context: resolved.context,
+        let names = RequestNames {
+            shared: &epoch.snapshot.names,
+            locals: &locals,
         };
         self.errors()
             .map(|error| {
                 let policy = error.policy();
+                let again = asked.get(self.hop_of_error(policy)).map(|asked| Again {
+                    epoch,
+                    machine: Machine::new(epoch, names, *asked, &arena),
+                    names,
+                    uids: [asked.principal, asked.action, asked.resource],
+                    context: asked.context,
+                });
                 ErrorLocation {
                     policy: policy.id().clone(),
                     kind: error.kind(),
                     file: error.source().and_then(|(file, _)| Some(file?.to_owned())),
-                    range: again.label(policy),
+                    range: again.and_then(|again| again.label(policy)),
                 }
             })
             .collect()
     }
+
+    /// The number of the hop that a policy's error is of; zero without a delegation.
+    fn hop_of_error(&self, policy: RecordedPolicy<'_>) -> usize {
+        let delegation = self.delegation();
+        let hops = || delegation.iter().flat_map(RecordedDelegation::hops);
+        let denied = hops().position(|hop| hop.outcome() != Some(Outcome::Allowed));
+        let failed =
+            || hops().position(|hop| hop.errors().any(|error| error.policy().id() == policy.id()));
+        denied.or_else(failed).unwrap_or_default()
+    }
 }
 
 /// A request on an epoch, to be put to stock Cedar again.
-struct Again<'a, 'm> {
+struct Again<'a> {
     epoch: &'a Epoch,
-    machine: &'m Machine<'a>,
+    machine: Machine<'a>,
     names: RequestNames<'a>,
     uids: [Uid; 3],
     context: Record<'a>,
 }
 
-impl Again<'_, '_> {
+impl Again<'_> {
     /// What Cedar's error labels when `policy` is evaluated, in the bytes of the policy's source.
     fn label(&self, policy: RecordedPolicy<'_>) -> Option<Range<usize>> {
         let (program, policy) = (policy.program(), policy.program_policy());

@@ -148,14 +148,7 @@ impl Tallies {
         let reading = eval::Reading::again();
         let arena = Bump::new();
         let mut locals = Locals::default();
-        let first = eval::resolve(epoch, request, &reading, &arena, &mut locals).ok()?;
-        let hops = match request.delegation {
-            Some(delegation) => {
-                let memory = (&arena, &mut locals);
-                chain::resolve(epoch, request, delegation, first, &reading, memory).ok()?
-            }
-            None => &*arena.alloc([first]),
-        };
+        let hops = chain::asked(epoch, request, &reading, (&arena, &mut locals)).ok()?;
         let names = RequestNames {
             shared: &epoch.snapshot.names,
             locals: &locals,

@@ -95,7 +95,7 @@ fn why(policy: &PolicyCoverage) -> &'static str {
     if policy.in_scope == 0 {
         "its scope never matched"
     } else if policy.applied > 0 {
-        "it applied, and was always overruled"
+        "it applied, and something else decided each time"
     } else if policy.failed == policy.in_scope {
         "it always failed"
     } else {

@@ -7,7 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use duramen::explain::Clause;
 use duramen::testing::{Cases, Expected, PolicyTests};
-use duramen::{Authorizer, Entities, ErrorMode, Freshness, Outcome, Policies, Request};
+use duramen::{
+    Authorizer, Delegation, Entities, EntityUidRef, ErrorMode, Freshness, Outcome, Policies,
+    Request,
+};
 use proptest::prelude::*;
 
 use crate::explain::check_claims;
@@ -321,6 +324,28 @@ conditions that were never both true and false:
 "#
     );
     assert!(!report.coverage.is_complete());
+}
+
+/// Of a chain that another hop's policies denied, no policy that applied was overruled.
+#[test]
+fn a_policy_that_applied_where_something_else_decided_is_called_that() {
+    let policies = "permit(principal is User, action, resource);";
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+    let actors = [EntityUidRef::new("Agent", "a")];
+    let delegation = Delegation::new(&actors);
+    let request = Request::new(("User", "ann"), ("Action", "edit"), ("Doc", "plan"));
+    let report = PolicyTests::new(&authorizer)
+        .case(
+            "by an agent",
+            &request.delegation(&delegation),
+            Expected::deny(),
+        )
+        .report();
+    report.assert_passed();
+    assert_eq!(
+        report.coverage.to_string(),
+        "policies that never decided:\n    permit policy0 (line 1): it applied, and something else decided each time\n"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use cedar_policy as cedar;
 use duramen::replay::PolicyArchive;
-use duramen::{Authorizer, Policies, Request};
+use duramen::{Authorizer, Delegation, EntityUidRef, Policies, Request};
 
 use super::loading::Folder;
 
@@ -219,4 +219,56 @@ fn the_overlay_is_part_of_what_is_asked() {
     let response = authorizer.is_authorized(&request);
     let errors = response.locate_errors(&request);
     assert_eq!(&text[errors[0].range().unwrap()], "resource.nope");
+}
+
+/// Each hop asks with its own principal and its own context, so a policy may fail at another place for each.
+#[test]
+fn errors_of_a_delegation_are_located_where_their_hop_failed() {
+    let failing = "permit(principal, action, resource) when { principal.plain || resource.nope };";
+    let entities = r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": { "plain": false }, "parents": [] },
+        { "uid": { "type": "Agent", "id": "able" }, "attrs": { "plain": true }, "parents": [] },
+        { "uid": { "type": "Agent", "id": "other" }, "attrs": {}, "parents": [] },
+        { "uid": { "type": "Photo", "id": "p" }, "attrs": {}, "parents": [] }]"#;
+    let everything = "permit(principal, action, resource);";
+    let but_agents = "permit(principal is User, action, resource);";
+    for (others, agent, located) in [
+        // Allowed: the first hop in which it failed.
+        (everything, "able", "resource.nope"),
+        (everything, "other", "resource.nope"),
+        // Denied for the agent, and what the decision rests on is the agent's.
+        (but_agents, "other", "principal.plain"),
+    ] {
+        let text = format!("{failing}\n{others}");
+        let authorizer = Authorizer::builder()
+            .policies(text.as_str())
+            .entities(entities)
+            .build()
+            .unwrap();
+        let actors = [EntityUidRef::new("Agent", agent)];
+        let delegation = Delegation::new(&actors);
+        let request = Request::new(("User", "alice"), ("Action", "view"), ("Photo", "p"))
+            .delegation(&delegation);
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.is_allowed(), others == everything);
+        let errors = response.locate_errors(&request);
+        assert_eq!(errors.len(), 1);
+        assert_eq!(&text[errors[0].range().unwrap()], located, "{agent}");
+    }
+    // Only the second hop asks with a delegator.
+    let text = format!(
+        "{everything}\npermit(principal, action, resource) when {{ context has by && context.by.nope }};"
+    );
+    let authorizer = Authorizer::builder()
+        .policies(text.as_str())
+        .build()
+        .unwrap();
+    let actors = [EntityUidRef::new("Agent", "able")];
+    let delegation = Delegation::new(&actors).delegator_as("by");
+    let request =
+        Request::new(("User", "alice"), ("Action", "view"), ("Photo", "p")).delegation(&delegation);
+    let entities = r#"[{ "uid": { "type": "User", "id": "alice" }, "attrs": {}, "parents": [] }]"#;
+    let request = request.entities_json(entities);
+    let response = authorizer.is_authorized(&request);
+    let errors = response.locate_errors(&request);
+    assert_eq!(&text[errors[0].range().unwrap()], "context.by.nope");
 }

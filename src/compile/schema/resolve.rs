@@ -178,7 +178,8 @@ impl<'f> Definitions<'f> {
     }
 
     /// Calls `found` with the annotation `name` of each attribute below `raw`, and the way there: attribute names, `None`
-    /// for any. Of two annotations of one attribute the one that counts comes last: its own, behind that of its type.
+    /// for any. Of several annotations of one attribute the one that counts comes last: its own, behind that of its type, which
+    /// is behind that of the type which that one is another name of.
     ///
     /// The schema must have been accepted: it has no cycles then, and a bounded size.
     pub(super) fn annotated(
@@ -189,13 +190,6 @@ impl<'f> Definitions<'f> {
         way: &mut Vec<Option<String>>,
         found: &mut Found<'_>,
     ) {
-        let mut tell = |way: &[Option<String>], ty: &RawType| {
-            if let Some(value) = ty.annotations.get(name) {
-                // A type that is a whole context or shape stands for all its attributes.
-                let way = if way.is_empty() { &[None] } else { way };
-                found(way, value.as_deref());
-            }
-        };
         match self.shape(namespace, raw) {
             Some(Shape::Set(element)) => {
                 self.annotated(name, namespace, element, way, found);
@@ -211,8 +205,12 @@ impl<'f> Definitions<'f> {
                 }
             }
             Some(Shape::Common(_, CommonType::Declared(namespace, ty))) => {
-                tell(way, ty);
-                self.annotated(name, namespace, ty, way, found);
+                self.annotated(name, namespace, ty, way, &mut *found);
+                if let Some(value) = ty.annotations.get(name) {
+                    // A type that is a whole context or shape stands for all its attributes.
+                    let way = if way.is_empty() { &[None] } else { &**way };
+                    found(way, value.as_deref());
+                }
             }
             _ => {}
         }

@@ -148,6 +148,8 @@ fn no_action_keeps_what_another_masks() {
         @mask("drop") type Hidden = { hour: Long, @mask("keep") token: String };
         @mask("drop") type Closed = { hour: Long };
         @mask("keep") type Shown = String;
+        @mask("drop") type Covered = Shown;
+        @mask("keep") type Bared = Covered;
     "#;
     // What two actions say of their contexts, and what becomes of the token.
     let cases = [
@@ -165,6 +167,10 @@ fn no_action_keeps_what_another_masks() {
         ("{ token: Secret }", "{ token: String }", Mask::Drop),
         ("{ token: Name }", "{ token: Shown }", Mask::Digest),
         ("{ token: Shown }", "{ token: String }", Mask::Keep),
+        // Of names for names, the one that the attribute has.
+        ("{ token: Covered }", "{ token: Covered }", Mask::Drop),
+        ("{ token: Covered }", "{ token: Bared }", Mask::Drop),
+        ("{ token: Bared }", "{ token: Bared }", Mask::Keep),
         // All fields of a type, but for what has its own.
         ("Hidden", "Hidden", Mask::Keep),
         ("Hidden", "{ token: Shown }", Mask::Keep),
