@@ -117,26 +117,33 @@ impl Authorizer {
             policies,
             tally: Arc::new(Tally::default()),
         };
-        self.change_shadow(Some(shadow))
-            .map_err(|full| Problem::new(full).into())
+        let changed = self.change_shadow(Some(shadow));
+        let (version, _) = changed.map_err(Problem::new)?;
+        Ok(version)
     }
 
     /// Ends the shadow, if there is one. Gives what it came to; decisions that have begun may still be added to that.
     pub fn clear_shadow(&self) -> Option<ShadowCounts> {
-        let last = self.shadow();
+        self.shadow()?;
         // Nothing new is linked, so that no table can be full.
-        self.change_shadow(None).ok().and(last)
+        let (_, ended) = self.change_shadow(None).ok()?;
+        ended
     }
 
-    /// Nothing that is enforced changes: whoever watches for that has nothing to look at.
-    fn change_shadow(&self, shadow: Option<ShadowParts>) -> Result<Version, TableFull> {
+    /// Gives what the shadow before came to. Nothing that is enforced changes: whoever watches for that has nothing to look at.
+    fn change_shadow(
+        &self,
+        shadow: Option<ShadowParts>,
+    ) -> Result<(Version, Option<ShadowCounts>), TableFull> {
+        let mut ended = None;
         let replaced = self.inner.published.replace(|current, _| {
+            ended = current.shadow.as_ref().map(ShadowCounts::of);
             let mut parts = self.parts(current);
             parts.shadow = shadow;
             let next = Epoch::new(parts, current.version.epoch() + 1)?;
             Ok((next, Marks::Keys(Vec::new())))
         });
-        replaced.map(|(version, _)| version)
+        replaced.map(|(version, _)| (version, ended))
     }
 
     /// How the shadow's decisions compare with those that were enforced; `None` when there is no shadow.

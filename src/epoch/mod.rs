@@ -523,7 +523,13 @@ impl Published {
         // Before the swap: see `changes`.
         let stamps = self.watched.get().map(|watched| &watched.stamps);
         self.latest.mark(version.epoch, stamps, marks.touched());
-        turn.publish(epoch);
+        // A record of what a shadow decided waits in a queue with the shadow's epoch, not with the one in force.
+        let shadow = turn
+            .current()
+            .shadow
+            .as_ref()
+            .map(|shadow| Arc::clone(&shadow.epoch));
+        turn.publish(epoch, shadow);
         version
     }
 }

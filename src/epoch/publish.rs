@@ -71,14 +71,17 @@ impl<T, W> Turn<'_, T, W> {
         &mut self.writer.state
     }
 
-    /// Puts a value in force, and frees those replaced ones that nobody reads any more.
+    /// Puts a value in force, and frees those replaced ones that nobody reads any more. `beside` is what the replaced value
+    /// has of this kind in it, which others may go on to hold by itself.
     ///
     /// Once a value has been swapped out nobody can come to it, so a count of one, the list's own, is final. Before the
     /// swap returns it has counted every reader that pinned without counting itself, so the count is not too low either.
-    pub(super) fn publish(&mut self, next: T) {
+    pub(super) fn publish(&mut self, next: T, beside: Option<Arc<T>>) {
         let old = self.current.swap(Arc::new(next));
         let retired = &mut self.writer.retired;
         retired.push(old);
+        // Behind the value that it is in, which must be freed for its count to come to one.
+        retired.extend(beside);
         retired.retain(|value| Arc::strong_count(value) > 1);
     }
 }

@@ -1,8 +1,8 @@
 //! Cases from JSON.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use bumpalo::Bump;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::compile::{line_column, parse_uid, take_json_place};
 use crate::decision::{Decision, Outcome};
+use crate::files::open_file;
 use crate::id::{EntityUid, PolicyId};
 use crate::json;
 use crate::limits::Limits;
@@ -61,7 +62,9 @@ impl Cases {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CasesError> {
         let path = path.as_ref();
         let file: Option<Arc<str>> = Some(path.display().to_string().into());
-        let read = std::fs::read_to_string(path).map_err(Kind::File);
+        let read = open_file(path)
+            .and_then(io::read_to_string)
+            .map_err(Kind::File);
         match read.and_then(|text| read_cases(&text)) {
             Ok(cases) => Ok(Self { file, cases }),
             Err(kind) => Err(CasesError { file, kind }),

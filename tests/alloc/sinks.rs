@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
+use duramen::EnforcementMode;
 use duramen::evidence::log::{DurableLog, SyncPolicy};
 use duramen::evidence::{
-    DecisionRecord, DecisionSink, Delivery, JsonLinesSink, Mask, MaskSink, Masks, MemorySink,
-    NoSink, QueueSink, SinkError, Wants,
+    DecisionRecord, DecisionSink, Delivery, FilterSink, JsonLinesSink, Mask, MaskSink, Masks,
+    MemorySink, NoSink, QueueSink, SinkError, Wants,
 };
 use duramen::replay::UsageSink;
 
@@ -129,6 +130,37 @@ fn shadows_and_usage() {
         assert!(counts.newly_denied > 0, "{what}");
         assert_eq!(counts.failed, 0, "{what}");
     }
+}
+
+/// The last to hold a shadow that was replaced is often a slot of a queue, which a deciding thread writes over.
+#[test]
+fn no_decision_frees_a_shadow_that_was_replaced() {
+    let queue = QueueSink::with_delivery(JsonLinesSink::new(ring()), 4, Delivery::Block).unwrap();
+    // With records of what is in force beside them, the slots of those would hold the whole epoch.
+    let shadows = |record: &DecisionRecord<'_>| record.mode() == EnforcementMode::Shadow;
+    let authorizer = with_sink(FilterSink::new(queue, shadows));
+    let shadow = r#"forbid(principal, action, resource);"#;
+    authorizer.set_shadow(shadow).unwrap();
+    let context = typed_context();
+    let request = view("bob").context(&context);
+    for round in 0..2 * WARM_UP {
+        std::thread::scope(|scope| {
+            let id = round.to_string();
+            let update = EntityUpdate::new().upsert(Entity::new(("User", id.as_str())));
+            let updated = scope.spawn(|| authorizer.update_entities(update).map(|_| ()));
+            updated.join().unwrap().unwrap();
+        });
+        let (calls, ()) = calls_of(|| {
+            for _ in 0..4 {
+                assert!(authorizer.is_authorized(&request).is_allowed());
+            }
+        });
+        assert!(
+            round < WARM_UP || calls == Calls::default(),
+            "{calls:?} in round {round}"
+        );
+    }
+    assert!(authorizer.shadow().unwrap().newly_denied > 0);
 }
 
 #[test]

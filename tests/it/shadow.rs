@@ -168,7 +168,9 @@ fn view(user: &str) -> Request<'_> {
 fn a_shadow_is_set_replaced_and_cleared() {
     let authorizer = Authorizer::builder().policies(OPEN).build().unwrap();
     assert!(authorizer.shadow().is_none());
+    let version = authorizer.version();
     assert!(authorizer.clear_shadow().is_none());
+    assert_eq!(authorizer.version(), version, "nothing was ended");
     authorizer.set_shadow(CLOSED).unwrap();
     assert!(authorizer.is_allowed(&view("bob")));
     let counts = authorizer.shadow().unwrap();

@@ -97,7 +97,7 @@ fn write(publication: &Publication<World, u32>, watch: &Watch) -> u32 {
     let next = turn.current().policies + 1;
     assert_eq!(*turn.state() + 1, next, "two writers at once");
     *turn.state() = next;
-    turn.publish(watch.world(next));
+    turn.publish(watch.world(next), None);
     next
 }
 
@@ -257,7 +257,7 @@ impl Store {
         if !late {
             mark();
         }
-        turn.publish(next);
+        turn.publish(next, None);
         drop(turn);
         self.returned.store(next, Ordering::Release);
         if late {

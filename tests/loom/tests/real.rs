@@ -74,7 +74,7 @@ fn worlds_are_whole_in_order_and_all_freed() {
                 for _ in 0..ROUNDS {
                     let mut turn = publication.turn();
                     let next = turn.current().number() + 1;
-                    turn.publish(World::new(next, &alive));
+                    turn.publish(World::new(next, &alive), None);
                 }
             });
         }
@@ -104,7 +104,7 @@ fn worlds_are_whole_in_order_and_all_freed() {
         });
     });
     assert_eq!(publication.pin().number(), 2 * ROUNDS);
-    publication.turn().publish(World::new(0, &alive));
+    publication.turn().publish(World::new(0, &alive), None);
     assert_eq!(alive.load(Ordering::Relaxed), 1);
     drop(publication);
     assert_eq!(alive.load(Ordering::Relaxed), 0);
@@ -123,7 +123,7 @@ fn stamps_are_seen_by_whoever_sees_the_epoch() {
                 let next = *turn.current() + 1;
                 let touched = changes::Touched::Buckets([next as usize % 8].into_iter());
                 latest.mark(next, Some(&stamps), touched);
-                turn.publish(next);
+                turn.publish(next, None);
                 drop(turn);
                 returned.store(next, Ordering::Release);
             }
