@@ -6,7 +6,7 @@ use crate::epoch::{ActionTest, Epoch};
 use crate::eval::{self, Lease, Machine, Scratch, Sought};
 use crate::id::{EntityUidRef, Uid};
 use crate::json;
-use crate::request::{RequestError, RequestPart};
+use crate::request::{EntitySource, Now, Request, RequestError, RequestPart};
 use crate::schema::is_action_type;
 use crate::search::{Bounds, Candidates, Cursor, Plan, Search, SearchError, Target};
 use crate::value::arena::NameText;
@@ -63,6 +63,10 @@ impl Pinned {
             Target::Principals { type_name, .. } => (Sought::Principal, type_name),
             Target::Resources { type_name, .. } => (Sought::Resource, type_name),
         };
+        if !matches!(search.entities, EntitySource::None) {
+            found.decide_entities(search, type_name)?;
+            return Ok(found);
+        }
         found.candidates = self.plan(search, sought, type_name)?;
         if found.candidates.is_none() {
             found.next = None;
@@ -78,23 +82,7 @@ impl Pinned {
         type_name: &str,
     ) -> Result<Option<Box<Planned>>, SearchError> {
         let epoch = &*self.epoch;
-        if !json::is_normalized_type_name(type_name) {
-            return Err(SearchError::TypeName(type_name.to_owned()));
-        }
-        // Any entity of the type stands for all: what the schema says of requests, it says of types. Of a type with a
-        // closed list of ids one of the list is needed.
-        let mut any = "";
-        if let Some(schema) = epoch.schema.as_deref() {
-            match schema.entity_type(type_name) {
-                Some(declared) => {
-                    let ids = declared.enumerated.as_deref().unwrap_or_default();
-                    any = ids.first().map_or("", |id| id);
-                }
-                None if is_action_type(type_name) => {}
-                None => return Err(SearchError::UndeclaredType(type_name.to_owned())),
-            }
-        }
-        let request = search.request(EntityUidRef::new(type_name, any));
+        let request = search.request(any_of_type(epoch, type_name)?);
         let prepared = PreparedRequest::new(&self.authorizer, epoch, &request)?;
         let Some(type_id) = epoch.snapshot.names.find_type(type_name) else {
             return Ok(None);
@@ -120,6 +108,26 @@ impl Pinned {
     fn instance(&self) -> u128 {
         u128::from_str_radix(&self.authorizer.inner.instance, 16).unwrap_or_default()
     }
+}
+
+/// An entity of the type, which stands for all: what the schema says of requests, it says of types. Of a type with a closed list
+/// of ids one of the list is needed.
+fn any_of_type<'a>(epoch: &'a Epoch, type_name: &'a str) -> Result<EntityUidRef<'a>, SearchError> {
+    if !json::is_normalized_type_name(type_name) {
+        return Err(SearchError::TypeName(type_name.to_owned()));
+    }
+    let mut any = "";
+    if let Some(schema) = epoch.schema.as_deref() {
+        match schema.entity_type(type_name) {
+            Some(declared) => {
+                let ids = declared.enumerated.as_deref().unwrap_or_default();
+                any = ids.first().map_or("", |id| id);
+            }
+            None if is_action_type(type_name) => {}
+            None => return Err(SearchError::UndeclaredType(type_name.to_owned())),
+        }
+    }
+    Ok(EntityUidRef::new(type_name, any))
 }
 
 /// One machine for each segment.
@@ -209,56 +217,111 @@ impl Found<'_> {
         self.examined += progress.entities;
     }
 
+    /// Decides all stored entities of a type, up to a limit.
+    fn decide_entities(&mut self, search: &Search<'_>, type_name: &str) -> Result<(), SearchError> {
+        let epoch = &*self.pinned.epoch;
+        let request = search.request(any_of_type(epoch, type_name)?);
+        let mut each = Each::new(self.pinned)?;
+        each.is_allowed(&request)?;
+        let stored = epoch.snapshot.iter().map(|(uid, _)| uid);
+        let names = &epoch.snapshot.names;
+        let entities: Vec<Uid> = stored
+            .filter(|uid| names.uid_text(*uid).0 == type_name)
+            .collect();
+        self.decide_each(search, &entities, &mut each);
+        Ok(())
+    }
+
     /// Decides all actions, up to a limit.
     fn decide_actions(&mut self, search: &Search<'_>) -> Result<(), SearchError> {
         let epoch = &*self.pinned.epoch;
-        let settings = &self.pinned.authorizer.inner.settings;
-        let mut lease = Lease::pooled();
-        let scratch = lease.get_mut();
+        let mut each = Each::new(self.pinned)?;
         // Without a schema, what an action is does not change how the rest is read.
         if epoch.schema.is_none() {
-            let request = search.request(("Action", "").into());
-            PreparedRequest::new(&self.pinned.authorizer, epoch, &request)?;
+            each.is_allowed(&search.request(("Action", "").into()))?;
         }
-        let now = self.pinned.authorizer.now_asked()?;
-        let actions = actions(epoch);
-        let first = actions.partition_point(|action| Some(*action) < self.next);
-        let (mut valid, mut refused) = (false, None);
-        self.next = None;
-        for action in actions.get(first..).unwrap_or_default() {
-            if self.buffer.len() == self.results || self.examined == self.entities {
-                self.next = Some(*action);
-                break;
-            }
-            self.examined += 1;
-            scratch.reset();
-            let Scratch {
-                arena,
-                locals,
-                findings,
-                ..
-            } = &mut *scratch;
-            let mut request = search.request(epoch.snapshot.names.uid_text(*action).into());
-            request.now = now;
-            match eval::prepare(epoch, &request, &settings.reading, arena.bump(), locals) {
-                Ok(machine) => {
-                    valid = true;
-                    let mode = settings.error_mode;
-                    if eval::evaluate_decision(epoch, &machine, mode, findings) {
-                        self.buffer.push(*action);
-                    }
-                }
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        self.entities -= self.examined;
         // That an action does not apply to such a principal or resource is an answer; that nothing can be understood is
         // not.
         let unreadable = |error: &RequestError| error.part() != RequestPart::Request;
+        let Decided { valid, refused } = self.decide_each(search, &actions(epoch), &mut each);
         match refused.filter(unreadable) {
             Some(error) if !valid => Err(error.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Decides candidates in their order, which is that of their numbers, up to a limit.
+    fn decide_each(
+        &mut self,
+        search: &Search<'_>,
+        candidates: &[Uid],
+        each: &mut Each<'_>,
+    ) -> Decided {
+        let names = &self.pinned.epoch.snapshot.names;
+        let first = candidates.partition_point(|uid| Some(*uid) < self.next);
+        let mut decided = Decided::default();
+        self.next = None;
+        for uid in candidates.get(first..).unwrap_or_default() {
+            if self.buffer.len() == self.results || self.examined == self.entities {
+                self.next = Some(*uid);
+                break;
+            }
+            self.examined += 1;
+            match each.is_allowed(&search.request(names.uid_text(*uid).into())) {
+                Ok(allowed) => {
+                    decided.valid = true;
+                    if allowed {
+                        self.buffer.push(*uid);
+                    }
+                }
+                Err(error) => decided.refused = decided.refused.or(Some(error)),
+            }
+        }
+        self.entities -= self.examined;
+        decided
+    }
+}
+
+/// What deciding candidates one by one came to.
+#[derive(Default)]
+struct Decided {
+    /// Whether any of the requests was one.
+    valid: bool,
+    /// What was wrong with the first that was none.
+    refused: Option<RequestError>,
+}
+
+/// Decides requests of a search, one after the other, at one time and without records.
+struct Each<'p> {
+    pinned: &'p Pinned,
+    lease: Lease<'p>,
+    now: Option<Now<'p>>,
+}
+
+impl<'p> Each<'p> {
+    fn new(pinned: &'p Pinned) -> Result<Self, RequestError> {
+        Ok(Self {
+            pinned,
+            lease: Lease::pooled(),
+            now: pinned.authorizer.now_asked()?,
+        })
+    }
+
+    fn is_allowed(&mut self, request: &Request<'_>) -> Result<bool, RequestError> {
+        let epoch = &*self.pinned.epoch;
+        let settings = &self.pinned.authorizer.inner.settings;
+        let scratch = self.lease.get_mut();
+        scratch.reset();
+        let Scratch {
+            arena,
+            locals,
+            findings,
+            ..
+        } = scratch;
+        let request = &request.at(self.now);
+        let machine = eval::prepare(epoch, request, &settings.reading, arena.bump(), locals)?;
+        let mode = settings.error_mode;
+        Ok(eval::evaluate_decision(epoch, &machine, mode, findings))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::id::EntityUidRef;
 use crate::names::Names;
 use crate::request::context::Fields;
 use crate::request::locals::{Locals, RequestInterner, RequestNames};
-use crate::request::{ContextSource, Request};
+use crate::request::{ContextSource, Entity, EntitySource, Request, Typed};
 use crate::value::arena::NameText;
 use crate::value::{Bounds, Record, Value, View};
 
@@ -46,6 +46,7 @@ use super::cursor::Cursor;
 pub struct Search<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) context: ContextSource<'a>,
+    pub(crate) entities: EntitySource<'a>,
     pub(crate) limit: usize,
     pub(crate) scan_limit: usize,
     pub(crate) after: Option<&'a Cursor>,
@@ -75,6 +76,7 @@ impl<'a> Search<'a> {
         Self {
             target,
             context: ContextSource::Empty,
+            entities: EntitySource::None,
             limit: usize::MAX,
             scan_limit: usize::MAX,
             after: None,
@@ -133,6 +135,24 @@ impl<'a> Search<'a> {
         self
     }
 
+    /// Entities for this search alone, over the store; as [`Request::entities`]. They are no candidates unless they are stored
+    /// too.
+    ///
+    /// With any, each candidate is decided for itself, all of them when the search begins: what policies say of a group, no
+    /// longer goes for all that is below it in the store. Limits bound that.
+    #[must_use]
+    pub fn entities(mut self, entities: &'a [Entity<'a>]) -> Self {
+        self.entities = EntitySource::Typed(entities);
+        self
+    }
+
+    /// [`Search::entities`], as a JSON array in Cedar's entity format.
+    #[must_use]
+    pub fn entities_json(mut self, entities: &'a str) -> Self {
+        self.entities = EntitySource::Json(entities);
+        self
+    }
+
     /// At most so many results. The default is all.
     #[must_use]
     pub fn limit(mut self, results: usize) -> Self {
@@ -170,6 +190,7 @@ impl<'a> Search<'a> {
             } => Request::new(principal, action, candidate),
         };
         request.context = self.context;
+        request.entities = self.entities;
         request
     }
 
@@ -180,25 +201,36 @@ impl<'a> Search<'a> {
         match self.context {
             ContextSource::Empty => {}
             ContextSource::Json(text) => text.hash(&mut hasher),
-            ContextSource::Typed(context) => {
-                let (arena, nothing, mut locals) = (Bump::new(), Names::new(), Locals::default());
-                let mut interner = RequestInterner {
-                    shared: &nothing,
-                    locals: &mut locals,
-                };
-                let bounds = Bounds::unchecked();
-                // What cannot be written down is an error elsewhere.
-                if let Ok(record) = context.write(&arena, &mut interner, Fields::All, bounds) {
-                    let names = RequestNames {
-                        shared: &nothing,
-                        locals: &locals,
-                    };
-                    hash_record(record, &names).hash(&mut hasher);
+            ContextSource::Typed(context) => hash_typed(Typed(context)).hash(&mut hasher),
+        }
+        match self.entities {
+            EntitySource::None => {}
+            EntitySource::Json(text) => text.hash(&mut hasher),
+            EntitySource::Typed(entities) => {
+                for entity in entities {
+                    (entity.uid, entity.parents).hash(&mut hasher);
+                    entity.attrs.map(hash_typed).hash(&mut hasher);
+                    entity.tags.map(hash_typed).hash(&mut hasher);
                 }
             }
         }
         hasher.finish()
     }
+}
+
+/// Of what cannot be written down nothing: that is an error elsewhere.
+fn hash_typed(Typed(typed): Typed<'_>) -> Option<u64> {
+    let (arena, nothing, mut locals) = (Bump::new(), Names::new(), Locals::default());
+    let mut interner = RequestInterner {
+        shared: &nothing,
+        locals: &mut locals,
+    };
+    let record = typed.write(&arena, &mut interner, Fields::All, Bounds::unchecked());
+    let names = RequestNames {
+        shared: &nothing,
+        locals: &locals,
+    };
+    Some(hash_record(record.ok()?, &names))
 }
 
 /// The same for equal records. Sums, because the order of keys and of a set's elements follows numbers that differ

@@ -43,6 +43,14 @@ pub(crate) struct Ask {
     pub(crate) typed: bool,
 }
 
+/// The entities that a request brings along.
+#[derive(Clone, Copy)]
+pub(crate) enum Overlay<'a> {
+    None,
+    Typed(&'a [Entity<'a>]),
+    Json(&'a str),
+}
+
 /// What is compared: the decision, which policies determine it, which fail and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
@@ -263,34 +271,41 @@ impl Ask {
             uid_ref(&self.action),
             uid_ref(&self.resource),
         );
-        if self.typed {
-            let request = request.context(&self.context);
-            let Some(overlay) = &self.overlay else {
-                return f(&request);
-            };
-            let parents: Vec<Vec<EntityUidRef<'_>>> = overlay
-                .iter()
-                .map(|entity| entity.parents.iter().map(uid_ref).collect())
-                .collect();
-            let entities: Vec<Entity<'_>> = overlay
-                .iter()
-                .zip(&parents)
-                .map(|(entity, parents)| {
-                    Entity::new(uid_ref(&entity.uid))
-                        .attrs(&entity.attrs)
-                        .tags(&entity.tags)
-                        .parents(parents)
-                })
-                .collect();
-            return f(&request.entities(&entities));
-        }
         let context = record_json(&self.context).to_string();
-        let request = request.context_json(&context);
-        let Some(overlay) = &self.overlay else {
-            return f(&request);
+        let request = match self.typed {
+            true => request.context(&self.context),
+            false => request.context_json(&context),
         };
-        let entities = entities_json(overlay);
-        f(&request.entities_json(&entities))
+        self.with_overlay(|overlay| match overlay {
+            Overlay::None => f(&request),
+            Overlay::Typed(entities) => f(&request.entities(entities)),
+            Overlay::Json(entities) => f(&request.entities_json(entities)),
+        })
+    }
+
+    /// Calls `f` with the request's entities in Duramen's form.
+    pub(crate) fn with_overlay<R>(&self, f: impl FnOnce(Overlay<'_>) -> R) -> R {
+        let Some(overlay) = &self.overlay else {
+            return f(Overlay::None);
+        };
+        if !self.typed {
+            return f(Overlay::Json(&entities_json(overlay)));
+        }
+        let parents: Vec<Vec<EntityUidRef<'_>>> = overlay
+            .iter()
+            .map(|entity| entity.parents.iter().map(uid_ref).collect())
+            .collect();
+        let entities: Vec<Entity<'_>> = overlay
+            .iter()
+            .zip(&parents)
+            .map(|(entity, parents)| {
+                Entity::new(uid_ref(&entity.uid))
+                    .attrs(&entity.attrs)
+                    .tags(&entity.tags)
+                    .parents(parents)
+            })
+            .collect();
+        f(Overlay::Typed(&entities))
     }
 
     /// The same, with those who act for the principal, if there are any.

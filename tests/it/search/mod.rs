@@ -156,8 +156,11 @@ fn cursors_are_bound_to_search_and_epoch() {
     let rest = pinned.search(&read.after(&cursor)).unwrap();
     let rest: Vec<&str> = rest.map(|doc| doc.id()).collect();
     assert_eq!(rest.first(), Some(&"d3"));
-    // Another principal, another type, another context, another kind.
+    // Another principal, another type, another context, entities of its own, another kind.
+    let plain = [Entity::new(("User", "u2"))];
     for other in [
+        read.entities(&plain),
+        read.entities_json("[]"),
         Search::resources(("User", "u3"), ("Action", "read"), "Doc"),
         Search::resources(("User", "u2"), ("Action", "read"), "Folder"),
         read.context_json(r#"{"mfa":true}"#),
@@ -176,6 +179,19 @@ fn cursors_are_bound_to_search_and_epoch() {
         .cursor()
         .unwrap();
     assert!(pinned.search(&read.context(&two).after(&of_one)).is_ok());
+    // With equal entities too; with others, which may be the same but for an attribute, it is another search.
+    let attrs = ["a", "b"].map(|value| std::collections::BTreeMap::from([("dept", value)]));
+    let with = |at: usize| [Entity::new(("User", "u2")).attrs(&attrs[at])];
+    let (one, same, other) = (with(0), with(0), with(1));
+    let of_one = pinned.search(&read.entities(&one).limit(1)).unwrap();
+    let of_one = of_one.cursor().unwrap();
+    let go_on = |entities| {
+        pinned
+            .search(&read.entities(entities).after(&of_one))
+            .map(drop)
+    };
+    assert_eq!(go_on(&same), Ok(()));
+    assert_eq!(go_on(&other), Err(SearchError::ForeignCursor));
     // Another authorizer, made of the same.
     let error = library().pin().search(&read.after(&cursor)).unwrap_err();
     assert_eq!(error, SearchError::ForeignCursor);
