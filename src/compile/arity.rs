@@ -20,6 +20,16 @@ const MARK: &str = "\0duramen call ";
 pub(super) fn mark_wrong_arity(json: &mut Json) {
     match json {
         Json::Object(object) => {
+            let alone = object.len() == 1;
+            match object.iter_mut().next() {
+                // What is in a literal is data, whatever its names are.
+                Some((key, _)) if alone && key == "Value" => return,
+                // And names of fields are no operators.
+                Some((key, Json::Object(fields))) if alone && key == "Record" => {
+                    return fields.values_mut().for_each(mark_wrong_arity);
+                }
+                _ => {}
+            }
             object.values_mut().for_each(mark_wrong_arity);
             let call = match object.iter().next() {
                 Some((name, Json::Array(args))) if object.len() == 1 => {

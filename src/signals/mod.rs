@@ -124,10 +124,11 @@ impl SignalReceiver {
     /// things stricter. For a receiver that begins anew with a store that does not.
     #[must_use]
     pub fn starting_at(self, time: std::time::SystemTime) -> Self {
-        if let Some(Moment(at)) = Moment::of(time) {
-            let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            order.start_at(at);
-        }
+        // A time that no datetime can say is later than all events.
+        let at = Moment::of(time).map_or(i64::MAX, |Moment(at)| at);
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.start_at(at);
+        drop(order);
         self
     }
 

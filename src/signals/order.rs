@@ -109,9 +109,9 @@ impl Order {
                 Err("something later is known")
             }
             Some((at, rank)) if (*at, rank) == (place.at, &place.rank) => Err("it is known"),
-            Some(_) => Ok(()),
-            None if place.at > self.floor || place.rank.restricts => Ok(()),
-            None => Err("it is older than what is remembered"),
+            // Also of a place that is known: it may be there because something restricted, long ago.
+            _ if place.at > self.floor || place.rank.restricts => Ok(()),
+            _ => Err("it is older than what is remembered"),
         }
     }
 

@@ -610,3 +610,66 @@ fn policies_are_validated_strictly() {
     assert_eq!(warnings[0].policy().unwrap().as_str(), "policy1");
     assert_eq!(warnings[0].position().unwrap().0, 3);
 }
+
+/// A literal's names may be those of functions: only what is called is a call, whatever else of the policy has to be rewritten.
+#[test]
+fn literals_in_json_are_data() {
+    let scope =
+        r#""principal": { "op": "All" }, "action": { "op": "All" }, "resource": { "op": "All" }"#;
+    let wrong = r#"{ "isIpv4": [{ "ip": [{ "Value": "a" }, { "Value": "b" }] }] }"#;
+    for (literal, context) in [
+        (
+            r#"{ "Value": { "ip": ["a", "b"] } }"#,
+            r#"{ "x": { "ip": ["a", "b"] } }"#,
+        ),
+        (
+            r#"{ "Value": { "duration": [] } }"#,
+            r#"{ "x": { "duration": [] } }"#,
+        ),
+        (
+            r#"{ "Record": { "ip": { "Set": [{ "Value": 1 }] } } }"#,
+            r#"{ "x": { "ip": [1] } }"#,
+        ),
+        // A field may be called what an operator is.
+        (
+            r#"{ "Record": { "Value": { "Value": { "ip": [] } } } }"#,
+            r#"{ "x": { "Value": { "ip": [] } } }"#,
+        ),
+        (
+            r#"{ "Record": { "Record": { "Value": { "ip": [] } } } }"#,
+            r#"{ "x": { "Record": { "ip": [] } } }"#,
+        ),
+    ] {
+        let x = r#"{ ".": { "left": { "Var": "context" }, "attr": "x" } }"#;
+        let equal = format!(r#"{{ "==": {{ "left": {x}, "right": {literal} }} }}"#);
+        let json = format!(
+            r#"{{ "staticPolicies": {{
+                "open": {{ "effect": "permit", {scope}, "conditions": [] }},
+                "close": {{ "effect": "forbid", {scope}, "conditions": [
+                    {{ "kind": "when", "body": {{ "||": {{ "left": {equal}, "right": {wrong} }} }} }}] }}
+            }}, "templates": {{}}, "templateLinks": [] }}"#
+        );
+        let set = cedar::PolicySet::from_json_str(&json).unwrap();
+        for context in [context, r#"{ "x": 1 }"#] {
+            let [principal, action, resource] =
+                [r#"U::"u""#, r#"Action::"a""#, r#"R::"r""#].map(|uid| uid.parse().unwrap());
+            let read = cedar::Context::from_json_str(context, None).unwrap();
+            let asked = cedar::Request::new(principal, action, resource, read, None).unwrap();
+            let theirs =
+                cedar::Authorizer::new().is_authorized(&asked, &set, &cedar::Entities::empty());
+            let request =
+                Request::new(("U", "u"), ("Action", "a"), ("R", "r")).context_json(context);
+            for policies in [
+                Policies::new().json(json.as_str()),
+                Policies::from(set.clone()),
+            ] {
+                let ours = Authorizer::builder().policies(policies).build().unwrap();
+                let ours = ours.is_authorized(&request);
+                let allowed = theirs.decision() == cedar::Decision::Allow;
+                assert_eq!(ours.is_allowed(), allowed, "{literal} {context}");
+                let failed = theirs.diagnostics().errors().count();
+                assert_eq!(ours.errors().count(), failed, "{literal} {context}");
+            }
+        }
+    }
+}
