@@ -199,11 +199,7 @@ impl ArchivedPolicies {
     }
 
     fn try_ask_cedar(&self, asked: &Asked<'_>) -> Result<Answer, String> {
-        let entities = RecordedEntity::all(asked.inputs)?;
-        let entities = entities.iter().map(RecordedEntity::to_cedar);
-        let entities =
-            cedar::Entities::from_entities(entities.collect::<Result<Vec<_>, _>>()?, None)
-                .map_err(|error| error.to_string())?;
+        let entities = self.entities_for_cedar(&RecordedEntity::all(asked.inputs)?)?;
         let context = cedar::Context::from_pairs(Fields::of(asked.context)?.to_cedar()?)
             .map_err(|error| error.to_string())?;
         let request = cedar::Request::new(
@@ -228,6 +224,32 @@ impl ArchivedPolicies {
             errors,
             hops: Vec::new(),
         })
+    }
+}
+
+impl ArchivedPolicies {
+    /// Cedar calls itself for each level of a hierarchy, and keeps for each entity all that is above it. A record is from
+    /// anywhere: what no store and no request may have is not given to Cedar.
+    fn entities_for_cedar(&self, all: &[RecordedEntity<'_>]) -> Result<cedar::Entities, String> {
+        let levels =
+            RecordedEntity::levels(all).ok_or("an entity of the inputs is above itself")?;
+        // A request's own entities may be in one another, and above them what is stored.
+        let own = Limits::default().overlay_entities();
+        let most = self.limits.hierarchy_depth().saturating_add(own);
+        if levels > most {
+            return Err(format!(
+                "the entities of the inputs are in {levels} levels above one another, and no more than {most} can be"
+            ));
+        }
+        let entities = all.iter().map(RecordedEntity::to_cedar);
+        let entities = entities.collect::<Result<Vec<_>, _>>()?;
+        let make =
+            || cedar::Entities::from_entities(entities, None).map_err(|error| error.to_string());
+        // A thread for each record would take longer than most records do.
+        if levels < 100 {
+            return make();
+        }
+        stack::with_parser_stack(&self.limits, make).map_err(|error| error.to_string())?
     }
 }
 

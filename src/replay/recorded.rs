@@ -3,6 +3,7 @@
 //! Neither is given the text: in Cedar's JSON a record with a key `__entity` is not to be told from an entity, and evidence
 //! tells them apart (`evidence::fields`).
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use cedar_policy as cedar;
@@ -183,6 +184,40 @@ impl<'r> RecordedEntity<'r> {
             })
         });
         entities.collect()
+    }
+
+    /// In how many levels entities are above one another; `None` if one is above itself.
+    pub(super) fn levels(all: &[Self]) -> Option<usize> {
+        let numbers: HashMap<_, _> = all.iter().map(|entity| entity.uid).zip(0..).collect();
+        let mut below = vec![Vec::new(); all.len()];
+        // Of each, how many parents were not passed yet, and the level that those before put it on.
+        let mut left = vec![(0_usize, 1_usize); all.len()];
+        for ((entity, number), left) in all.iter().zip(0_usize..).zip(&mut left) {
+            for parent in entity.parents.iter().filter_map(|uid| numbers.get(uid)) {
+                below.get_mut(*parent)?.push(number);
+                left.0 += 1;
+            }
+        }
+        let roots = left
+            .iter()
+            .zip(0..)
+            .filter(|((parents, _), _)| *parents == 0);
+        let mut open: Vec<usize> = roots.map(|(_, number)| number).collect();
+        let (mut passed, mut deepest) = (0, 0);
+        while let Some(number) = open.pop() {
+            let (_, level) = *left.get(number)?;
+            passed += 1;
+            deepest = deepest.max(level);
+            for child in below.get(number)? {
+                let (parents, of_child) = left.get_mut(*child)?;
+                *of_child = (*of_child).max(level + 1);
+                *parents -= 1;
+                if *parents == 0 {
+                    open.push(*child);
+                }
+            }
+        }
+        (passed == all.len()).then_some(deepest)
     }
 
     fn of(entity: &'r Json) -> Option<Self> {

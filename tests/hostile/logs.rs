@@ -1,6 +1,10 @@
 //! Files of a log that somebody else has written.
 
+use std::sync::Arc;
+
 use duramen::evidence::log::{DurableLog, verify};
+use duramen::evidence::{MemorySink, OwnedRecord};
+use duramen::replay::{PolicyArchive, Replayed};
 
 use super::*;
 
@@ -72,5 +76,55 @@ fn logs_of_any_bytes_are_read_in_bounded_memory() {
             let _ = DurableLog::open(&directory);
         }
     });
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Entities of a record that are in one another, more deeply than any store holds them: Cedar calls itself for each level, and
+/// keeps all that is above each.
+#[test]
+fn records_of_deep_hierarchies_are_not_decided_again() {
+    let _alone = alone();
+    let directory =
+        std::env::temp_dir().join(format!("duramen-hostile-deep-{}", std::process::id()));
+    let sink = Arc::new(MemorySink::new(1));
+    let authorizer = Authorizer::builder()
+        .policies("permit(principal in U::\"0\", action, resource);")
+        .entities(r#"[{ "uid": { "type": "U", "id": "u" }, "attrs": {}, "parents": [{ "type": "U", "id": "0" }] }]"#)
+        .sink(Arc::clone(&sink))
+        .build()
+        .unwrap();
+    assert!(authorizer.is_allowed(&asked()));
+    let archive = PolicyArchive::open(&directory).unwrap();
+    let archived = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+    let mut record = sink.records().pop().unwrap();
+    assert!(archived.replay(&record).is_same());
+    let replay_chain = |record: &mut OwnedRecord, levels: usize, last: &str| {
+        let uid = |id: &str| serde_json::json!({ "type": "U", "id": id });
+        let ids: Vec<String> = std::iter::once("u".to_owned())
+            .chain((1..levels).map(|number| format!("u{number}")))
+            .chain([last.to_owned()])
+            .collect();
+        let entities = ids.windows(2).map(|pair| {
+            serde_json::json!({ "uid": uid(&pair[0]), "attrs": {}, "parents": [uid(&pair[1])] })
+        });
+        record.inputs.as_mut().unwrap().entities = entities.collect();
+        within(512 * MB, || archived.replay(record))
+    };
+    // As deep as what is stored and what requests bring may be together.
+    let replayed = replay_chain(&mut record, 1_200, "0");
+    assert!(
+        !matches!(replayed, Replayed::NotReplayable(_)),
+        "{replayed:?}"
+    );
+    for (levels, last, what) in [
+        (20_000, "0", "20000 levels"),
+        (60_000, "0", "60000 levels"),
+        (20_000, "u5", "its own ancestor"),
+    ] {
+        match replay_chain(&mut record, levels, last) {
+            Replayed::NotReplayable(why) => assert!(why.to_string().contains(what), "{why}"),
+            decided => panic!("{decided:?}"),
+        }
+    }
     std::fs::remove_dir_all(&directory).unwrap();
 }
