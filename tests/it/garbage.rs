@@ -276,3 +276,11 @@ fn typed_data_is_taken_before_it_is_mutated() {
         })
     );
 }
+
+/// What the fuzzer found once.
+#[test]
+fn fuzzed_entities_agree() {
+    super::agree::regressions_agree("entities", |bytes| {
+        entities_agree(std::str::from_utf8(bytes).unwrap())
+    });
+}
