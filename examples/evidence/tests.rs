@@ -145,6 +145,30 @@ fn commands_on_a_log_as_it_should_be() {
         ],
         Verdict::Fine,
     );
+    // What no record has read is filled in under the schema, by which the owner is an entity and not a record.
+    let candidate = scratch.at("candidate");
+    fs::create_dir(&candidate).unwrap();
+    for file in fs::read_dir(&policies).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, Path::new(&candidate).join(path.file_name().unwrap())).unwrap();
+    }
+    fs::write(
+        Path::new(&candidate).join("more.cedar"),
+        r#"@id("others-files") forbid (principal is Service, action, resource) unless { [User::"alice", User::"bob"].contains(resource.owner) };"#,
+    )
+    .unwrap();
+    comes_to(
+        &[
+            "whatif",
+            &log,
+            &candidate,
+            "--schema",
+            &schema,
+            "--entities",
+            &entities,
+        ],
+        Verdict::Fine,
+    );
     comes_to(&["usage", &log], Verdict::Finding);
     let page = scratch.at("page.html");
     comes_to(&["report", &log, &page], Verdict::Fine);

@@ -30,7 +30,11 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let candidate = candidate.build()?;
     let mut what_if = WhatIf::new(&candidate)?;
     if let Some(entities) = arguments.option("--entities") {
-        let live = Authorizer::builder().entities(Entities::new().json_file(entities));
+        let mut live = Authorizer::builder().entities(Entities::new().json_file(entities));
+        // It is the schema that says which values are entities, addresses and times.
+        if let Some(schema) = arguments.option("--schema") {
+            live = live.schema_file(schema);
+        }
         what_if = what_if.fill_in(&live.build()?);
     }
     let rest = records::each(directory.as_ref(), |record| {
