@@ -67,7 +67,10 @@ impl Server {
             authorizer,
             claims: ClaimsReader::new(entity).read(&claims)?,
             called: BTreeSet::new(),
-            code: std::env::var("AGENT_STEP_UP_CODE").ok(),
+            // An empty one would be given by whoever gives none.
+            code: std::env::var("AGENT_STEP_UP_CODE")
+                .ok()
+                .filter(|code| !code.is_empty()),
             disabled_users: std::env::var_os("AGENT_DISABLED_USERS").map(PathBuf::from),
         })
     }
