@@ -50,10 +50,13 @@ impl Untold {
         &self,
         hand_on: impl FnOnce(u64) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
-        let untold = self.0.swap(0, Ordering::Relaxed);
-        let kept = hand_on(untold);
-        if kept.is_err() {
-            self.0.fetch_add(untold, Ordering::Relaxed);
+        let mut told = Told {
+            by: self,
+            losses: self.0.swap(0, Ordering::Relaxed),
+        };
+        let kept = hand_on(told.losses);
+        if kept.is_ok() {
+            told.losses = 0;
         }
         kept
     }
@@ -70,6 +73,18 @@ impl Untold {
                 ..*record
             })
         })
+    }
+}
+
+/// Losses that are being told: what is left of them when this is dropped is untold again, also where a sink has panicked.
+struct Told<'u> {
+    by: &'u Untold,
+    losses: u64,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.by.0.fetch_add(self.losses, Ordering::Relaxed);
     }
 }
 

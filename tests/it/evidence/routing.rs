@@ -424,13 +424,23 @@ fn what_is_left_out_hides_no_loss() {
     notes.fails.store(false, Ordering::SeqCst);
     let _ = authorizer.is_authorized(&request("eve"));
     assert_eq!(*notes.seen.lock().unwrap(), [(3, 1, false), (7, 2, false)]);
+    // A sink that panics in between has not been told.
+    notes.fails.store(true, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    notes.fails.store(false, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("alice"));
+    notes.panics.store(true, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    notes.panics.store(false, Ordering::SeqCst);
+    let _ = authorizer.is_authorized(&request("eve"));
+    assert_eq!(notes.seen.lock().unwrap()[2..], [(11, 2, false)]);
     // And what no record tells any more is told at the end.
     notes.fails.store(true, Ordering::SeqCst);
     let _ = authorizer.is_authorized(&request("eve"));
     notes.fails.store(false, Ordering::SeqCst);
     let _ = authorizer.is_authorized(&request("alice"));
     drop(authorizer);
-    assert_eq!(notes.seen.lock().unwrap()[2..], [(0, 1, false)]);
+    assert_eq!(notes.seen.lock().unwrap()[3..], [(0, 1, false)]);
 }
 
 /// Fails as often as it is told to, and counts the losses that it takes.
