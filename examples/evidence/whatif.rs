@@ -23,18 +23,15 @@ fn run(arguments: &Arguments) -> Result<Verdict, Box<dyn Error>> {
     let [directory, policies] = arguments.words() else {
         return Err("two arguments are needed".into());
     };
-    let mut candidate = Authorizer::builder().policies(read(Path::new(policies)));
-    if let Some(schema) = arguments.option("--schema") {
-        candidate = candidate.schema_file(schema);
-    }
-    let candidate = candidate.build()?;
+    // It is the schema that says which values of entities are entities, addresses and times, too.
+    let builder = || match arguments.option("--schema") {
+        Some(schema) => Authorizer::builder().schema_file(schema),
+        None => Authorizer::builder(),
+    };
+    let candidate = builder().policies(read(Path::new(policies))).build()?;
     let mut what_if = WhatIf::new(&candidate)?;
     if let Some(entities) = arguments.option("--entities") {
-        let mut live = Authorizer::builder().entities(Entities::new().json_file(entities));
-        // It is the schema that says which values are entities, addresses and times.
-        if let Some(schema) = arguments.option("--schema") {
-            live = live.schema_file(schema);
-        }
+        let live = builder().entities(Entities::new().json_file(entities));
         what_if = what_if.fill_in(&live.build()?);
     }
     let rest = records::each(directory.as_ref(), |record| {

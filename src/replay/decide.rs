@@ -225,9 +225,7 @@ impl ArchivedPolicies {
             hops: Vec::new(),
         })
     }
-}
 
-impl ArchivedPolicies {
     /// Cedar calls itself for each level of a hierarchy, and keeps for each entity all that is above it. A record is from
     /// anywhere: what no store and no request may have is not given to Cedar.
     fn entities_for_cedar(&self, all: &[RecordedEntity<'_>]) -> Result<cedar::Entities, String> {

@@ -138,7 +138,7 @@ impl<'a> Search<'a> {
     /// Entities for this search alone, over the store; as [`Request::entities`]. They are no candidates unless they are stored
     /// too.
     ///
-    /// With any, each candidate is decided for itself, all of them when the search begins: what policies say of a group, no
+    /// With any, each candidate is decided for itself, all of them when the search begins: what policies say of a group no
     /// longer goes for all that is below it in the store. Limits bound that.
     #[must_use]
     pub fn entities(mut self, entities: &'a [Entity<'a>]) -> Self {
