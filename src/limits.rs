@@ -110,14 +110,22 @@ limits! {
     Doubling, doubling, with_doubling = 6;
 
     /// Names that one schema declares: entity types, actions, common types, attributes. Default:
-    /// 100,000. In Cedar's own syntax, what is listed counts as well, and all that a declaration of several
+    /// 100,000. What is listed counts as well, and in Cedar's own syntax all that a declaration of several
     /// names lists counts for each of them: Cedar makes of `entity A, B { x: Long, y: Long };` two types
-    /// with two attributes each. So do its bytes in [`input_bytes`](Self::input_bytes).
+    /// with two attributes each. So do its bytes in [`input_bytes`](Self::input_bytes), and a namespace's name
+    /// does for each name in it.
     ///
     /// Cedar resolves the hierarchy of types and of actions, and common types that use one
     /// another, by recursion; the longest such path is no longer than the number of names. The
     /// parser's stack grows with this limit as well.
     Declarations, declarations, with_declarations = 100_000;
+
+    /// Request environments of a schema: the types of principals times the types of resources, of all actions. Default:
+    /// 1,048,576. Cedar's validator, which checks each policy in each of them whatever the policy's scope says, takes some 260
+    /// bytes for each. Of a template with a slot behind `in`, the types above count as well: the slot may stand for any.
+    ///
+    /// Where policies are not validated ([`Builder::validate_policies`](crate::Builder::validate_policies)), there is no limit.
+    RequestEnvironments, request_environments, with_request_environments = 1 << 20;
 
     /// Policies, templates and links together. Default: 1,000,000.
     Policies, policies, with_policies = 1_000_000;

@@ -6,9 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use cedar_policy as cedar;
-
-use crate::compile::load::{self, Compiled, Options};
+use crate::compile::load::{self, Compiled, Options, PolicyValidator};
 use crate::compile::schema::SchemaSource;
 use crate::compile::{self, CompileError, Entities, Policies, Problem, SourceFile};
 use crate::decision::ErrorMode;
@@ -167,11 +165,11 @@ impl Tuning {
 
     pub(super) fn options<'o>(
         self,
-        schema: Option<&'o cedar::Schema>,
+        validator: Option<&'o PolicyValidator>,
         limits: &'o Limits,
     ) -> Options<'o> {
         Options {
-            schema,
+            validator,
             limits,
             fold: self.fold,
             parse_once: self.parse_once,
@@ -365,8 +363,10 @@ impl Builder {
             None => loaded?,
             Some(error) => return Err(BuildError::with(error, loaded.err())),
         };
-        let (model, validating) = match schema {
-            Some(BuiltSchema { cedar, model, .. }) => (Some(model), Some(cedar)),
+        let (model, validator) = match schema {
+            Some(BuiltSchema {
+                validator, model, ..
+            }) => (Some(model), validator),
             None => (None, None),
         };
         let full = |full| BuildError::from(CompileError::from(Problem::new(full)));
@@ -388,7 +388,7 @@ impl Builder {
         Ok(Authorizer {
             inner: Arc::new(Inner {
                 published: Published::new(epoch),
-                schema: validating.filter(|_| self.validate_policies),
+                validator,
                 warnings,
                 policy_warnings: Mutex::new(compiled.warnings),
                 instance: format!("{:032x}", crate::id::random()),
@@ -429,9 +429,8 @@ impl Builder {
 
     /// The policies and the entities, which are taken, or the problems of both.
     fn load(&mut self, schema: Option<&BuiltSchema>) -> Result<(Compiled, Snapshot), BuildError> {
-        let validating = schema.filter(|_| self.validate_policies);
-        let validating = validating.map(|schema| &schema.cedar);
-        let options = self.tuning.options(validating, &self.limits);
+        let validator = schema.and_then(|schema| schema.validator.as_ref());
+        let options = self.tuning.options(validator, &self.limits);
         let compiled = compile_policies(&self.policies, &options);
         let model = schema.map(|schema| &*schema.model);
         let snapshot = std::mem::take(&mut self.entities).load(model, &self.limits);
@@ -521,9 +520,14 @@ impl Builder {
             })
             .collect();
         let compiled = compile::compile_schema(&sources, &files, &self.limits)?;
+        let (schema, model) = (compiled.schema, compiled.model);
+        let validator = match self.validate_policies {
+            true => Some(PolicyValidator::new(schema, &model, self.limits).map_err(Problem::from)?),
+            false => None,
+        };
         Ok(Some(BuiltSchema {
-            cedar: compiled.schema,
-            model: Arc::new(compiled.model),
+            validator,
+            model: Arc::new(model),
             warnings: compiled.warnings.iter().map(Problem::new).collect(),
         }))
     }

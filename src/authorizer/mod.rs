@@ -21,11 +21,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use cedar_policy as cedar;
-
 use watch::Watchers;
 
 use crate::compile::Problem;
+use crate::compile::load::PolicyValidator;
 use crate::decision::ErrorMode;
 use crate::epoch::{Epoch, Published, Sequence, Version, Watched};
 use crate::eval::{Lease, Pin, Reading, Response, Scratch};
@@ -74,9 +73,8 @@ pub struct Authorizer {
 struct Inner {
     published: Published,
     settings: Settings,
-    /// The schema as `cedar_policy` has it, for validating policies that come later; `None` also where policies
-    /// are not validated.
-    schema: Option<cedar::Schema>,
+    /// For policies that come later; `None` without a schema, and where policies are not validated.
+    validator: Option<PolicyValidator>,
     /// What was odd about the schema and the settings.
     warnings: Vec<Problem>,
     /// And about the policies in force. Whoever changes these holds it until they are published: of two that do so at once, the
@@ -293,9 +291,9 @@ impl std::fmt::Debug for Authorizer {
     }
 }
 
-/// The schema in both forms.
+/// The schema, as requests and entities are held against it, and policies, if they are.
 struct BuiltSchema {
-    cedar: cedar::Schema,
+    validator: Option<PolicyValidator>,
     model: Arc<SchemaModel>,
     warnings: Vec<Problem>,
 }

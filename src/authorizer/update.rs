@@ -229,7 +229,7 @@ impl Authorizer {
         let settings = &inner.settings;
         settings
             .tuning
-            .options(inner.schema.as_ref(), &settings.reading.limits)
+            .options(inner.validator.as_ref(), &settings.reading.limits)
     }
 
     /// Adds, replaces and removes policies, templates and links: all steps of the update or none. Decisions that

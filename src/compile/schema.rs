@@ -7,12 +7,12 @@
 //!
 //! So types are taken from the source: each fragment is asked for its JSON form
 //! (`SchemaFragment::to_json_value`, for both syntaxes the same), names in it are resolved and common types
-//! expanded by Cedar's rules ([`resolve`]). Everything that Cedar does tell is taken from Cedar: names,
-//! `appliesTo`, the closure of `memberOfTypes`, what is external. Cedar checks the schema as a whole before
+//! expanded by Cedar's rules ([`resolve`]), and hierarchies closed ([`hierarchy`]). What else Cedar tells is taken from Cedar:
+//! names, `appliesTo`, what is external. Cedar checks the schema as a whole before
 //! any of this is used, so resolving never meets an undeclared name or a cycle.
 //!
 //! Cedar's parsers recurse without a limit. Text is to be measured before it comes here; the types that common types
-//! expand to, which Cedar walks in full, and hierarchies, which it closes ([`hierarchy`]), are measured here.
+//! expand to, which Cedar walks in full, and hierarchies, which it closes, are measured here.
 
 mod hierarchy;
 mod json;
@@ -21,7 +21,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -33,6 +33,7 @@ use crate::limits::{LimitExceeded, Limits};
 use crate::schema::{ActionDecl, EntityTypeDecl, SchemaModel};
 
 use super::error::{Problem, line_column, take_json_place};
+use hierarchy::{Hierarchies, Hierarchy};
 use json::{Fragment, RawAction, RawEntityType};
 use resolve::Definitions;
 
@@ -83,7 +84,8 @@ pub(crate) fn compile(
     }
     let definitions = Definitions::collect(&read);
     definitions.check_size(&read)?;
-    hierarchy::check(&definitions, &read, limits)?;
+    let hierarchies = Hierarchies::read(&definitions, &read);
+    hierarchies.check(limits)?;
     let schema = Schema::from_schema_fragments(parsed).map_err(|error| {
         let error = SchemaError::from_cedar(&DetailedError::from(&error));
         match sources {
@@ -95,7 +97,7 @@ pub(crate) fn compile(
             },
         }
     })?;
-    let model = model(&schema, &read, &definitions)?;
+    let model = model(&schema, &read, &definitions, &hierarchies)?;
     Ok(CompiledSchema {
         schema,
         model,
@@ -139,6 +141,7 @@ fn model(
     schema: &Schema,
     fragments: &[Fragment],
     definitions: &Definitions<'_>,
+    hierarchies: &Hierarchies,
 ) -> Result<SchemaModel, SchemaError> {
     let mut entity_types = BTreeMap::new();
     let mut actions = BTreeMap::new();
@@ -153,11 +156,11 @@ fn model(
     }
 
     // Both ways: a declaration that Cedar does not have would be as wrong as one that we do not have.
-    let entity_decls = entity_decls(schema, definitions, &mut entity_types)?;
+    let entity_decls = entity_decls(schema, definitions, &hierarchies.types, &mut entity_types)?;
     if let Some((name, _)) = entity_types.first_key_value() {
         return Err(SchemaError::disagreement(name));
     }
-    let action_decls = action_decls(schema, definitions, &mut actions)?;
+    let action_decls = action_decls(schema, definitions, &hierarchies.actions, &mut actions)?;
     if let Some((uid, _)) = actions.first_key_value() {
         return Err(SchemaError::disagreement(&uid.to_string()));
     }
@@ -171,6 +174,7 @@ type Declared<'f, K, D> = BTreeMap<K, (&'f str, &'f D)>;
 fn entity_decls(
     schema: &Schema,
     definitions: &Definitions<'_>,
+    hierarchy: &Hierarchy<String>,
     declared: &mut Declared<'_, String, RawEntityType>,
 ) -> Result<Vec<EntityTypeDecl>, SchemaError> {
     let mut decls = Vec::with_capacity(declared.len());
@@ -183,7 +187,10 @@ fn entity_decls(
             .choices
             .as_ref()
             .map(|ids| sorted(ids.iter().map(|id| id.as_str())));
+        // Not `Schema::ancestors`, which looks through all types for each.
+        let ancestors = hierarchy.ancestors(&text);
         decls.push(EntityTypeDecl {
+            ancestors: ancestors.iter().map(|name| name.as_str().into()).collect(),
             name: text.into(),
             attributes: definitions.record(namespace, decl.shape.as_ref())?,
             tags: decl
@@ -191,7 +198,6 @@ fn entity_decls(
                 .as_ref()
                 .map(|ty| definitions.expand(namespace, ty))
                 .transpose()?,
-            ancestors: type_names(schema.ancestors(name)),
             enumerated,
             external: decl.external,
         });
@@ -204,12 +210,9 @@ fn entity_decls(
 fn action_decls(
     schema: &Schema,
     definitions: &Definitions<'_>,
+    hierarchy: &Hierarchy<EntityUid>,
     declared: &mut Declared<'_, EntityUid, RawAction>,
 ) -> Result<Vec<ActionDecl>, SchemaError> {
-    let mut parents = BTreeMap::new();
-    for (uid, (namespace, decl)) in &*declared {
-        parents.insert(uid.clone(), definitions.parents(namespace, decl)?);
-    }
     let mut decls = Vec::with_capacity(declared.len());
     for uid in schema.actions() {
         let text = EntityUid::new(uid.type_name().to_string(), uid.id().unescaped());
@@ -223,8 +226,8 @@ fn action_decls(
                 namespace,
                 decl.applies_to.as_ref().and_then(|to| to.context.as_ref()),
             )?,
-            parents: parents.get(&text).cloned().unwrap_or_default(),
-            ancestors: closure(&text, &parents),
+            parents: definitions.parents(namespace, decl)?,
+            ancestors: hierarchy.ancestors(&text).into_iter().cloned().collect(),
             external: decl.external,
             uid: text,
         });
@@ -243,20 +246,6 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Box<str>]> {
     names.sort_unstable();
     names.dedup();
     names.into_boxed_slice()
-}
-
-/// Everything that can be reached from `uid`, sorted. Cedar has refused cycles.
-fn closure(uid: &EntityUid, parents: &BTreeMap<EntityUid, Box<[EntityUid]>>) -> Box<[EntityUid]> {
-    let mut reached = BTreeSet::new();
-    let mut pending: Vec<&EntityUid> = vec![uid];
-    while let Some(next) = pending.pop() {
-        for parent in parents.get(next).into_iter().flatten() {
-            if reached.insert(parent) {
-                pending.push(parent);
-            }
-        }
-    }
-    reached.into_iter().cloned().collect()
 }
 
 /// Why a schema cannot be used.

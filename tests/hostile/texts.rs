@@ -1,7 +1,7 @@
 //! Policies, patterns, and texts that are nested deeply, in every format that is read.
 
-use duramen::Policies;
 use duramen::replay::PolicyArchive;
+use duramen::{EntityUidRef, Policies};
 
 use super::*;
 
@@ -308,6 +308,115 @@ fn small_texts_that_grow_are_refused_in_little_memory() {
             "{begun}: {error}"
         );
     }
+}
+
+/// Small schemas of which Cedar's validator would make gigabytes, or with which it would look at a policy for days: in both syntaxes,
+/// and templates whose slots may stand for all that is above.
+#[test]
+fn schemas_of_too_many_request_environments_are_refused() {
+    let _alone = alone();
+    let types = |count: usize| (0..count).map(|number| format!("T{number}"));
+    let all = |count: usize| types(count).collect::<Vec<_>>().join(", ");
+    let refused = |authorizer: Result<Authorizer, duramen::BuildError>| {
+        let error = authorizer.unwrap_err();
+        let problem = &error.compile_error().unwrap().problems()[0];
+        let limit = problem.limit().unwrap().limit();
+        assert_eq!(limit, Limit::RequestEnvironments, "{error}");
+        error.to_string()
+    };
+    let many = format!(
+        "entity {0}; action a appliesTo {{ principal: [{0}], resource: [{0}] }};",
+        all(10_000)
+    );
+    let listed = types(2_000)
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>();
+    let (declared, listed) = (listed.join(": {}, ") + ": {}", listed.join(", "));
+    let in_json = format!(
+        r#"{{ "": {{ "entityTypes": {{ {declared} }}, "actions": {{ "a": {{
+            "appliesTo": {{ "principalTypes": [{listed}], "resourceTypes": [{listed}] }} }} }} }} }}"#
+    );
+    let policy = "permit(principal, action, resource);";
+    for schema in [&many, &in_json] {
+        let builder = || {
+            let builder = Authorizer::builder().policies(policy);
+            match schema.starts_with('{') {
+                true => builder.schema_json(schema.as_str()),
+                false => builder.schema_str(schema.as_str()),
+            }
+        };
+        let error = refused(within(64 * MB, || builder().build()));
+        assert!(error.contains("with_request_environments"), "{error}");
+        // Entities and requests may still be held against it.
+        let not_validated = builder().validate_policies(false);
+        within(96 * MB, || not_validated.build()).unwrap();
+    }
+
+    // A chain of types, so that each slot may stand for hundreds: 90,000 environments, 2,000,000,000 with what is above.
+    let chain: String = (1..300).fold("entity T0;".to_owned(), |mut text, number| {
+        let _ = write!(text, "entity T{number} in [T{}];", number - 1);
+        text
+    });
+    let chain = format!(
+        "{chain} action a appliesTo {{ principal: [{0}], resource: [{0}] }};",
+        all(300)
+    );
+    let template = "permit(principal in ?principal, action, resource is T0 in ?resource);";
+    let builder = || Authorizer::builder().schema_str(chain.as_str());
+    let policies = Policies::new().text(template).link(
+        "policy0",
+        "linked",
+        Some(EntityUidRef::new("T1", "a")),
+        Some(EntityUidRef::new("T2", "b")),
+    );
+    let error = refused(within(64 * MB, || builder().policies(policies).build()));
+    assert_eq!(
+        error.matches("request_environments is").count(),
+        1,
+        "{error}"
+    );
+    // One that may stand for one only.
+    let template = "permit(principal == ?principal, action, resource == ?resource);";
+    within(160 * MB, || builder().policies(template).build()).unwrap();
+}
+
+/// Names that are short where they stand, and long because of where they stand, or of what is above.
+#[test]
+fn names_that_are_copied_are_counted() {
+    let _alone = alone();
+    // A namespace of thousands of names, and thousands of types in it: Cedar puts each of them before each.
+    let namespace = "a::".repeat(20_000) + "a";
+    let types: String = (0..20_000).fold(String::new(), |mut text, number| {
+        let _ = write!(text, "entity T{number};");
+        text
+    });
+    let schema = format!("namespace {namespace} {{ {types} }}");
+    let builder = Authorizer::builder().schema_str(schema);
+    let error = within(MB, || builder.build()).unwrap_err().to_string();
+    assert!(error.contains("input_bytes"), "{error}");
+
+    // A chain of long names: each would have those of all above.
+    let long = "x".repeat(10_000);
+    let chain: String = (1..900).fold(format!("entity T{long}0;"), |mut text, number| {
+        let _ = write!(text, "entity T{long}{number} in [T{long}{}];", number - 1);
+        text
+    });
+    let builder = Authorizer::builder().schema_str(chain);
+    let error = within(200 * MB, || builder.build())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("too large"), "{error}");
+
+    // As many types as may be, all in two groups: what is above each is not looked for among all.
+    let flat: String = (0..40_000).fold(
+        "entity G; entity H in [G];".to_owned(),
+        |mut text, number| {
+            let _ = write!(text, "entity T{number} in [H];");
+            text
+        },
+    );
+    let builder = Authorizer::builder().schema_str(flat);
+    within(400 * MB, || builder.build()).unwrap();
 }
 
 /// As many actions as the largest services have, in one declaration with all that may ask for them.

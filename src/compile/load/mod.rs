@@ -27,12 +27,13 @@ use super::lower::{LowerError, Lowering};
 
 use parse::Parsed;
 use text::Shapes;
-use validate::{Verdict, type_name, validate_links};
+use validate::{Verdict, type_name};
 
 pub(crate) use set::policy_id;
 pub(super) use shape::Holes;
 pub(crate) use source::{Compiled, Link, Options, PolicySource, Sources, compile};
 pub(super) use update::update;
+pub(crate) use validate::PolicyValidator;
 
 /// Policies whose trees are in memory at a time: some 12 kB each. Threads are started for each batch, which costs
 /// a thousandth of what they do.
@@ -116,10 +117,10 @@ impl<'a> Loader<'a> {
                     Err(problem) => self.problems.extend(problem.map(|problem| *problem)),
                 }
             }
-            if let Some(schema) = self.options.schema {
+            if let Some(validator) = self.options.validator {
                 let templates = &self.cedar_templates;
                 let parts = super::stack::in_parallel(self.options.limits, &linked, |links| {
-                    validate_links(schema, templates, links)
+                    validator.validate_links(templates, links)
                 });
                 for verdict in parts.into_iter().flatten() {
                     self.verdict(verdict, None, None);
@@ -238,8 +239,7 @@ impl<'a> Loader<'a> {
             true => &mut self.warnings,
             false => &mut self.problems,
         };
-        let problem = Problem::from_cedar(verdict.error, text).in_file(file);
-        list.push(problem.of_policy(verdict.policy));
+        list.push(verdict.problem(text).in_file(file));
     }
 
     /// More policies are known to come.

@@ -17,7 +17,6 @@ use super::parse::{OwnedTree, Parsed};
 use super::shape::Holes;
 use super::source::Link;
 use super::text::path_advice;
-use super::validate::validate;
 use super::{BATCH, Loader, template_of};
 
 impl Loader<'_> {
@@ -111,16 +110,16 @@ impl Loader<'_> {
         if self.is_full {
             return;
         }
-        let schema = self.options.schema;
+        let validator = self.options.validator;
         let parts = in_parallel(self.options.limits, batch, |part| {
             let trees: Vec<_> = part
                 .iter()
                 .map(|(_, parsed)| OwnedTree::of(parsed))
                 .collect();
-            let verdicts = schema.map(|schema| validate(schema, part.iter().cloned()));
+            let verdicts = validator.map(|validator| validator.validate(part.iter().cloned()));
             (trees, verdicts.unwrap_or_default())
         });
-        if schema.is_some() {
+        if validator.is_some() {
             self.cedar_templates
                 .extend(batch.iter().filter_map(template_of));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{self as cedar, PolicySet};
+use cedar_policy::PolicySet;
 
 use crate::id::PolicyId;
 use crate::limits::Limits;
@@ -14,6 +14,7 @@ use crate::compile::share::share;
 use crate::compile::{probe, stack};
 
 use super::Loader;
+use super::validate::PolicyValidator;
 
 /// Where policies come from.
 #[derive(Clone, Debug)]
@@ -53,8 +54,8 @@ pub(crate) struct Sources {
 /// How to compile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options<'o> {
-    /// With a schema, policies are validated strictly.
-    pub(crate) schema: Option<&'o cedar::Schema>,
+    /// With one, policies are validated strictly.
+    pub(crate) validator: Option<&'o PolicyValidator>,
     pub(crate) limits: &'o Limits,
     /// Whether constant expressions are computed.
     pub(crate) fold: bool,

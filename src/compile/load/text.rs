@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy as cedar;
-
 use crate::compile::error::{Lines, Problem, byte_order_mark, is_like_a_path};
 use crate::compile::lower::{LowerError, Lowering};
 use crate::compile::scan;
@@ -16,7 +14,7 @@ use crate::program::SourceSpan;
 
 use super::parse::{OwnedTree, Parsed, statements};
 use super::shape::{Holes, Part, blank, parts, whole};
-use super::validate::validate;
+use super::validate::PolicyValidator;
 use super::{BATCH, Loader, around, in_order, template_of};
 
 /// A text that is loaded.
@@ -117,8 +115,8 @@ impl Loader<'_> {
         }
         let (problems, warnings) = (self.problems.len(), self.warnings.len());
         if self.parse(origin, batch) {
-            if let Some(schema) = self.options.schema {
-                self.validate_text(schema, origin, batch, first);
+            if let Some(validator) = self.options.validator {
+                self.validate_text(validator, origin, batch, first);
             }
             self.lower_batch(origin, batch, first);
         }
@@ -156,7 +154,7 @@ impl Loader<'_> {
 
     fn validate_text(
         &mut self,
-        schema: &cedar::Schema,
+        validator: &PolicyValidator,
         origin: &Origin<'_>,
         batch: &[Range<usize>],
         first: usize,
@@ -176,7 +174,7 @@ impl Loader<'_> {
             let named: Vec<_> = named.collect();
             let templates: Vec<_> = named.iter().filter_map(template_of).collect();
             let all_are_there = named.len() == part.len();
-            all_are_there.then(|| (all.start, templates, validate(schema, named)))
+            all_are_there.then(|| (all.start, templates, validator.validate(named)))
         });
         for part in parts {
             let Some((offset, templates, verdicts)) = part else {

@@ -14,7 +14,7 @@ use crate::limits::Limit;
 use crate::program::{Change, Program, ProgramSet};
 
 use super::source::{Link, Options, with_cedar};
-use super::validate::{type_name, validate_links};
+use super::validate::{PolicyValidator, type_name};
 use super::{Compiled, Loader};
 
 /// Applies all steps, one after the other, or none. Gives the set and the validator's warnings.
@@ -100,8 +100,8 @@ impl Update {
         self.warnings
             .retain(|warning| warning.policy().is_none_or(is_left));
         let links: Vec<&Link> = left.into_values().flatten().collect();
-        if let Some(schema) = options.schema.filter(|_| !links.is_empty()) {
-            self.validate(schema, &change, &links);
+        if let Some(validator) = options.validator.filter(|_| !links.is_empty()) {
+            self.validate(validator, &change, &links);
         }
         if let Some(error) = CompileError::from_problems(self.problems) {
             return Err(error);
@@ -173,7 +173,7 @@ impl Update {
         Ok((Arc::clone(program), number))
     }
 
-    fn validate(&mut self, schema: &cedar::Schema, change: &Change<'_>, links: &[&Link]) {
+    fn validate(&mut self, validator: &PolicyValidator, change: &Change<'_>, links: &[&Link]) {
         let mut templates = HashMap::new();
         for link in links {
             if let Some(program) = change.template(&link.template)
@@ -183,12 +183,12 @@ impl Update {
                 templates.insert(link.template.clone(), template);
             }
         }
-        for verdict in validate_links(schema, &templates, links) {
-            let problem = Problem::from_cedar(verdict.error, None).of_policy(verdict.policy);
-            match verdict.is_warning {
-                true => self.warnings.push(problem),
-                false => self.problems.push(problem),
-            }
+        for verdict in validator.validate_links(&templates, links) {
+            let list = match verdict.is_warning {
+                true => &mut self.warnings,
+                false => &mut self.problems,
+            };
+            list.push(verdict.problem(None));
         }
     }
 }

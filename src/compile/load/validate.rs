@@ -4,89 +4,255 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{self as cedar, PolicySet, SlotId, Template, ValidationMode, Validator};
+use cedar_policy::{
+    self as cedar, PolicySet, SlotId, Template, TemplatePrincipalConstraint,
+    TemplateResourceConstraint, ValidationMode, Validator,
+};
 
+use crate::compile::error::{Lines, Problem};
 use crate::id::{EntityUid, PolicyId};
+use crate::limits::{Limit, LimitExceeded, Limits};
+use crate::schema::SchemaModel;
 
 use super::parse::Parsed;
 use super::set::policy_id;
 use super::source::Link;
 
-/// What Cedar has to say about a policy.
+/// Cedar's validator of policies, and how much there is for it to look at.
+///
+/// One for a schema: Cedar lists the schema's request environments once for a validator, and takes some 260 bytes for each.
+#[derive(Debug)]
+pub(crate) struct PolicyValidator {
+    cedar: Validator,
+    environments: Environments,
+    limits: Limits,
+}
+
+impl PolicyValidator {
+    /// # Errors
+    /// When policies would have to be looked at more often than [`Limit::RequestEnvironments`] allows.
+    pub(crate) fn new(
+        schema: cedar::Schema,
+        model: &SchemaModel,
+        limits: Limits,
+    ) -> Result<Self, LimitExceeded> {
+        let environments = Environments::of(model);
+        limits.check(
+            Limit::RequestEnvironments,
+            environments.looks(Slots::default()),
+        )?;
+        Ok(Self {
+            cedar: Validator::new(schema),
+            environments,
+            limits,
+        })
+    }
+
+    /// Validates policies and templates under these ids. Ids that come twice are refused elsewhere.
+    pub(super) fn validate(
+        &self,
+        policies: impl IntoIterator<Item = (PolicyId, Parsed)>,
+    ) -> Vec<Verdict> {
+        let mut set = PolicySet::new();
+        let mut refused = Vec::new();
+        for (policy, parsed) in policies {
+            let id = cedar::PolicyId::new(policy.as_str());
+            let _ = match parsed {
+                Parsed::Static(policy) => set.add(policy.new_id(id)),
+                Parsed::Template(template) => match self.check(&template) {
+                    Ok(()) => set.add_template(template.new_id(id)),
+                    Err(exceeded) => {
+                        refused.push(Verdict::refused(policy, Found::Limit(exceeded)));
+                        continue;
+                    }
+                },
+            };
+        }
+        refused.extend(self.verdicts(&set));
+        refused
+    }
+
+    /// Validates links of templates that have been validated.
+    pub(super) fn validate_links(
+        &self,
+        templates: &HashMap<PolicyId, Template>,
+        links: &[&Link],
+    ) -> Vec<Verdict> {
+        let mut set = PolicySet::new();
+        let mut known = HashMap::new();
+        let mut refused = Vec::new();
+        for link in links {
+            let template = cedar::PolicyId::new(link.template.as_str());
+            let is_checked = *known.entry(&link.template).or_insert_with(|| {
+                templates.get(&link.template).is_none_or(|parsed| {
+                    let is_checked = self.check(parsed).is_ok();
+                    if is_checked {
+                        let _ = set.add_template(parsed.new_id(template.clone()));
+                    }
+                    is_checked
+                })
+            });
+            // What is said of the template is not said again.
+            if !is_checked {
+                continue;
+            }
+            let values = [
+                (SlotId::principal(), &link.slots.principal),
+                (SlotId::resource(), &link.slots.resource),
+            ];
+            let values: HashMap<_, _> = values
+                .into_iter()
+                .filter_map(|(slot, uid)| Some((slot, cedar_uid(uid.as_ref()?).ok()?)))
+                .collect();
+            // Links have been made before, in our form; what Cedar alone refuses is refused.
+            if let Err(error) = set.link(template, cedar::PolicyId::new(link.id.as_str()), values) {
+                let found = Found::ByCedar(Box::new((&error).into()));
+                refused.push(Verdict::refused(link.id.clone(), found));
+            }
+        }
+        let known: HashSet<_> = known.into_keys().collect();
+        let of_links = self
+            .verdicts(&set)
+            .filter(|verdict| !known.contains(&verdict.policy));
+        refused.into_iter().chain(of_links).collect()
+    }
+
+    fn check(&self, template: &Template) -> Result<(), LimitExceeded> {
+        let looks = self.environments.looks(Slots::of(template));
+        self.limits.check(Limit::RequestEnvironments, looks)
+    }
+
+    fn verdicts(&self, set: &PolicySet) -> impl Iterator<Item = Verdict> {
+        let result = self.cedar.validate(set, ValidationMode::Strict);
+        let verdict = |id: &cedar::PolicyId, error, is_warning| Verdict {
+            policy: policy_id(id),
+            found: Found::ByCedar(Box::new(error)),
+            is_warning,
+        };
+        let errors = result
+            .validation_errors()
+            .map(|error| verdict(error.policy_id(), error.into(), false));
+        let warnings = result
+            .validation_warnings()
+            .map(|warning| verdict(warning.policy_id(), warning.into(), true));
+        errors.chain(warnings).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// What there is to say about a policy.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    pub(super) policy: PolicyId,
-    pub(super) error: DetailedError,
+    policy: PolicyId,
+    found: Found,
     pub(super) is_warning: bool,
 }
 
-/// Validates policies and templates under these ids. Ids that come twice are refused elsewhere.
-pub(super) fn validate(
-    schema: &cedar::Schema,
-    policies: impl IntoIterator<Item = (PolicyId, Parsed)>,
-) -> Vec<Verdict> {
-    let mut set = PolicySet::new();
-    for (id, parsed) in policies {
-        let id = cedar::PolicyId::new(id.as_str());
-        let _ = match parsed {
-            Parsed::Static(policy) => set.add(policy.new_id(id)),
-            Parsed::Template(template) => set.add_template(template.new_id(id)),
+#[derive(Debug)]
+enum Found {
+    ByCedar(Box<DetailedError>),
+    Limit(LimitExceeded),
+}
+
+impl Verdict {
+    fn refused(policy: PolicyId, found: Found) -> Self {
+        Self {
+            policy,
+            found,
+            is_warning: false,
+        }
+    }
+
+    /// `text` is where places that are told lie: the lines of a text, and where in it what was validated begins.
+    pub(super) fn problem(self, text: Option<(&Lines<'_>, usize)>) -> Problem {
+        let problem = match self.found {
+            Found::ByCedar(error) => Problem::from_cedar(*error, text),
+            Found::Limit(exceeded) => Problem::from(exceeded),
         };
+        problem.of_policy(self.policy)
     }
-    verdicts(schema, &set).collect()
 }
 
-/// Validates links of templates that have been validated.
-pub(super) fn validate_links(
-    schema: &cedar::Schema,
-    templates: &HashMap<PolicyId, Template>,
-    links: &[&Link],
-) -> Vec<Verdict> {
-    let mut set = PolicySet::new();
-    let mut known = HashSet::new();
-    let mut refused = Vec::new();
-    for link in links {
-        let template = cedar::PolicyId::new(link.template.as_str());
-        if known.insert(&link.template)
-            && let Some(parsed) = templates.get(&link.template)
-        {
-            let _ = set.add_template(parsed.new_id(template.clone()));
-        }
-        let values = [
-            (SlotId::principal(), &link.slots.principal),
-            (SlotId::resource(), &link.slots.resource),
-        ];
-        let values: HashMap<_, _> = values
-            .into_iter()
-            .filter_map(|(slot, uid)| Some((slot, cedar_uid(uid.as_ref()?).ok()?)))
-            .collect();
-        // Links have been made before, in our form; what Cedar alone refuses is refused.
-        if let Err(error) = set.link(template, cedar::PolicyId::new(link.id.as_str()), values) {
-            refused.push(Verdict {
-                policy: link.id.clone(),
-                error: (&error).into(),
-                is_warning: false,
-            });
-        }
-    }
-    let of_links = verdicts(schema, &set).filter(|verdict| !known.contains(&verdict.policy));
-    refused.into_iter().chain(of_links).collect()
+/// The request environments of a schema: for each action, each type of a principal with each type of a resource. A policy is
+/// type-checked in all of them, whatever its scope says.
+#[derive(Debug, Default)]
+struct Environments {
+    /// As many as the schema has: each time that a slot is filled in, Cedar looks through all.
+    types: usize,
+    /// Those of each action: types of principals, the same with all that is above each, and so for resources.
+    actions: Vec<[usize; 4]>,
 }
 
-fn verdicts(schema: &cedar::Schema, set: &PolicySet) -> impl Iterator<Item = Verdict> {
-    let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
-    let verdict = |id: &cedar::PolicyId, error, is_warning| Verdict {
-        policy: policy_id(id),
-        error,
-        is_warning,
-    };
-    let errors = result
-        .validation_errors()
-        .map(|error| verdict(error.policy_id(), error.into(), false));
-    let warnings = result
-        .validation_warnings()
-        .map(|warning| verdict(warning.policy_id(), warning.into(), true));
-    errors.chain(warnings).collect::<Vec<_>>().into_iter()
+/// Which slots of a template may stand for what is above.
+#[derive(Clone, Copy, Default)]
+struct Slots {
+    principal: bool,
+    resource: bool,
+}
+
+/// Looking at a type, to see whether a slot may be of it, takes Cedar a small part of what a type-check takes.
+const TYPES_OF_ONE: usize = 64;
+
+impl Environments {
+    fn of(model: &SchemaModel) -> Self {
+        let with_ancestors = |names: &[Box<str>]| {
+            let ancestors = names.iter().filter_map(|name| model.entity_type(name));
+            let ancestors = ancestors.map(|decl| decl.ancestors.len());
+            ancestors.fold(names.len(), usize::saturating_add)
+        };
+        // External actions have none.
+        let actions = model.actions().iter().filter(|action| !action.external);
+        let actions = actions.map(|action| {
+            let (principals, resources) = (&action.principals, &action.resources);
+            [
+                principals.len(),
+                with_ancestors(principals),
+                resources.len(),
+                with_ancestors(resources),
+            ]
+        });
+        Self {
+            types: model.entity_types().len(),
+            actions: actions.collect(),
+        }
+    }
+
+    /// How often a policy is looked at. Cedar fills a slot that has `in` before it with the type of the environment and with
+    /// each type above.
+    fn looks(&self, slots: Slots) -> usize {
+        let one = |[principals, above_principals, resources, above_resources]: &[usize; 4]| {
+            let principals = if slots.principal {
+                above_principals
+            } else {
+                principals
+            };
+            let filled = principals.saturating_mul(*resources);
+            let looks = match slots.resource {
+                true => principals.saturating_mul(*above_resources),
+                false => filled,
+            };
+            let searches = match (slots.principal, slots.resource) {
+                (false, false) => 0,
+                _ => filled.saturating_mul(self.types) / TYPES_OF_ONE,
+            };
+            looks.saturating_add(searches)
+        };
+        self.actions.iter().map(one).fold(0, usize::saturating_add)
+    }
+}
+
+impl Slots {
+    fn of(template: &Template) -> Self {
+        Self {
+            principal: matches!(
+                template.principal_constraint(),
+                TemplatePrincipalConstraint::In(None) | TemplatePrincipalConstraint::IsIn(_, None)
+            ),
+            resource: matches!(
+                template.resource_constraint(),
+                TemplateResourceConstraint::In(None) | TemplateResourceConstraint::IsIn(_, None)
+            ),
+        }
+    }
 }
 
 fn cedar_uid(uid: &EntityUid) -> Result<cedar::EntityUid, String> {

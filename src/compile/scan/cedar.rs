@@ -27,6 +27,10 @@
 //!
 //! A copy for each name, of all that the declaration lists and of what is annotated: `entity A, B, C { x: Long, y: Long };` has
 //! six attributes. Both limits that are about size count what would be there if each name had a declaration of its own.
+//!
+//! # What Cedar makes of the names in a namespace
+//!
+//! Each name that is declared or meant there gets the namespace's before it. So do the bytes that are counted.
 
 use crate::limits::{Limit, Limits};
 
@@ -153,6 +157,8 @@ pub(super) struct CedarScan<'a> {
     /// What of a schema is read, and how many bytes the copies of what was read have.
     declaration: Declaration,
     copied: usize,
+    /// The bytes of the name of the namespace that is open.
+    namespace: usize,
 }
 
 impl<'a> CedarScan<'a> {
@@ -170,6 +176,7 @@ impl<'a> CedarScan<'a> {
             declarations: 0,
             declaration: Declaration::default(),
             copied: 0,
+            namespace: 0,
         }
     }
 
@@ -310,6 +317,8 @@ impl<'a> CedarScan<'a> {
             declaration.namespace = word == b"namespace";
             declaration.annotations = declaration.bytes;
         }
+        declaration.bytes += self.namespace;
+        self.copied = self.copied.saturating_add(self.namespace);
     }
 
     /// Notes an operator that makes so many nodes of the current relation.
@@ -336,6 +345,10 @@ impl<'a> CedarScan<'a> {
         };
         self.previous = Previous::Start;
         if self.declaration.namespace {
+            let Declaration {
+                bytes, annotations, ..
+            } = self.declaration;
+            self.namespace = (bytes - annotations).saturating_sub("namespace".len());
             self.begin_declaration();
         } else {
             self.declaration.listed += 1;
@@ -363,6 +376,7 @@ impl<'a> CedarScan<'a> {
         }
         self.pop(start)?;
         if self.around.len() < self.declaration.around {
+            self.namespace = 0;
             self.begin_declaration();
         }
         Ok(())

@@ -43,6 +43,11 @@ pub(super) struct JsonScan<'a> {
     levels: Vec<JsonLevel>,
     key: JsonKey,
     declarations: usize,
+    /// The bytes of the last string; those of the name of the namespace that is open, which Cedar puts before each name in it;
+    /// and how many that makes, with the text.
+    string: usize,
+    namespace: usize,
+    written_out: usize,
 }
 
 impl<'a> JsonScan<'a> {
@@ -56,6 +61,9 @@ impl<'a> JsonScan<'a> {
             levels: Vec::new(),
             key: JsonKey::Other,
             declarations: 0,
+            string: 0,
+            namespace: 0,
+            written_out: text.len(),
         }
     }
 
@@ -70,6 +78,9 @@ impl<'a> JsonScan<'a> {
                         break;
                     }
                     let string = self.bytes.get(start..self.at).unwrap_or_default();
+                    if self.kind == JsonKind::Schema {
+                        self.string_of_schema(string, start)?;
+                    }
                     self.key = match string {
                         b"\"conditions\"" => JsonKey::Conditions,
                         b"\"is\"" | b"\"has\"" => JsonKey::Doubling,
@@ -88,12 +99,25 @@ impl<'a> JsonScan<'a> {
         Ok(())
     }
 
+    fn string_of_schema(&mut self, string: &[u8], start: usize) -> Result<(), ScanError> {
+        self.string = string.len();
+        self.written_out = self.written_out.saturating_add(self.namespace);
+        self.check(Limit::InputBytes, self.written_out, start)?;
+        match self.levels.last() {
+            // What is listed counts, as it does in Cedar's own syntax.
+            Some(JsonLevel { open: b'[', .. }) => self.declared(start),
+            _ => Ok(()),
+        }
+    }
+
     fn open(&mut self, bracket: u8, start: usize) -> Result<(), ScanError> {
         self.check(Limit::Nesting, self.levels.len() + 1, start)?;
         // What a schema declares are the keys of objects, and their values are objects.
         if self.kind == JsonKind::Schema && bracket == b'{' {
-            self.declarations += 1;
-            self.check(Limit::Declarations, self.declarations, start)?;
+            self.declared(start)?;
+            if self.levels.len() == 1 {
+                self.namespace = self.string;
+            }
         }
         let outer = self.levels.last();
         let mut level = JsonLevel {
@@ -127,6 +151,9 @@ impl<'a> JsonScan<'a> {
         let open = self.levels.last().map(|level| level.open);
         if matches!((open, bracket), (Some(b'['), b']') | (Some(b'{'), b'}')) {
             self.levels.pop();
+            if self.levels.len() < 2 {
+                self.namespace = 0;
+            }
         }
     }
 
@@ -142,6 +169,11 @@ impl<'a> JsonScan<'a> {
         *count += 1;
         let count = *count;
         self.check(Limit::OperatorChain, count, start)
+    }
+
+    fn declared(&mut self, start: usize) -> Result<(), ScanError> {
+        self.declarations += 1;
+        self.check(Limit::Declarations, self.declarations, start)
     }
 
     fn check(&self, limit: Limit, found: usize, start: usize) -> Result<(), ScanError> {

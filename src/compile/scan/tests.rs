@@ -387,6 +387,42 @@ fn json_is_limited() {
         limit_hit(scan_json_schema(&conditions("a", 4), &limits)),
         Some(Limit::Declarations)
     );
+    let listed = |n: usize| format!(r#"{{"a": [{}]}}"#, vec!["\"b\""; n].join(", "));
+    assert_eq!(scan_json_schema(&listed(3), &limits), Ok(()));
+    assert_eq!(
+        limit_hit(scan_json_schema(&listed(4), &limits)),
+        Some(Limit::Declarations)
+    );
+}
+
+/// Cedar puts the name of a namespace before each name in it, so its bytes count for each.
+#[test]
+fn the_name_of_a_namespace_counts_for_each_name_in_it() {
+    let (name, filler) = ("A::".repeat(20) + "A", "x".repeat(300));
+    for (prefix, one, end) in [
+        (format!("namespace {name} {{"), "entity B;", "}"),
+        (format!(r#"{{"{name}": {{"#), r#""B": 1, "#, r#""": 1}}"#),
+    ] {
+        let hit = |of: &str, limit: usize| {
+            let limits = Limits::default().with_input_bytes(limit);
+            limit_hit(match prefix.starts_with('{') {
+                true => scan_json_schema(of, &limits),
+                false => scan_cedar_schema(of, &limits),
+            })
+        };
+        let written_out = |count: usize| {
+            let text = format!("{prefix}{}{end}", one.repeat(count));
+            let least = (text.len()..10_000).find(|limit| hit(&text, *limit).is_none());
+            least.unwrap() - text.len()
+        };
+        assert!(
+            written_out(20) - written_out(10) >= 10 * name.len(),
+            "{prefix}"
+        );
+        // Behind the end of the namespace it counts no more.
+        let text = format!("{prefix}{end}{filler}");
+        assert_eq!(hit(&text, text.len() + 2 * name.len()), None, "{prefix}");
+    }
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! How deep the hierarchies of a schema are, and how much Cedar makes of them: it keeps for each type and each action all that
 //! is above or below it, so that a chain of 20,000 lines has 200,000,000 ancestors.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeSet;
 
 use crate::id::EntityUid;
 use crate::limits::{Limit, Limits};
@@ -15,68 +14,107 @@ use super::resolve::{Definitions, qualify};
 /// limit; it takes some hundred bytes for each.
 const MAX_ANCESTORS: usize = 1 << 20;
 
-/// Refuses hierarchies of types or of actions that go beyond the limits, before anybody closes them. Undeclared names and
-/// cycles are left to Cedar.
-pub(super) fn check(
-    definitions: &Definitions<'_>,
-    fragments: &[Fragment],
-    limits: &Limits,
-) -> Result<(), SchemaError> {
-    let mut types = Vec::new();
-    let mut actions = Vec::new();
-    for (namespace, body) in fragments.iter().flat_map(Fragment::namespaces) {
-        for (name, decl) in &body.entity_types {
-            let parents = definitions.parent_types(namespace, decl);
-            types.push((qualify(namespace, name), parents));
-        }
-        for (id, decl) in &body.actions {
-            let uid = EntityUid::new(qualify(namespace, "Action"), id);
-            let parents = definitions.parents(namespace, decl).unwrap_or_default();
-            actions.push((uid, parents.into_vec()));
-        }
-    }
-    Hierarchy::new(&types).check(limits)?;
-    Hierarchy::new(&actions).check(limits)
+/// An ancestor counts once more for so many bytes of its name: the model has them all by their names, and so has its digest.
+const BYTES_OF_ONE: usize = 64;
+
+/// The hierarchies that a schema declares, before anybody has closed them. Undeclared names and cycles are left to Cedar.
+pub(super) struct Hierarchies {
+    pub(super) types: Hierarchy<String>,
+    pub(super) actions: Hierarchy<EntityUid>,
 }
 
-/// The parents of each, by number.
-struct Hierarchy(Vec<Vec<usize>>);
-
-impl Hierarchy {
-    fn new<K: Eq + Hash>(declared: &[(K, Vec<K>)]) -> Self {
-        let names = declared.iter().map(|(name, _)| name);
-        let numbers: HashMap<&K, usize> = names.zip(0..).collect();
-        let parents = declared.iter().map(|(_, parents)| {
-            let numbers = parents.iter().filter_map(|name| numbers.get(name));
-            numbers.copied().collect()
-        });
-        Self(parents.collect())
+impl Hierarchies {
+    pub(super) fn read(definitions: &Definitions<'_>, fragments: &[Fragment]) -> Self {
+        let mut types = Vec::new();
+        let mut actions = Vec::new();
+        for (namespace, body) in fragments.iter().flat_map(Fragment::namespaces) {
+            for (name, decl) in &body.entity_types {
+                let parents = definitions.parent_types(namespace, decl);
+                types.push((qualify(namespace, name), parents));
+            }
+            for (id, decl) in &body.actions {
+                let uid = EntityUid::new(qualify(namespace, "Action"), id);
+                let parents = definitions.parents(namespace, decl).unwrap_or_default();
+                actions.push((uid, parents.into_vec()));
+            }
+        }
+        Self {
+            types: Hierarchy::new(types),
+            actions: Hierarchy::new(actions),
+        }
     }
 
-    fn check(&self, limits: &Limits) -> Result<(), SchemaError> {
+    /// Refuses what goes beyond the limits.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), SchemaError> {
+        let cost_of_type = |name: &String| 1 + name.len() / BYTES_OF_ONE;
+        let cost_of_action =
+            |uid: &EntityUid| 1 + (uid.type_name().len() + uid.id().len()) / BYTES_OF_ONE;
+        self.types.check(limits, cost_of_type)?;
+        self.actions.check(limits, cost_of_action)
+    }
+}
+
+/// What is declared, sorted by name, and the parents of each, by number.
+pub(super) struct Hierarchy<K> {
+    names: Vec<K>,
+    parents: Vec<Vec<usize>>,
+}
+
+impl<K: Ord + Clone> Hierarchy<K> {
+    fn new(mut declared: Vec<(K, Vec<K>)>) -> Self {
+        declared.sort_unstable();
+        let (names, parents): (Vec<K>, Vec<Vec<K>>) = declared.into_iter().unzip();
+        let number = |name: &K| names.binary_search(name).ok();
+        let parents = parents.iter();
+        let parents = parents
+            .map(|parents| parents.iter().filter_map(number).collect())
+            .collect();
+        Self { names, parents }
+    }
+
+    /// Everything above `name`, sorted.
+    pub(super) fn ancestors(&self, name: &K) -> Vec<&K> {
+        let mut reached = BTreeSet::new();
+        let mut pending: Vec<usize> = self.names.binary_search(name).into_iter().collect();
+        while let Some(number) = pending.pop() {
+            for &parent in self.parents(number) {
+                if reached.insert(parent) {
+                    pending.push(parent);
+                }
+            }
+        }
+        reached
+            .into_iter()
+            .filter_map(|number| self.names.get(number))
+            .collect()
+    }
+
+    fn check(&self, limits: &Limits, cost: impl Fn(&K) -> usize) -> Result<(), SchemaError> {
         limits.check(Limit::HierarchyDepth, self.depth())?;
-        if self.has_at_most(MAX_ANCESTORS) {
+        let costs: Vec<usize> = self.names.iter().map(cost).collect();
+        if self.costs_at_most(MAX_ANCESTORS, &costs) {
             return Ok(());
         }
         Err(SchemaError::new(format!(
-            "the schema is too large: the hierarchy of its types or of its actions has more than {MAX_ANCESTORS} ways up"
+            "the schema is too large: the hierarchy of its types or of its actions has more than {MAX_ANCESTORS} ways up, \
+             each counted once more for {BYTES_OF_ONE} bytes of a name"
         )))
     }
 
     fn parents(&self, of: usize) -> &[usize] {
-        self.0.get(of).map_or(&[], Vec::as_slice)
+        self.parents.get(of).map_or(&[], Vec::as_slice)
     }
 
     /// Edges of the longest way up, without what is in a cycle or above one.
     fn depth(&self) -> usize {
-        let mut children = vec![0_usize; self.0.len()];
-        for &parent in self.0.iter().flatten() {
+        let mut children = vec![0_usize; self.names.len()];
+        for &parent in self.parents.iter().flatten() {
             if let Some(children) = children.get_mut(parent) {
                 *children += 1;
             }
         }
         // From below: each once all of its children were met, whose depths tell its own.
-        let mut depths = vec![0; self.0.len()];
+        let mut depths = vec![0; self.names.len()];
         let lowest = children
             .iter()
             .enumerate()
@@ -100,17 +138,18 @@ impl Hierarchy {
         depths.into_iter().max().unwrap_or_default()
     }
 
-    /// Whether going up from each takes no more than so many steps. No more are made.
-    fn has_at_most(&self, steps: usize) -> bool {
-        let mut left = steps;
+    /// Whether going up from each costs no more than so much. No more steps are made.
+    fn costs_at_most(&self, allowed: usize, costs: &[usize]) -> bool {
+        let mut left = allowed;
         // Which was the last from where each was met.
-        let mut met_from = vec![usize::MAX; self.0.len()];
+        let mut met_from = vec![usize::MAX; self.names.len()];
         let mut pending = Vec::new();
-        for start in 0..self.0.len() {
+        for start in 0..self.names.len() {
             pending.push(start);
             while let Some(number) = pending.pop() {
                 for &parent in self.parents(number) {
-                    let Some(still) = left.checked_sub(1) else {
+                    let cost = costs.get(parent).copied().unwrap_or(1);
+                    let Some(still) = left.checked_sub(cost) else {
                         return false;
                     };
                     left = still;

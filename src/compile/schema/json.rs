@@ -30,7 +30,6 @@ pub(super) struct Namespace {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawEntityType {
-    /// Only to be measured: the model has what the finished schema tells, where it is resolved and closed.
     #[serde(default)]
     pub(super) member_of_types: Vec<String>,
     #[serde(default)]
