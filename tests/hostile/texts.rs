@@ -380,6 +380,30 @@ fn schemas_of_too_many_request_environments_are_refused() {
     within(160 * MB, || builder().policies(template).build()).unwrap();
 }
 
+/// A policy that is wrong in a hundred places, in each of hundreds of request environments: Cedar has an error for each.
+#[test]
+fn errors_of_a_policy_are_told_up_to_a_number() {
+    let _alone = alone();
+    let types = (0..20).map(|number| format!("T{number}"));
+    let types = types.collect::<Vec<_>>().join(", ");
+    let schema = format!(
+        "entity {types}; action a appliesTo {{ principal: [{types}], resource: [{types}] }};"
+    );
+    let wrong =
+        (0..100).map(|number| format!("([principal, resource] != [] && context.n{number})"));
+    let wrong = wrong.collect::<Vec<_>>().join(" || ");
+    let policy = format!("permit(principal, action, resource) when {{ {wrong} }};");
+    let builder = Authorizer::builder().schema_str(schema.as_str());
+    let builder = builder.policies(policy.as_str());
+    let error = within(160 * MB, || builder.build()).unwrap_err();
+    let problems = error.compile_error().unwrap().problems();
+    assert_eq!(problems.len(), 101);
+    assert!(problems.iter().all(|problem| problem.policy().is_some()));
+    let text = error.to_string();
+    assert!(text.contains("more errors"), "{text}");
+    assert!(text.len() < 100 * KB, "{}", text.len());
+}
+
 /// Names that are short where they stand, and long because of where they stand, or of what is above.
 #[test]
 fn names_that_are_copied_are_counted() {

@@ -1,7 +1,7 @@
 //! Strict validation, a batch at a time: Cedar's validator looks at each policy by itself, so a batch is judged as
 //! the whole set would be, and no more than a batch's trees are in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
@@ -124,18 +124,54 @@ impl PolicyValidator {
 
     fn verdicts(&self, set: &PolicySet) -> impl Iterator<Item = Verdict> {
         let result = self.cedar.validate(set, ValidationMode::Strict);
-        let verdict = |id: &cedar::PolicyId, error, is_warning| Verdict {
-            policy: policy_id(id),
-            found: Found::ByCedar(Box::new(error)),
-            is_warning,
-        };
-        let errors = result
-            .validation_errors()
-            .map(|error| verdict(error.policy_id(), error.into(), false));
-        let warnings = result
-            .validation_warnings()
-            .map(|warning| verdict(warning.policy_id(), warning.into(), true));
+        let mut errors: HashMap<&cedar::PolicyId, Errors> = HashMap::new();
+        for error in result.validation_errors() {
+            let of_policy = errors.entry(error.policy_id()).or_default();
+            of_policy.add(error.into());
+        }
+        let errors = errors.into_iter().flat_map(|(policy, errors)| {
+            let found = errors.found();
+            found.map(|found| Verdict::refused(policy_id(policy), found))
+        });
+        let warnings = result.validation_warnings().map(|warning| Verdict {
+            policy: policy_id(warning.policy_id()),
+            found: Found::ByCedar(Box::new(warning.into())),
+            is_warning: true,
+        });
         errors.chain(warnings).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// How many errors are told of a policy: there is one for each request environment in which an expression is wrong, and that can be
+/// a million.
+const TOLD: usize = 100;
+
+/// The errors of one policy: the first, by their place and their words.
+#[derive(Default)]
+struct Errors {
+    first: BTreeMap<(usize, String), DetailedError>,
+    more: usize,
+}
+
+impl Errors {
+    fn add(&mut self, error: DetailedError) {
+        let place = error
+            .source_locations
+            .first()
+            .map_or(0, |label| label.loc.start);
+        self.first.insert((place, error.message.clone()), error);
+        if self.first.len() > TOLD {
+            self.first.pop_last();
+            self.more += 1;
+        }
+    }
+
+    fn found(self) -> impl Iterator<Item = Found> {
+        let first = self.first.into_values();
+        let more = (self.more > 0).then_some(Found::More(self.more));
+        first
+            .map(|error| Found::ByCedar(Box::new(error)))
+            .chain(more)
     }
 }
 
@@ -150,6 +186,8 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 enum Found {
     ByCedar(Box<DetailedError>),
+    /// So many errors more.
+    More(usize),
     Limit(LimitExceeded),
 }
 
@@ -166,6 +204,9 @@ impl Verdict {
     pub(super) fn problem(self, text: Option<(&Lines<'_>, usize)>) -> Problem {
         let problem = match self.found {
             Found::ByCedar(error) => Problem::from_cedar(*error, text),
+            Found::More(more) => Problem::new(format_args!(
+                "has {more} more errors, of which many may be of one place: it is checked for each kind of request"
+            )),
             Found::Limit(exceeded) => Problem::from(exceeded),
         };
         problem.of_policy(self.policy)
