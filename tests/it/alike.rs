@@ -149,8 +149,8 @@ fn world(tape: &mut Tape<'_>) -> World {
     }
     World {
         policies: policies(tape),
-        links: Vec::new(),
         entities,
+        ..World::default()
     }
 }
 

@@ -4,7 +4,7 @@
 //! a policy that applies is a determining one, one that fails has its error. The expectations are written down
 //! so that a change of Cedar's shows as a change; the oracle is asked all the same.
 
-use super::oracle::{Answer, Ask, Link, World, ours, reproduction, tunings};
+use super::oracle::{Answer, Ask, World, ours, reproduction, tunings};
 use super::value::{EntityData, Record, Uid, Val, uid};
 
 const ROWS: &str = include_str!("language.txt");
@@ -121,8 +121,8 @@ fn world(rows: &[(&str, &str)]) -> World {
     });
     World {
         policies: policies.collect(),
-        links: Vec::<Link>::new(),
         entities: entities(),
+        ..World::default()
     }
 }
 

@@ -142,11 +142,12 @@ pub(crate) fn seed_agrees(
     };
     let numbers = Numbers::of_seed(seed, length);
     let mut tape = Tape::crowded(&numbers, crowded);
-    let world = match (large, crowded) {
+    let mut world = match (large, crowded) {
         (true, _) => tape.large_world(),
         (_, true) => tape.crowded_world(),
         _ => tape.world().0,
     };
+    world.as_values = seed % 8 == 5;
     let build = || world.builder().tuning(tuning_of(seed)).build();
     let Some((oracle, authorizer)) = load(&world, build)? else {
         counts.refused += 1;
@@ -295,8 +296,7 @@ impl Run {
             .all(|change| model(&mut state, change).is_ok());
         let next = World {
             entities: state.into_values().collect(),
-            policies: self.world.policies.clone(),
-            links: self.world.links.clone(),
+            ..self.world.clone()
         };
         let update = changes.iter().fold(EntityUpdate::new(), add);
         let result = self.authorizer.update_entities(update);

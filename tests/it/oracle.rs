@@ -11,12 +11,16 @@ use duramen::{
     Response, Tuning,
 };
 
+use serde_json::{Value as Json, json};
+
 use super::value::{EntityData, Record, Uid, entities_json, record_json};
 
 /// Policies and entities.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) policies: String,
+    /// Whether both engines read the policies in their JSON form, with as much of them as can be in literal values.
+    pub(crate) as_values: bool,
     pub(crate) links: Vec<Link>,
     pub(crate) entities: Vec<EntityData>,
 }
@@ -51,6 +55,67 @@ pub(crate) enum Overlay<'a> {
     Json(&'a str),
 }
 
+/// Makes values of the sets, records and constructors of literals below `json`, a policy in Cedar's JSON form, which means the
+/// same; then makes of some fields of the records what would be calls elsewhere, and is data there.
+fn literals_to_values(json: &mut Json) {
+    match json {
+        Json::Object(object) => object.values_mut().for_each(literals_to_values),
+        Json::Array(items) => return items.iter_mut().for_each(literals_to_values),
+        _ => return,
+    }
+    let value_of = |json: &Json| {
+        let object = json.as_object().filter(|object| object.len() == 1);
+        object.and_then(|object| object.get("Value")).cloned()
+    };
+    let Some((operator, operands)) = json
+        .as_object()
+        .filter(|o| o.len() == 1)
+        .and_then(|o| o.iter().next())
+    else {
+        return;
+    };
+    let value = match (operator.as_str(), operands) {
+        ("Set", Json::Array(items)) => items
+            .iter()
+            .map(value_of)
+            .collect::<Option<Vec<_>>>()
+            .map(Json::Array),
+        ("Record", Json::Object(fields)) => {
+            let named = |(name, value): (&String, &Json)| {
+                let name = match name.as_str() {
+                    "rec" => "Value",
+                    "n" => "Record",
+                    other => other,
+                };
+                Some((name.to_owned(), value_of(value)?))
+            };
+            let values = fields.iter().map(named);
+            // What would be a call with two arguments.
+            let call = Some(("decimal".to_owned(), json!(["0.0", "0.0"])));
+            let values = values.chain((!fields.is_empty()).then_some(call));
+            let fields = values.collect::<Option<serde_json::Map<_, _>>>();
+            fields.map(Json::Object)
+        }
+        ("ip" | "decimal" | "datetime" | "duration", Json::Array(args)) => match args.as_slice() {
+            [arg] => value_of(arg)
+                .filter(Json::is_string)
+                .map(|arg| json!({ "__extn": { "fn": operator, "arg": arg } })),
+            _ => None,
+        },
+        // Wrong calls beside right ones.
+        ("isIpv6" | "toDays" | "toDate", Json::Array(args)) => {
+            let args = args.iter().chain(args);
+            let twice: Vec<_> = args.cloned().collect();
+            *json = json!({ operator: twice });
+            None
+        }
+        _ => None,
+    };
+    if let Some(value) = value {
+        *json = json!({ "Value": value });
+    }
+}
+
 /// What is compared: the decision, which policies determine it, which fail and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
@@ -78,7 +143,12 @@ pub(crate) fn cedar_uid((type_name, id): &Uid) -> cedar::EntityUid {
 
 impl World {
     pub(crate) fn oracle(&self) -> Result<Oracle, String> {
-        let mut set = cedar::PolicySet::from_str(&self.policies).map_err(|e| e.to_string())?;
+        let mut set = match self.as_values {
+            true => {
+                cedar::PolicySet::from_json_str(self.policies_json()).map_err(|e| e.to_string())?
+            }
+            false => cedar::PolicySet::from_str(&self.policies).map_err(|e| e.to_string())?,
+        };
         for link in &self.links {
             let values = [
                 (cedar::SlotId::principal(), &link.principal),
@@ -102,7 +172,10 @@ impl World {
     }
 
     pub(crate) fn policies(&self) -> Policies {
-        let mut policies = Policies::new().text(self.policies.as_str());
+        let mut policies = match self.as_values {
+            true => Policies::new().json(self.policies_json()),
+            false => Policies::new().text(self.policies.as_str()),
+        };
         for link in &self.links {
             policies = policies.link(
                 link.template.as_str(),
@@ -112,6 +185,16 @@ impl World {
             );
         }
         policies
+    }
+
+    /// The policies in their JSON form, where literals are values; nothing that is JSON if they are no policies.
+    fn policies_json(&self) -> String {
+        let set = cedar::PolicySet::from_str(&self.policies).ok();
+        let json = set.and_then(|set| set.to_json().ok());
+        json.map_or_else(String::new, |mut json| {
+            literals_to_values(&mut json);
+            json.to_string()
+        })
     }
 
     /// Half of the worlds file their policies as if there were many of them.

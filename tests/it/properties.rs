@@ -32,6 +32,19 @@ proptest! {
 proptest! {
     #![proptest_config(config(60))]
 
+    /// The JSON form of policies can say in values what text says in expressions.
+    #[test]
+    fn what_values_mean_is_cedars(tape in tape()) {
+        let (mut world, asks) = Tape::new(&tape).world();
+        world.as_values = true;
+        let Some((oracle, authorizer)) = load(&world, || world.builder().build())? else {
+            return Ok(());
+        };
+        for ask in &asks {
+            compare(&authorizer, &world, ask, &oracle.decide(ask))?;
+        }
+    }
+
     #[test]
     fn strict_modes_only_ever_deny(tape in tape()) {
         let (world, asks) = Tape::new(&tape).world();
@@ -123,7 +136,7 @@ fn an_action_may_be_any_entity() {
             tags: Record::new(),
             parents: vec![uid("Action", "all")],
         }],
-        links: Vec::new(),
+        ..World::default()
     };
     let ask = Ask::new(uid("User", "bob"), uid("User", "alice"), uid("Doc", "d"));
     let expected = world.oracle().unwrap().decide(&ask);

@@ -174,6 +174,7 @@ impl<'s> Run<'s> {
             policies: written.text.clone(),
             links: written.links.clone(),
             entities: entities.clone(),
+            ..World::default()
         };
         let ours = builder
             .policies(world.policies())
@@ -516,7 +517,7 @@ impl<'s> Run<'s> {
         let world = World {
             policies: written.text.clone(),
             links: written.links.clone(),
-            entities: Vec::new(),
+            ..World::default()
         };
         let ours = self.authorizer.replace_all(world.policies(), json.as_str());
         match (ours, theirs) {

@@ -1,7 +1,7 @@
 //! Conditions as flat lists of steps and as trees: the same answers, the same errors, at the same places; Cedar's.
 
 use super::alike::errors;
-use super::oracle::{Ask, Link, World, ours, reproduction};
+use super::oracle::{Ask, World, ours, reproduction};
 use super::value::{EntityData, Record, Val, uid};
 use duramen::Tuning;
 
@@ -168,8 +168,8 @@ fn steps_and_trees_agree_with_cedar() {
     });
     let world = World {
         policies: policies.collect(),
-        links: Vec::<Link>::new(),
         entities: vec![entity],
+        ..World::default()
     };
     let oracle = world.oracle().unwrap();
     let build = |tuning: Tuning| world.builder().tuning(tuning).build().unwrap();
