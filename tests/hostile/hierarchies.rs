@@ -294,3 +294,74 @@ fn groups_of_actions_cost_their_policies() {
         assert_eq!(authorizer.is_allowed(&request), allowed);
     }
 }
+
+/// Actions below a chain of groups, without a schema: 18 million pairs of a group and what is below it, of which policies name few.
+#[test]
+fn actions_below_many_groups_cost_their_size() {
+    let _alone = alone();
+    const GROUPS: usize = 900;
+    const ACTIONS: usize = 20_000;
+    let group = |number: usize| json!({ "type": "Action", "id": format!("g{number}") });
+    let chain = (0..GROUPS).map(|number| {
+        let parents: Vec<_> = (number > 0)
+            .then(|| group(number - 1))
+            .into_iter()
+            .collect();
+        json!({ "uid": group(number), "attrs": {}, "parents": parents })
+    });
+    let actions = (0..ACTIONS).map(|number| {
+        let uid = json!({ "type": "Action", "id": format!("a{number}") });
+        json!({ "uid": uid, "attrs": {}, "parents": [group(GROUPS - 1)] })
+    });
+    let entities = serde_json::Value::from_iter(chain.chain(actions)).to_string();
+    let policies = r#"permit(principal, action in Action::"g0", resource);
+        forbid(principal, action in [Action::"g800", Action::"a7"], resource) when { context.no };
+        forbid(principal, action in Action::"a8", resource);"#;
+    let authorizer = within(40 * MB, || {
+        let builder = Authorizer::builder().policies(policies);
+        builder.entities(entities.as_str()).build().unwrap()
+    });
+    within(64 * KB, || {
+        for (action, no, allowed) in [
+            ("g700", true, true),
+            ("g800", true, false),
+            ("a7", false, true),
+            ("a7", true, false),
+            ("a8", false, false),
+            ("a9", true, false),
+            ("a9", false, true),
+            ("none", false, false),
+        ] {
+            let context = json!({ "no": no });
+            let request = Request::new(("U", "u"), ("Action", action), ("R", "r"));
+            let request = request.context(&context);
+            assert_eq!(authorizer.is_allowed(&request), allowed, "{action} {no}");
+        }
+    });
+
+    // So many scopes that counting what each is for would take minutes: what is not counted is tested.
+    let scopes: String = (0..GROUPS).fold(String::new(), |mut text, number| {
+        for effect in ["permit", "forbid"] {
+            let condition = if effect == "permit" { number == 3 } else { number == 5 };
+            let _ = writeln!(
+                text,
+                r#"{effect}(principal, action in [Action::"g{number}", Action::"x{effect}"], resource) when {{ {condition} }};"#,
+            );
+        }
+        text
+    });
+    let authorizer = within(200 * MB, || {
+        let builder = Authorizer::builder().policies(scopes.as_str());
+        builder.entities(entities.as_str()).build().unwrap()
+    });
+    for (action, allowed) in [
+        ("g2", false),
+        ("g4", true),
+        ("g6", false),
+        ("a0", false),
+        ("xforbid", false),
+    ] {
+        let request = Request::new(("U", "u"), ("Action", action), ("R", "r"));
+        assert_eq!(authorizer.is_allowed(&request), allowed, "{action}");
+    }
+}

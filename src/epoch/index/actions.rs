@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bumpalo::Bump;
+use ahash::HashSet;
 
 use crate::entity::Snapshot;
 use crate::id::Uid;
@@ -11,35 +11,47 @@ use super::super::link::{ActionTest, Row};
 use super::as_u32;
 use super::buckets::{BucketOf, Class};
 
-/// What is below each action group, from the stored hierarchy. Found by a walk over all entities, and so once for
-/// all programs that are linked to them.
+/// The stored actions and what their groups are. Found by a walk over all entities, and so once for all programs that are
+/// linked to them.
+///
+/// Not all that is below each group, which would be at hand: 10 MB of entities can have 1,000,000,000 such pairs, and scopes
+/// name few groups.
 #[derive(Debug)]
 pub(crate) struct ActionMembers {
     /// All stored actions, sorted.
     pub(crate) actions: Vec<Uid>,
-    /// Group and member, sorted.
-    pairs: Vec<(Uid, Uid)>,
+    /// Group and child, sorted. Parents of actions are actions.
+    children: Vec<(Uid, Uid)>,
 }
 
 impl ActionMembers {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let arena = Bump::new();
-        let (mut actions, mut pairs) = (Vec::new(), Vec::new());
+        let (mut actions, mut children) = (Vec::new(), Vec::new());
         for (uid, data) in snapshot.actions() {
             actions.push(uid);
-            let ancestors = snapshot.ancestors(&arena, data).merged(&arena);
-            pairs.extend(ancestors.iter().map(|above| (*above, uid)));
+            children.extend(data.parents().iter().map(|parent| (*parent, uid)));
         }
-        pairs.sort_unstable();
-        Self { actions, pairs }
+        children.sort_unstable();
+        Self { actions, children }
     }
 
-    pub(super) fn below(&self, group: Uid) -> impl Iterator<Item = Uid> {
-        let start = self.pairs.partition_point(|(above, _)| *above < group);
-        self.pairs[start..]
-            .iter()
-            .take_while(move |(above, _)| *above == group)
-            .map(|(_, member)| *member)
+    /// All that is below a group, in no order. `None` if finding it takes more than `left` steps, which are taken off it.
+    fn below(&self, group: Uid, left: &mut usize) -> Option<Vec<Uid>> {
+        let mut met = HashSet::default();
+        let mut found = Vec::new();
+        let mut pending = vec![group];
+        while let Some(group) = pending.pop() {
+            let start = self.children.partition_point(|(above, _)| *above < group);
+            let children = self.children.get(start..).unwrap_or_default();
+            for (_, child) in children.iter().take_while(|(above, _)| *above == group) {
+                *left = left.checked_sub(1)?;
+                if met.insert(*child) {
+                    found.push(*child);
+                    pending.push(*child);
+                }
+            }
+        }
+        Some(found)
     }
 }
 
@@ -75,6 +87,9 @@ pub(super) struct ByScope<'r> {
 /// How many actions all scopes may be for together, each scope counted once: 32 MiB while the index is made.
 const MEMBERS: usize = 1 << 22;
 
+/// How many steps from a group to what is below it may be made, to count what all scopes are for: half a second.
+const STEPS: usize = 2 * MEMBERS;
+
 /// How often policies may be filed, on average: a policy for one of twenty actions once, one for each of twenty that
 /// others tell apart twenty times, at 16 bytes.
 const COPIES: usize = 16;
@@ -109,7 +124,9 @@ impl ActionClasses {
             for uid in *uids {
                 pairs.push((*uid, scope));
                 if !exact {
-                    pairs.extend(members.below(*uid).map(|member| (member, scope)));
+                    // As many steps as it took to count them.
+                    let below = members.below(*uid, &mut STEPS.clone()).unwrap_or_default();
+                    pairs.extend(below.into_iter().map(|member| (member, scope)));
                 }
             }
         }
@@ -171,11 +188,17 @@ fn with_few_members<'r>(
     uses: &BTreeMap<ActionScope<'r>, usize>,
     members: &ActionMembers,
 ) -> Vec<ActionScope<'r>> {
-    let count = |(exact, uids): &ActionScope<'r>| match exact {
-        true => uids.len(),
-        false => uids.iter().map(|uid| 1 + members.below(*uid).count()).sum(),
+    let mut steps = STEPS;
+    let mut count = |(exact, uids): &ActionScope<'r>| match exact {
+        true => Some(uids.len()),
+        false => uids.iter().try_fold(0, |sum, uid| {
+            Some(sum + 1 + members.below(*uid, &mut steps)?.len())
+        }),
     };
-    let mut scopes: Vec<_> = uses.keys().map(|scope| (count(scope), *scope)).collect();
+    let scopes = uses.keys();
+    let mut scopes: Vec<_> = scopes
+        .filter_map(|scope| Some((count(scope)?, *scope)))
+        .collect();
     scopes.sort_unstable();
     let mut left = MEMBERS;
     scopes.retain(|(count, _)| {
