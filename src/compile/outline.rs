@@ -521,10 +521,12 @@ impl Beside<'_, '_> {
     ) -> Option<Vec<(NodeId, PartId)>> {
         let fields = self.program.fields(values, keys);
         (fields.len() == written.len()).then_some(())?;
+        let written = written.iter();
+        let by_name: HashMap<&str, PartId> = written
+            .map(|(name, part)| (self.name(name), *part))
+            .collect();
         let beside = fields.map(|(key, value)| {
-            let key = self.program.names.sym_text(key);
-            let mut written = written.iter();
-            let (_, part) = written.find(|(name, _)| self.is_named(name, key).is_some())?;
+            let part = by_name.get(self.program.names.sym_text(key))?;
             Some((value, *part))
         });
         beside.collect()
@@ -535,13 +537,17 @@ impl Beside<'_, '_> {
         (matches!(kind, Kind::Word) && self.reader.text(range) == var.name()).then_some(())
     }
 
-    /// Whether a name in the text is this one. One that is written with escapes is not recognised.
-    fn is_named(&self, name: &Range<usize>, known: &str) -> Option<()> {
+    /// A name in the text. One that is written with escapes stays as it is, and is not recognised.
+    fn name(&self, name: &Range<usize>) -> &str {
         let written = self.reader.text(name);
         let inner = written
             .strip_prefix('"')
             .and_then(|rest| rest.strip_suffix('"'));
-        (inner.unwrap_or(written) == known).then_some(())
+        inner.unwrap_or(written)
+    }
+
+    fn is_named(&self, name: &Range<usize>, known: &str) -> Option<()> {
+        (self.name(name) == known).then_some(())
     }
 
     /// The name and the operands of what is written as a call.

@@ -365,3 +365,38 @@ fn actions_below_many_groups_cost_their_size() {
         assert_eq!(authorizer.is_allowed(&request), allowed, "{action}");
     }
 }
+
+/// Cedar's entities have all that is above each and do not say what is a parent: what others imply is taken out.
+#[test]
+fn ancestors_of_cedars_entities_cost_their_number() {
+    let _alone = alone();
+    const GROUPS: usize = 200;
+    const USERS: usize = 300;
+    let group = |number: usize| json!({ "type": "G", "id": number.to_string() });
+    let chain = (0..GROUPS).map(|number| {
+        let parents: Vec<_> = (number > 0)
+            .then(|| group(number - 1))
+            .into_iter()
+            .collect();
+        json!({ "uid": group(number), "attrs": {}, "parents": parents })
+    });
+    let users = (0..USERS).map(|number| {
+        let uid = json!({ "type": "U", "id": number.to_string() });
+        json!({ "uid": uid, "attrs": {}, "parents": [group(GROUPS - 1)] })
+    });
+    let parents: Vec<_> = (0..40_000)
+        .map(|number| json!({ "type": "H", "id": number.to_string() }))
+        .collect();
+    let wide = json!({ "uid": { "type": "U", "id": "w" }, "attrs": {}, "parents": parents });
+    let entities = serde_json::Value::from_iter(chain.chain(users).chain([wide]));
+    let entities = cedar_policy::Entities::from_json_value(entities, None).unwrap();
+    let authorizer = within(48 * MB, || {
+        let builder = Authorizer::builder().entities(Entities::from(entities));
+        let policy = r#"permit(principal in G::"0", action, resource);"#;
+        builder.policies(policy).build().unwrap()
+    });
+    assert!(authorizer.is_allowed(&Request::new(("U", "7"), ("Action", "a"), ("R", "r"))));
+    let update = EntityUpdate::new().remove_parent(("U", "7"), ("G", "199"));
+    authorizer.update_entities(update).unwrap();
+    assert!(!authorizer.is_allowed(&Request::new(("U", "7"), ("Action", "a"), ("R", "r"))));
+}

@@ -463,6 +463,30 @@ fn large_schemas_are_loaded() {
     within(160 * MB, || builder.build()).unwrap();
 }
 
+/// A record of very many fields, in an order that is not that of their names, which an explanation looks up in the text.
+#[test]
+fn explaining_a_wide_record_costs_its_size() {
+    let _alone = alone();
+    let fields = (0..80_000).rev();
+    let fields = fields.map(|number| format!("f{number}: context.x"));
+    let policy = format!(
+        "permit(principal, action, resource) when {{ context.y != {{ {} }} }};",
+        fields.collect::<Vec<_>>().join(", ")
+    );
+    let authorizer = Authorizer::builder()
+        .policies(policy.as_str())
+        .build()
+        .unwrap();
+    let context = json!({ "x": 1, "y": 1 });
+    let request = asked().context(&context);
+    within(128 * MB, || {
+        let response = authorizer.is_authorized(&request);
+        assert_eq!(response.outcome(), Outcome::Allowed);
+        let explanation = response.explain(&request);
+        assert!(explanation.to_string().contains("context.y"));
+    });
+}
+
 /// Policies that all fail: what a decision says of them is as long as their number.
 #[test]
 fn failing_policies_cost_their_number() {

@@ -56,7 +56,7 @@ pub(crate) enum Overlay<'a> {
 }
 
 /// Makes values of the sets, records and constructors of literals below `json`, a policy in Cedar's JSON form, which means the
-/// same; then makes of some fields of the records what would be calls elsewhere, and is data there.
+/// same; then makes of some of them what would be calls elsewhere, and is data there.
 fn literals_to_values(json: &mut Json) {
     match json {
         Json::Object(object) => object.values_mut().for_each(literals_to_values),
@@ -81,19 +81,21 @@ fn literals_to_values(json: &mut Json) {
             .collect::<Option<Vec<_>>>()
             .map(Json::Array),
         ("Record", Json::Object(fields)) => {
+            let alone = fields.len() == 1;
             let named = |(name, value): (&String, &Json)| {
-                let name = match name.as_str() {
-                    "rec" => "Value",
-                    "n" => "Record",
-                    other => other,
-                };
-                Some((name.to_owned(), value_of(value)?))
+                let value = value_of(value)?;
+                Some(match name.as_str() {
+                    // What would be a call with two arguments.
+                    _ if alone => ("decimal".to_owned(), json!([value, value])),
+                    "rec" => ("Value".to_owned(), value),
+                    "n" => ("Record".to_owned(), value),
+                    _ => (name.clone(), value),
+                })
             };
-            let values = fields.iter().map(named);
-            // What would be a call with two arguments.
-            let call = Some(("decimal".to_owned(), json!(["0.0", "0.0"])));
-            let values = values.chain((!fields.is_empty()).then_some(call));
-            let fields = values.collect::<Option<serde_json::Map<_, _>>>();
+            let fields = fields
+                .iter()
+                .map(named)
+                .collect::<Option<serde_json::Map<_, _>>>();
             fields.map(Json::Object)
         }
         ("ip" | "decimal" | "datetime" | "duration", Json::Array(args)) => match args.as_slice() {
@@ -102,17 +104,31 @@ fn literals_to_values(json: &mut Json) {
                 .map(|arg| json!({ "__extn": { "fn": operator, "arg": arg } })),
             _ => None,
         },
-        // Wrong calls beside right ones.
-        ("isIpv6" | "toDays" | "toDate", Json::Array(args)) => {
-            let args = args.iter().chain(args);
-            let twice: Vec<_> = args.cloned().collect();
-            *json = json!({ operator: twice });
+        ("==", Json::Object(sides)) => {
+            let right = sides.get("right").and_then(value_of);
+            if let Some(right) = right.filter(|right| !right.is_array()) {
+                // Equal to the only element of a set, in a field that is called what a function is.
+                let record = json!({ "Value": { "ip": [right, right] } });
+                let set = json!({ ".": { "left": record, "attr": "ip" } });
+                *json = json!({ "contains": { "left": set, "right": sides.get("left") } });
+            }
             None
         }
         _ => None,
     };
     if let Some(value) = value {
         *json = json!({ "Value": value });
+    }
+}
+
+/// Adds a call with too many arguments to a policy in Cedar's JSON form, where it is never reached.
+fn add_wrong_call(policy: &mut Json) {
+    let text = json!({ "Value": "10.0.0.1" });
+    let call = json!({ "isIpv6": [{ "ip": [text, text] }] });
+    let body = json!({ "&&": { "left": { "Value": false }, "right": call } });
+    let conditions = policy.get_mut("conditions").and_then(Json::as_array_mut);
+    if let Some(conditions) = conditions.filter(|conditions| conditions.len() % 2 == 1) {
+        conditions.push(json!({ "kind": "unless", "body": body }));
     }
 }
 
@@ -193,6 +209,13 @@ impl World {
         let json = set.and_then(|set| set.to_json().ok());
         json.map_or_else(String::new, |mut json| {
             literals_to_values(&mut json);
+            let policies = json.get_mut("staticPolicies").and_then(Json::as_object_mut);
+            for policy in policies
+                .into_iter()
+                .flat_map(|policies| policies.values_mut())
+            {
+                add_wrong_call(policy);
+            }
             json.to_string()
         })
     }

@@ -4,6 +4,7 @@ mod from_json;
 mod progress;
 mod update;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Read;
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 use bumpalo::Bump;
 use cedar_policy as cedar;
 
-use crate::entity::{EntityError, EntityLoader, EntityProblem, Snapshot};
+use crate::entity::{EntityError, EntityLoader, EntityProblem, MAX_PROBLEMS, Snapshot};
 use crate::files::open_file;
 use crate::id::{EntityUidRef, Uid};
 use crate::json;
@@ -445,18 +446,8 @@ fn load_cedar(loader: &mut EntityLoader, entities: &cedar::Entities) {
                 continue;
             }
         };
-        let ancestors = above.get(&entity.uid());
-        let parents: Result<Vec<Uid>, TableFull> = ancestors
+        let parents: Result<Vec<Uid>, TableFull> = lowest(&above, &entity.uid())
             .into_iter()
-            .flatten()
-            .filter(|ancestor| {
-                !ancestors.into_iter().flatten().any(|other| {
-                    other != *ancestor
-                        && above
-                            .get(*other)
-                            .is_some_and(|above| above.contains(*ancestor))
-                })
-            })
             .map(|parent| {
                 let parent = uid_of(parent);
                 loader.names.uid(parent.type_name(), parent.id())
@@ -470,6 +461,28 @@ fn load_cedar(loader: &mut EntityLoader, entities: &cedar::Entities) {
             loader.problems.push(problem.of(uid));
         }
     }
+}
+
+/// The ancestors of an entity that no other of them implies.
+///
+/// What is above another has fewer above it. So whatever comes first is implied by none that comes later, and a chain of a
+/// thousand is gone through once, and not once for each of its members.
+fn lowest<'c>(
+    above: &HashMap<cedar::EntityUid, HashSet<&'c cedar::EntityUid>>,
+    entity: &cedar::EntityUid,
+) -> Vec<&'c cedar::EntityUid> {
+    let above_of = |uid: &cedar::EntityUid| above.get(uid).into_iter().flatten().copied();
+    let mut ancestors: Vec<_> = above_of(entity).collect();
+    ancestors.sort_by_cached_key(|uid| Reverse(above.get(*uid).map_or(0, HashSet::len)));
+    let mut implied = HashSet::new();
+    ancestors.retain(|ancestor| {
+        let is_lowest = !implied.contains(ancestor);
+        if is_lowest {
+            implied.extend(above_of(ancestor));
+        }
+        is_lowest
+    });
+    ancestors
 }
 
 fn load_cedar_entity(
@@ -491,6 +504,10 @@ fn load_cedar_entity(
 /// Holds the actions of the data against the schema as Cedar does: with what is above them by the data alone.
 fn check_actions(loader: &mut EntityLoader, schema: &SchemaModel) {
     for action in schema.actions() {
+        // No more are told, and each that is wrong may be below all others.
+        if loader.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let uid = loader
             .names
             .find_uid(action.uid.type_name(), action.uid.id());
