@@ -10,7 +10,7 @@ use crate::id::EntityUid;
 use crate::json::Json;
 use crate::request::values::Datetime;
 
-use super::order::{FOR_GOOD, Rank};
+use super::order::{FOR_GOOD, FOR_GOOD_HERE, Rank};
 use super::report::{IgnoredSignal, SignalError};
 use super::subject::SubjectKind;
 use super::token::{Members, Token};
@@ -127,6 +127,18 @@ pub(super) enum Said {
     Time,
 }
 
+impl Setting {
+    /// Whether it might allow something. Times are there to be asked whether something happened since, but when a session was
+    /// seen.
+    pub(super) fn may_loosen(&self, event: SignalEvent) -> bool {
+        match &self.merge {
+            Merge::Sticky | Merge::At(..) => false,
+            Merge::Latest => event.concerns_all_kinds(),
+            Merge::Last(rank) | Merge::LastUnless(_, rank) => !rank.restricts,
+        }
+    }
+}
+
 /// What becomes of what was said before.
 pub(super) enum Merge {
     /// It is never unset.
@@ -230,7 +242,7 @@ impl Reader<'_, '_> {
                 self.set(Attribute::Purged, Said::Flag(true), Merge::Sticky);
                 // Where the store does not say that it is purged, only the order of events does.
                 let purged = self.transmitter.name_of(Attribute::Purged);
-                let at = purged.map_or(FOR_GOOD - 1, |_| FOR_GOOD);
+                let at = purged.map_or(FOR_GOOD_HERE, |_| FOR_GOOD);
                 let merge = Merge::At(at, rank(1, "", true));
                 self.set(Attribute::Enabled, Said::Flag(false), merge);
             }

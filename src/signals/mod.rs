@@ -169,11 +169,18 @@ impl SignalReceiver {
         let updated = authorizer.change_entities(None, false, |epoch, children| {
             let unresolved = &mut report.unresolved;
             let targets = subject.targets(epoch, children, &event, transmitter, unresolved)?;
+            // Nobody knows whether what is stored is the one that all members describe together.
+            let is_sure = unresolved.is_empty();
+            let purged = transmitter.name_of(SignalAttribute::Purged);
             let mut update = EntityUpdate::new();
             for Target { uid, role } in &targets {
                 for setting in event.settings.iter().filter(|s| s.on.contains(role)) {
                     let attribute = &setting.attribute;
-                    match place_of(setting, uid, token.at, &order, epoch) {
+                    if !is_sure && setting.may_loosen(event.event) {
+                        report.ignore(uid, attribute, NOT_SURE);
+                        continue;
+                    }
+                    match place_of(setting, (uid, purged.as_deref()), token.at, &order, epoch) {
                         Ok(place) => places.extend(place),
                         Err(why) => {
                             report.ignore(uid, attribute, why);
@@ -201,11 +208,13 @@ impl SignalReceiver {
     }
 }
 
+const NOT_SURE: &str = "a member of the subject is not known, so that it may be another, and this does not only take away";
+
 /// Where a setting that happened at `at` belongs in the order of what is said of its attribute, if that has one; or why
-/// it changes nothing.
+/// it changes nothing. `purged` is the attribute of those whose account was purged, where there is one.
 fn place_of(
     setting: &Setting,
-    uid: &EntityUid,
+    (uid, purged): (&EntityUid, Option<&str>),
     at: i64,
     order: &Order,
     epoch: &Epoch,
@@ -223,7 +232,9 @@ fn place_of(
         Merge::At(at, rank) => (*at, rank),
     };
     let place = Place::new(uid, attribute, at, rank.clone());
-    order.admits(&place)?;
+    // Whoever was purged and is not any more, the host has taken back.
+    let undone = purged.is_some_and(|purged| !is_set(epoch, uid, purged));
+    order.admits(&place, undone)?;
     Ok(Some(place))
 }
 

@@ -12,8 +12,11 @@ const TOKENS: usize = 1 << 16;
 /// Of how many pairs of entity and attribute it is remembered when they were last set.
 const PLACES: usize = 1 << 20;
 
-/// When something happens that is for good.
+/// When something happens that is for good, and that the store says, too.
 pub(super) const FOR_GOOD: i64 = i64::MAX;
+
+/// The same of what only the order of events says.
+pub(super) const FOR_GOOD_HERE: i64 = FOR_GOOD - 1;
 
 /// Which of two values that were set at one moment stays: the greater. Stricter values are greater.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -102,9 +105,12 @@ impl Order {
         }
     }
 
-    /// Whether nothing later is known.
-    pub(super) fn admits(&self, place: &Place) -> Result<(), &'static str> {
-        match self.places.get(&place.key) {
+    /// Whether nothing later is known. `undone` is whether the store does not say what it did that was for good.
+    pub(super) fn admits(&self, place: &Place, undone: bool) -> Result<(), &'static str> {
+        let known = self.places.get(&place.key);
+        match known.filter(|(at, _)| !undone || *at < FOR_GOOD) {
+            // The host may have taken back what was for good, and nobody would know.
+            Some((FOR_GOOD_HERE, _)) if place.rank.restricts => Ok(()),
             Some((at, rank)) if (*at, rank) > (place.at, &place.rank) => {
                 Err("something later is known")
             }
@@ -117,6 +123,9 @@ impl Order {
 
     pub(super) fn take(&mut self, place: Place) {
         let Place { key, at, rank } = place;
+        if matches!(self.places.get(&key), Some((FOR_GOOD_HERE, _))) {
+            return;
+        }
         if let Some((old, _)) = self.places.insert(key.clone(), (at, rank)) {
             self.by_time.remove(&(old, key.clone()));
         }
@@ -150,17 +159,17 @@ mod tests {
     fn what_is_forgotten_is_forgotten_on_the_safe_side() {
         let mut order = Order::with_capacity(2, 2);
         for (id, at) in [("a", 10), ("b", 20), ("c", 30)] {
-            assert_eq!(order.admits(&place(id, at, 0)), Ok(()));
+            assert_eq!(order.admits(&place(id, at, 0), false), Ok(()));
             order.take(place(id, at, 0));
         }
         assert_eq!(order.places.len(), 2);
         assert_eq!(order.by_time.len(), 2);
         // Of a nothing is known any more but that it is from 10 or before.
-        assert!(order.admits(&place("a", 10, 0)).is_err());
-        assert_eq!(order.admits(&place("a", 5, 1)), Ok(()));
-        assert_eq!(order.admits(&place("a", 11, 0)), Ok(()));
-        assert!(order.admits(&place("b", 20, 0)).is_err());
-        assert_eq!(order.admits(&place("b", 20, 1)), Ok(()));
+        assert!(order.admits(&place("a", 10, 0), false).is_err());
+        assert_eq!(order.admits(&place("a", 5, 1), false), Ok(()));
+        assert_eq!(order.admits(&place("a", 11, 0), false), Ok(()));
+        assert!(order.admits(&place("b", 20, 0), false).is_err());
+        assert_eq!(order.admits(&place("b", 20, 1), false), Ok(()));
     }
 
     #[test]
@@ -170,10 +179,10 @@ mod tests {
             order.take(place(id, FOR_GOOD, 1));
         }
         assert_eq!(order.places.len(), 2);
-        assert_eq!(order.admits(&place("x", 10, 0)), Ok(()));
+        assert_eq!(order.admits(&place("x", 10, 0), false), Ok(()));
         order.take(place("x", 10, 0));
-        assert!(order.admits(&place("y", 10, 0)).is_err());
-        assert_eq!(order.admits(&place("y", 11, 0)), Ok(()));
+        assert!(order.admits(&place("y", 10, 0), false).is_err());
+        assert_eq!(order.admits(&place("y", 11, 0), false), Ok(()));
     }
 
     #[test]

@@ -291,6 +291,114 @@ fn an_account_that_the_store_has_as_purged_is_not_enabled() {
     }
 }
 
+/// Whom the host takes back after a purge can be disabled, enabled and purged again. Where the store does not say that an account
+/// was purged, no signal enables it, and it can be disabled all the same.
+#[test]
+fn an_account_that_the_host_took_back_can_be_disabled() {
+    let account = ("User", "someuser@somedomain.com");
+    for says_purged in [true, false] {
+        let authorizer = store();
+        let user =
+            Transmitter::new(IDP, US).subject(SubjectKind::User, SubjectFormat::Email, "User");
+        let receiver = SignalReceiver::new().transmitter(match says_purged {
+            true => user,
+            false => user.without(SignalAttribute::Purged),
+        });
+        let apply = |event: &str, at: u64| {
+            let token = token(
+                IDP,
+                US,
+                at,
+                email(account.1),
+                &format!("{RISC}{event}"),
+                json!({}),
+            );
+            receiver.apply(&authorizer, &token.to_string()).unwrap()
+        };
+        let _ = apply("account-purged", NOW - 100);
+        let back = EntityUpdate::new()
+            .set_attr(account, "purged", &false)
+            .set_attr(account, "enabled", &true);
+        authorizer.update_entities(back).unwrap();
+        let report = apply("account-disabled", NOW - 90);
+        assert!(report.ignored().is_empty(), "{report:?}");
+        assert!(holds(&authorizer, account, "!principal.enabled"));
+        let report = apply("account-enabled", NOW - 80);
+        assert_eq!(report.ignored().is_empty(), says_purged, "{report:?}");
+        assert_eq!(
+            holds(&authorizer, account, "principal.enabled"),
+            says_purged
+        );
+        // What was overtaken stays so, and a second purge is one.
+        if says_purged {
+            assert!(!apply("account-disabled", NOW - 85).ignored().is_empty());
+        }
+        let _ = apply("account-purged", NOW - 70);
+        assert!(!apply("account-enabled", NOW - 60).ignored().is_empty());
+        assert!(holds(&authorizer, account, "!principal.enabled"));
+    }
+}
+
+/// All members describe one thing. Where one of them is not known, what is stored of the others may be somebody else: what takes
+/// away is done all the same, and nothing else.
+#[test]
+fn a_subject_that_is_known_in_part_is_not_loosened() {
+    let laptop = ("Device", "e9297990-14d2-42ec-a4a9-4036db86509a");
+    let jane = ("User", "jane.smith@example.com");
+    let risk = |level: &str| json!({ "principal": "USER", "current_level": level });
+    let status =
+        |now: &str, before: &str| json!({ "current_status": now, "previous_status": before });
+    for (tenant, is_known) in [("123456789", true), ("another", false)] {
+        let whom = json!({ "format": "complex", "tenant": opaque(tenant), "user": iss_sub(IDP, jane.1),
+                           "device": iss_sub(IDP, laptop.1) });
+        for (event, restricts, loosens) in [
+            (
+                format!("{RISC}account-disabled"),
+                json!({}),
+                (
+                    format!("{RISC}account-enabled"),
+                    json!({}),
+                    jane,
+                    "principal.enabled",
+                ),
+            ),
+            (
+                format!("{CAEP}device-compliance-change"),
+                status("not-compliant", "compliant"),
+                (
+                    format!("{CAEP}device-compliance-change"),
+                    status("compliant", "not-compliant"),
+                    laptop,
+                    "principal.compliant",
+                ),
+            ),
+            (
+                format!("{CAEP}risk-level-change"),
+                risk("HIGH"),
+                (
+                    format!("{CAEP}risk-level-change"),
+                    risk("LOW"),
+                    jane,
+                    "principal.riskLevel == 1",
+                ),
+            ),
+        ] {
+            let (authorizer, receiver) = (store(), receiver());
+            let apply = |event: &str, at, said| {
+                let token = token(IDP, US, at, whom.clone(), event, said);
+                receiver.apply(&authorizer, &token.to_string()).unwrap()
+            };
+            let report = apply(&event, NOW - 100, restricts);
+            assert_eq!(report.changes().len(), 1, "{report:?}");
+            let (event, said, who, condition) = loosens;
+            let report = apply(&event, NOW - 90, said);
+            assert_eq!(report.unresolved().is_empty(), is_known);
+            assert_eq!(report.ignored().is_empty(), is_known, "{report:?}");
+            assert_eq!(holds(&authorizer, who, condition), is_known, "{event}");
+        }
+    }
+}
+
 /// Of two events of one moment the stricter counts, whichever comes first.
 #[test]
 fn of_one_moment_the_stricter_counts() {
