@@ -170,6 +170,9 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     writer: Writer,
+    /// How many wait until nobody syncs without the lock. Nobody begins to as long as there are some: where a sync takes longer than
+    /// a batch may wait, another one would always be due.
+    waiting: usize,
     closed: bool,
 }
 
@@ -194,6 +197,7 @@ impl DurableLog {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 writer,
+                waiting: 0,
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -241,10 +245,14 @@ impl DurableLog {
         lines: usize,
         make: impl FnOnce(&mut Lines<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
+        let lines = lines as u64;
         let mut state = self.shared.lock();
-        while state.writer.must_be_idle(lines as u64) {
+        // One sync makes room for a few lines; there may never be enough for many beside those of others.
+        if state.writer.must_be_idle(lines) {
             state = self.shared.wait_until_synced(state);
         }
+        let is_busy = |writer: &Writer| writer.must_be_idle(lines);
+        let mut state = self.shared.wait_while(state, is_busy);
         let before = state.writer.syncing_work();
         let appended = state.writer.append(make);
         if state.writer.syncing_work() > before {
@@ -345,13 +353,29 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// While nobody syncs without the lock.
-    fn lock_idle(&self) -> MutexGuard<'_, State> {
-        let mut state = self.lock();
-        while state.writer.is_syncing() {
+    /// For what is over when nobody syncs without the lock; nobody begins to meanwhile.
+    fn wait_while<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        is_busy: impl Fn(&Writer) -> bool,
+    ) -> MutexGuard<'s, State> {
+        if !is_busy(&state.writer) {
+            return state;
+        }
+        state.waiting += 1;
+        while is_busy(&state.writer) {
             state = self.wait_until_synced(state);
         }
+        state.waiting -= 1;
+        if state.waiting == 0 {
+            self.changed.notify_one();
+        }
         state
+    }
+
+    /// While nobody syncs without the lock.
+    fn lock_idle(&self) -> MutexGuard<'_, State> {
+        self.wait_while(self.lock(), Writer::is_syncing)
     }
 
     /// Syncs without the lock; whether that is done.
@@ -376,6 +400,8 @@ impl Shared {
         let mut state = self.lock();
         while !state.closed {
             let due = state.writer.sync_due_in();
+            // Those who wait tell when they have had their turn.
+            let due = due.filter(|_| state.waiting == 0);
             state = match due {
                 None => self
                     .changed

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::super::MAX_LINE_BYTES;
-use super::super::writer::{UNSYNCED_BYTES, Work};
+use super::super::writer::{Lines, UNSYNCED_BYTES, Work};
 use super::storage::{Call, Fault};
 use super::*;
+use crate::evidence::DecisionSink;
 use crate::evidence::json::Buffer;
 
 /// Half of a large batch is synced while the other half is written: whatever fails then, what was acknowledged is there.
@@ -138,6 +139,68 @@ fn a_segment_that_comes_of_age_while_it_is_synced_is_not_left() {
     drop((authorizer, log));
     let seen = check(scratch.path(), &[0, 1, 2, 3, 4, 6], "after a sync of age");
     assert_eq!(seen.segments(), 2);
+}
+
+/// Who needs the log while nobody syncs it gets it, also while records keep coming and each sync takes longer than a batch may
+/// wait: another one would always be due when one is over.
+#[test]
+fn who_waits_for_a_sync_is_not_passed_over() {
+    let scratch = Scratch::new("fair");
+    let sync = SyncPolicy::Batch {
+        records: 64,
+        within: Duration::from_millis(1),
+    };
+    let faults = Faults::none();
+    faults.slow_syncs(Duration::from_millis(20));
+    let log = Arc::new(open(options(scratch.path(), sync), &faults).unwrap());
+    let stop = AtomicUsize::new(0);
+    let waited = std::thread::scope(|scope| {
+        for first in [0, 1_000_000] {
+            let (log, stop) = (Arc::clone(&log), &stop);
+            scope.spawn(move || {
+                let authorizer = authorizer(log);
+                for user in first.. {
+                    if stop.load(Ordering::SeqCst) > 0 {
+                        break;
+                    }
+                    decide(&authorizer, user);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let line = |out: &mut Buffer| {
+            out.extend(br#"{"principal":{"id":"3"}}"#);
+            Ok(())
+        };
+        let large = |lines: &mut Lines<'_>| (0..40).try_for_each(|_| lines.decision(line));
+        let calls: [&dyn Fn() -> bool; 5] = [
+            &|| log.checkpoint().is_ok(),
+            &|| log.sync().is_ok(),
+            &|| log.flush().is_ok(),
+            &|| log.record_loss(1).is_ok(),
+            // So many lines that there is seldom room for them beside what the others append.
+            &|| log.append(60, large).is_ok(),
+        ];
+        let waited = calls.map(|call| {
+            let began = Instant::now();
+            let most = (0..20).map(|_| {
+                let began = Instant::now();
+                assert!(call());
+                began.elapsed()
+            });
+            (most.max().unwrap(), began.elapsed())
+        });
+        stop.store(1, Ordering::SeqCst);
+        waited
+    });
+    assert!(
+        waited
+            .iter()
+            .all(|(most, _)| *most < Duration::from_millis(500)),
+        "{waited:?}"
+    );
+    assert_eq!(verify(scratch.path(), None).unwrap().finding(), None);
 }
 
 /// Appends so many while syncs are held up: how many it were when it came to a stop, at `most` or later.

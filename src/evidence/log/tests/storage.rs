@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(super) struct Faults {
     plan: Arc<Mutex<Plan>>,
     /// Whether syncs beside the writer are held up.
     held: Arc<AtomicBool>,
+    /// How many milliseconds each of them takes.
+    slow: Arc<AtomicU64>,
 }
 
 impl Faults {
@@ -56,12 +58,19 @@ impl Faults {
         Self {
             plan: Arc::new(Mutex::new(Box::new(plan))),
             held: Arc::new(AtomicBool::new(false)),
+            // So that there is time to write meanwhile.
+            slow: Arc::new(AtomicU64::new(1)),
         }
     }
 
     /// Whether syncs beside the writer are held up from now on.
     pub(super) fn hold_syncs(&self, held: bool) {
         self.held.store(held, Ordering::SeqCst);
+    }
+
+    /// How long syncs beside the writer take from now on.
+    pub(super) fn slow_syncs(&self, time: Duration) {
+        self.slow.store(time.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// From now on these.
@@ -272,8 +281,8 @@ impl Appendable for FaultyFile {
         let (contents, faults) = (Arc::clone(&self.contents), self.faults.clone());
         let bytes = contents.lock().unwrap().bytes;
         Ok(Box::new(move || {
-            // So that there is time to write meanwhile.
-            std::thread::sleep(Duration::from_millis(1));
+            let slow = faults.slow.load(Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(slow));
             while faults.held.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }
