@@ -14,10 +14,14 @@ use super::{SchemaError, SchemaSource};
 /// The annotation's name.
 const MASK: &str = "mask";
 
+/// What leads to the tags of an entity.
+const TAGS: &str = "tags";
+
 /// What it says of values, the weakest first.
 const STRENGTHS: [&str; 3] = ["keep", "digest", "drop"];
 
-/// The way to a value: attribute names, `None` for any, which is only ever the last.
+/// The way to a value: attribute names, `None` for any. That is the only one, of all attributes of a type, or the second, of all
+/// tags; what is below tags comes behind it.
 type Way = Vec<Option<String>>;
 
 /// Something that is annotated.
@@ -63,11 +67,17 @@ impl Said {
     }
 }
 
-/// The way to any of the values beside the one that a way leads to; `None` if that is any already.
+/// The way that leads to the same values under any name, where there can be one: of attributes, or of tags, which a record
+/// of the name `tags` shares its ways with. `None` if it is that already.
 fn any_beside(way: &Way) -> Option<Way> {
-    let (last, before) = way.split_last()?;
-    last.as_ref()?;
-    Some(before.iter().cloned().chain([None]).collect())
+    let place = match way.as_slice() {
+        [Some(_)] => 0,
+        [Some(tags), Some(_), ..] if tags == TAGS => 1,
+        _ => return None,
+    };
+    let mut any = way.clone();
+    *any.get_mut(place)? = None;
+    Some(any)
 }
 
 /// What a schema in Cedar's syntax annotates.
@@ -142,7 +152,7 @@ fn annotated(text: &str, limits: &Limits) -> Result<Vec<Annotated>, SchemaError>
                 below(Some(&name), namespace, shape, Vec::new());
             }
             if let Some(tags) = &decl.tags {
-                let all = vec![Some("tags".to_owned()), None];
+                let all = vec![Some(TAGS.to_owned()), None];
                 below(Some(&name), namespace, tags, all);
             }
             if let Some(mask) = decl.annotations.get(MASK) {

@@ -232,6 +232,39 @@ fn no_tag_keeps_what_an_attribute_masks() {
     }
 }
 
+/// Also where it is a field of each tag that is masked, and the attribute's field of that name is not.
+#[test]
+fn no_attribute_keeps_what_is_masked_in_a_tag() {
+    let world = r#"[{ "uid": { "type": "User", "id": "ann" }, "parents": [],
+        "attrs": { "tags": { "site": { "code": "SECRET" }, "team": { "code": "kept" } } },
+        "tags": { "site": { "code": "SECRET" }, "floor": { "code": "SECRET" } } }]"#;
+    let policy = r#"permit(principal, action, resource) when {
+        principal.tags.site == principal.getTag("site") && principal.tags.team != principal.getTag("floor")
+    };"#;
+    for (kept, masked) in [("keep", "drop"), ("keep", "digest"), ("digest", "drop")] {
+        let schema = format!(
+            "type Tag = {{ @mask(\"{masked}\") code: String }}; entity Doc; \
+             entity User {{ tags: {{ site: {{ @mask(\"{kept}\") code: String }}, team: {{ code: String }} }} }} tags Tag; \
+             action view appliesTo {{ principal: User, resource: Doc }};"
+        );
+        let sink = Arc::new(MemorySink::new(1));
+        let masks = masks().schema_str(&schema).unwrap();
+        let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+        assert!(deciding_in(world, policy, masking).is_allowed(&asked()));
+        let ann = entity(&sink.records()[0], "User", "ann").clone();
+        for code in [
+            &ann["tags"]["site"],
+            &ann["tags"]["floor"],
+            &ann["attrs"]["tags"]["site"],
+        ] {
+            match masked {
+                "drop" => assert_eq!(code, &json!({}), "{ann}"),
+                _ => assert!(is_digest(&code["code"]), "{ann}"),
+            }
+        }
+    }
+}
+
 /// Names of attributes that a path must not take for something else.
 const NAMES: [&str; 16] = [
     "",
