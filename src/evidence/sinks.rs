@@ -160,7 +160,7 @@ pub(super) struct Lines<W> {
 struct Writing<W> {
     writer: W,
     line: Buffer,
-    /// Whether the writer has taken the beginning of a line and not its end.
+    /// Whether the writer has taken a line without its break, or only the beginning of one: the next begins with a break.
     is_torn: bool,
 }
 
@@ -168,19 +168,37 @@ struct Writing<W> {
 const KEPT_BYTES: usize = 1 << 20;
 
 impl<W: Write> Writing<W> {
-    /// As `write_all`, which does not tell whether anything was written when it fails.
+    /// As `write_all`, which does not tell how much was written when it fails. A line of which only the break is missing is
+    /// kept: offered again, it would be there twice.
     fn write_line(&mut self) -> io::Result<()> {
         let mut rest = self.line.as_slice();
         while !rest.is_empty() {
-            match self.writer.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            let error = match self.writer.write(rest) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(written) => {
                     rest = rest.get(written..).unwrap_or_default();
-                    self.is_torn = !rest.is_empty();
+                    let taken = self.line.len() - rest.len();
+                    let taken = self.line.as_slice().get(..taken).unwrap_or_default();
+                    // It may be no more than the break that the line before lacked.
+                    self.is_torn = taken.last() != Some(&b'\n');
+                    continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            return match rest {
+                b"\n" => Ok(()),
+                _ => Err(error),
+            };
+        }
+        Ok(())
+    }
+
+    /// Writes the break that is missing, if one is.
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.writer.write_all(b"\n")?;
+            self.is_torn = false;
         }
         Ok(())
     }
@@ -215,12 +233,17 @@ impl<W: Write + Send> Lines<W> {
     }
 
     pub(super) fn flush(&self) -> io::Result<()> {
-        self.lock().writer.flush()
+        let mut state = self.lock();
+        state.end_line()?;
+        state.writer.flush()
     }
 
     pub(super) fn into_inner(self) -> W {
         let state = self.state.into_inner();
-        state.unwrap_or_else(PoisonError::into_inner).writer
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left to be told if that fails.
+        let _ = state.end_line();
+        state.writer
     }
 
     fn lock(&self) -> MutexGuard<'_, Writing<W>> {
@@ -295,5 +318,46 @@ mod tests {
             assert_eq!(torn, usize::from(extra > 0), "{extra}: {text}");
             assert!(!text.contains("\n\n"));
         }
+    }
+
+    /// A line of which only the break is missing was kept, and is not written twice where it would be offered again.
+    #[test]
+    fn a_line_without_its_break_is_kept() {
+        let disk = Disk(Arc::new(Mutex::new((5, Vec::new()))));
+        let lines = Lines::new(disk.clone());
+        let write = |text: &'static str| {
+            lines.write(|line| {
+                line.extend(text.as_bytes());
+                Ok(())
+            })
+        };
+        let (room, text) = (
+            |bytes| disk.0.lock().unwrap().0 = bytes,
+            || String::from_utf8(disk.0.lock().unwrap().1.clone()).unwrap(),
+        );
+        assert!(write("first").is_ok());
+        assert_eq!(text(), "first");
+        // It comes with the next line, or with its beginning.
+        assert!(write("second").is_err());
+        room(1);
+        assert!(write("second").is_err());
+        assert_eq!(text(), "first\n");
+        room(6);
+        assert!(write("second").is_ok());
+        assert_eq!(text(), "first\nsecond");
+        room(3);
+        assert!(write("third").is_err());
+        // Or when the writer is flushed: a line's end is not left to whoever writes next.
+        assert!(lines.flush().is_err());
+        room(100);
+        assert!(lines.flush().is_ok());
+        assert!(lines.flush().is_ok());
+        assert!(write("third").is_ok());
+        assert_eq!(text(), "first\nsecond\nth\nthird\n");
+        room(5);
+        assert!(write("fifth").is_ok());
+        room(100);
+        let _ = lines.into_inner();
+        assert_eq!(text(), "first\nsecond\nth\nthird\nfifth\n");
     }
 }
