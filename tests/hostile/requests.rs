@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use duramen::Cursor;
-use duramen::evidence::{DecisionRecord, DecisionSink, SinkError, Wants};
+use duramen::evidence::{DecisionRecord, DecisionSink, Mask, MaskSink, Masks, SinkError, Wants};
 
 use super::*;
 
@@ -164,6 +164,44 @@ fn what_many_policies_read_is_recorded_once() {
 }
 
 /// What a schema lists by the thousand is not copied for each request that is wrong.
+/// Entities that are masked in a context, and as many others that a policy asks about: what is named is looked up among the
+/// masked ones, and not held against each.
+#[test]
+fn masked_records_cost_their_size() {
+    let _alone = alone();
+    let entity = |id: usize| json!({ "__entity": { "type": "G", "id": id.to_string() } });
+    let entities = |from: usize| (from..from + 11_000).map(entity).collect::<Vec<_>>();
+    let time = |path: &str, [secrets, named]: [usize; 2]| {
+        let masks = Masks::new().key(&[7; 32]).path(path, Mask::Digest).unwrap();
+        let sink = Arc::new(Reading::default());
+        let masking = MaskSink::new(Arc::clone(&sink), masks).unwrap();
+        let authorizer = Authorizer::builder()
+            .policies(
+                "permit(principal, action, resource) when { context.member in context.groups };",
+            )
+            .sink(masking)
+            .build()
+            .unwrap();
+        let (secrets, groups) = (entities(secrets), entities(named));
+        let context = json!({ "secrets": secrets, "groups": groups, "member": entity(1) });
+        let context = context.to_string();
+        let times = (0..3).map(|_| {
+            let begin = Instant::now();
+            let response = within(48 * MB, || decide(&authorizer, &context));
+            assert_eq!(response.outcome, Outcome::NoPermit);
+            begin.elapsed()
+        });
+        let least = times.min().unwrap();
+        assert!(sink.0.load(Ordering::Relaxed) > 400 * KB);
+        least
+    };
+    let unmasked = time("context.nothing", [20_000, 40_000]);
+    let none_named = time("context.secrets", [20_000, 40_000]);
+    let all_named = time("context.secrets", [20_000, 20_000]);
+    assert!(none_named < unmasked * 8, "{unmasked:?}, {none_named:?}");
+    assert!(all_named < unmasked * 8, "{unmasked:?}, {all_named:?}");
+}
+
 #[test]
 fn wrong_requests_cost_their_size() {
     let _alone = alone();

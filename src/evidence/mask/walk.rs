@@ -7,6 +7,9 @@ mod digest;
 
 use std::ops::Range;
 
+use ahash::RandomState;
+use hashbrown::HashTable;
+
 use crate::epoch::Epoch;
 use crate::names::Names;
 use crate::program::ContextUse;
@@ -30,9 +33,12 @@ pub(super) struct Work {
     pub(super) ids: Vec<usize>,
     /// Whether something was masked that a policy may have read.
     pub(super) read: bool,
-    /// Entities and texts in what was masked, and their texts.
+    /// Entities and texts in what was masked, each once, their texts, and the numbers by these: a client says how many there are,
+    /// and how many names are looked up among them.
     secrets: Vec<Secret>,
     secret_text: String,
+    secret_index: HashTable<u32>,
+    hasher: RandomState,
     /// Type and id of the request's principal and of those who act for it, and their texts.
     principals: Vec<(Span, Span)>,
     principal_text: Texts,
@@ -58,6 +64,8 @@ impl Work {
             read,
             secrets,
             secret_text,
+            secret_index,
+            hasher: _,
             principals,
             principal_text,
         } = self;
@@ -68,6 +76,7 @@ impl Work {
         *read = false;
         secrets.clear();
         secret_text.clear();
+        secret_index.clear();
         principals.clear();
         principal_text.clear();
     }
@@ -94,7 +103,14 @@ impl Work {
         !self.secrets.is_empty()
     }
 
+    /// What is masked in several places has the number and the mask of the first.
     fn keep_secret(&mut self, type_name: Option<&str>, text: &str, digest: bool) {
+        if self.secret(type_name, text).is_some() {
+            return;
+        }
+        let hash = self.hasher.hash_one((type_name, text));
+        // No request brings four billion texts along.
+        let number = u32::try_from(self.secrets.len()).unwrap_or(u32::MAX);
         let mut add = |text: &str| {
             let start = self.secret_text.len();
             self.secret_text.push_str(text);
@@ -106,18 +122,30 @@ impl Work {
             text,
             digest,
         });
+        let (secrets, texts, hasher) = (&self.secrets, &self.secret_text, &self.hasher);
+        self.secret_index.insert_unique(hash, number, |number| {
+            hasher.hash_one(told(secrets, texts, *number))
+        });
     }
 
     /// The number of a secret, and whether a digest stands for it.
-    fn secret(&self, type_name: Option<&str>, text: &str) -> Option<(usize, bool)> {
-        let told = |range: &Range<usize>| self.secret_text.get(range.clone());
-        let mut secrets = self.secrets.iter().enumerate();
-        secrets.find_map(|(number, secret)| {
-            let same = secret.type_name.as_ref().and_then(told) == type_name
-                && told(&secret.text) == Some(text);
-            same.then_some((number, secret.digest))
-        })
+    fn secret(&self, type_name: Option<&str>, text: &str) -> Option<(u32, bool)> {
+        let (secrets, texts) = (&self.secrets, &self.secret_text);
+        let asked = (type_name, text);
+        let hash = self.hasher.hash_one(asked);
+        let is_it = |number: &u32| told(secrets, texts, *number) == asked;
+        let number = *self.secret_index.find(hash, is_it)?;
+        Some((number, secrets.get(number as usize)?.digest))
     }
+}
+
+/// The type, for an entity, and the text of a secret.
+fn told<'s>(secrets: &[Secret], texts: &'s str, number: u32) -> (Option<&'s str>, &'s str) {
+    let text = |range: &Range<usize>| texts.get(range.clone()).unwrap_or_default();
+    let secret = secrets.get(number as usize);
+    secret.map_or((None, ""), |secret| {
+        (secret.type_name.as_ref().map(text), text(&secret.text))
+    })
 }
 
 /// Masks values of one copy into another.
