@@ -400,3 +400,37 @@ fn ancestors_of_cedars_entities_cost_their_number() {
     authorizer.update_entities(update).unwrap();
     assert!(!authorizer.is_allowed(&Request::new(("U", "7"), ("Action", "a"), ("R", "r"))));
 }
+
+/// Sets of sets that are alike but for the last of what they hold: they are put in order once each, and not whenever two that
+/// they are in are held against each other.
+#[test]
+fn exports_of_nested_sets_cost_their_size() {
+    let _alone = alone();
+    fn set(depth: u32, last: usize) -> String {
+        if depth == 0 {
+            return last.to_string();
+        }
+        let items = (0..4).map(|item| set(depth - 1, if item == 3 { 3 + last } else { item }));
+        format!("[{}]", items.collect::<Vec<_>>().join(","))
+    }
+    let time = |depth: u32| {
+        let entities = format!(
+            r#"[{{ "uid": {{ "type": "U", "id": "u" }}, "attrs": {{ "a": {} }}, "parents": [] }}]"#,
+            set(depth, 0)
+        );
+        let limits = Limits::default().with_attribute_bytes(8 * MB);
+        let builder = Authorizer::builder().limits(limits);
+        let authorizer = builder.entities(entities.as_str()).build().unwrap();
+        let times = (0..2).map(|_| {
+            let begin = Instant::now();
+            let text = within(16 * MB, || {
+                serde_json::to_string(&authorizer.pin().entities()).unwrap()
+            });
+            assert!(text.len() > 4_usize.pow(depth), "{text}");
+            begin.elapsed()
+        });
+        times.min().unwrap()
+    };
+    let (few, many) = (time(6), time(8));
+    assert!(many < few * 40, "{few:?}, {many:?}");
+}
