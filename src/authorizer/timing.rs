@@ -36,7 +36,8 @@ impl Authorizer {
     /// polled for changes, or that comes as a stream with heartbeats.
     ///
     /// Confirming [`DataSource::Entities`] confirms those of every type; confirming a type confirms no other. A time before
-    /// the last confirmation changes nothing. Waits for writers, and is no change: version and prepared requests stay.
+    /// the last confirmation changes nothing, unless that one is later than the clock, which was ahead then. Waits for writers,
+    /// and is no change: version and prepared requests stay.
     ///
     /// # Errors
     /// [`FreshnessError`] when the authorizer keeps no such age, and when the time is later than its clock.
@@ -48,8 +49,8 @@ impl Authorizer {
         self.inner.published.with_stamps(|stamps| {
             let stamps = stamps.ok_or(FreshnessError::NotKept)?;
             let now = Moment::of(self.inner.settings.clock.now());
-            match Moment::of(as_of) {
-                Some(at) if Some(at) <= now => stamps.confirm(what, at),
+            match (Moment::of(as_of), now) {
+                (Some(at), Some(now)) if at <= now => stamps.confirm(what, at, now),
                 _ => Err(FreshnessError::InFuture),
             }
         })

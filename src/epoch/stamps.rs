@@ -91,17 +91,25 @@ impl Stamps {
         }
     }
 
-    /// Notes that what is there was still right at a time.
-    pub(crate) fn confirm(&self, what: DataSource<'_>, at: Moment) -> Result<(), FreshnessError> {
+    /// Notes that what is there was still right at a time. A time that is still to come at `now` is of a clock that was ahead:
+    /// it tells nothing, and would stand in the way until it is there.
+    pub(crate) fn confirm(
+        &self,
+        what: DataSource<'_>,
+        at: Moment,
+        now: Moment,
+    ) -> Result<(), FreshnessError> {
+        let confirm = |stamp: &AtomicI64| match stamp.load(Ordering::Relaxed) > now.0 {
+            true => stamp.store(at.0, Ordering::Relaxed),
+            false => raise(stamp, at),
+        };
         match what {
-            DataSource::Policies => raise(&self.policies, at),
+            DataSource::Policies => confirm(&self.policies),
             DataSource::Entities => {
-                raise(&self.entities.all, at);
-                for stamp in &self.entities.types {
-                    raise(stamp, at);
-                }
+                confirm(&self.entities.all);
+                self.entities.types.iter().for_each(confirm);
             }
-            DataSource::EntityType(name) => raise(self.of_type(name)?, at),
+            DataSource::EntityType(name) => confirm(self.of_type(name)?),
         }
         Ok(())
     }

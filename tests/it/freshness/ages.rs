@@ -315,6 +315,38 @@ fn a_clock_that_goes_backwards_denies() {
     assert!(json["ages"]["policies_ms"].is_null());
 }
 
+/// A clock that was ahead when data was loaded or confirmed, and was set right.
+#[test]
+fn a_clock_that_was_ahead_is_forgotten_when_data_is_confirmed() {
+    let clock = Clock::new();
+    let authorizer = clock
+        .builder()
+        .policies("permit(principal, action, resource);")
+        .freshness(
+            Freshness::new()
+                .max_policy_age(Duration::from_secs(60))
+                .max_entity_age(Duration::from_secs(60))
+                .max_age_of_type("User", Duration::from_secs(60)),
+        )
+        .build()
+        .unwrap();
+    let (policies, entities) = (DataSource::Policies, DataSource::Entities);
+    clock.go(1_000_000);
+    for what in [policies, entities] {
+        authorizer.confirm_fresh(what, clock.now()).unwrap();
+    }
+    clock.go(-900_000);
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StalePolicies);
+    authorizer.confirm_fresh(policies, clock.now()).unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::StaleEntities);
+    authorizer.confirm_fresh(entities, clock.now()).unwrap();
+    assert_eq!(outcome(&authorizer, &view()), Outcome::Allowed);
+    // From here on times only go on again.
+    let past = clock.now() - Duration::from_secs(50);
+    authorizer.confirm_fresh(entities, past).unwrap();
+    assert_eq!(authorizer.age(entities), Ok(Some(Duration::ZERO)));
+}
+
 /// A decision looks at the clock, is held up, and then at data that was confirmed meanwhile.
 #[test]
 fn what_is_confirmed_while_a_decision_begins_is_not_of_the_future() {
