@@ -306,6 +306,14 @@ impl Epoch {
         }
     }
 
+    /// The number in answers of the policy in force with this id.
+    pub(crate) fn find(&self, id: &str) -> Option<u32> {
+        self.segments.iter().find_map(|segment| {
+            let number = segment.program.find(id)?;
+            (!segment.dead.contains(number)).then_some(segment.first + number)
+        })
+    }
+
     /// The segment of a policy by its number in answers, and its number there. Numbers come from the epoch itself.
     #[inline]
     pub(crate) fn policy(&self, number: u32) -> (&Segment, u32) {

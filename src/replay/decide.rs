@@ -1,6 +1,6 @@
 //! Deciding again what a record says was decided.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy as cedar;
 
@@ -8,7 +8,7 @@ use crate::authorizer::Authorizer;
 use crate::compile::load::policy_id;
 use crate::compile::{Policies, stack};
 use crate::epoch::VersionDigest;
-use crate::evidence::OwnedRecord;
+use crate::evidence::{OwnedPolicy, OwnedRecord, RecordedPolicy};
 use crate::id::PolicyId;
 use crate::limits::Limits;
 use crate::request::Request;
@@ -115,7 +115,7 @@ impl ArchivedPolicies {
         let asked = asked(record)?;
         let expected = Answer::recorded(record);
         // A record may say one thing as its outcome and another as its decision, or as what determines it.
-        let is_consistent = expected.bears_out(record);
+        let is_consistent = expected.bears_out(record) && self.lists_truly(record);
         let verdict = |ask: fn(&Self, &Asked<'_>) -> Result<Answer, NotReplayable>| {
             let answers = asked.iter().map(|asked| ask(self, asked));
             let answers = answers.collect::<Result<Vec<_>, _>>()?;
@@ -135,6 +135,24 @@ impl ArchivedPolicies {
             duramen: verdict(Self::ask_duramen)?,
             cedar: verdict(Self::ask_cedar)?,
         })
+    }
+
+    /// Whether what a record says of the policies that it lists is what they are, and each is there once in a list. The answers that
+    /// are compared have only their ids.
+    pub(super) fn lists_truly(&self, record: &OwnedRecord) -> bool {
+        let epoch = self.authorizer.epoch();
+        let is_true = |policy: &OwnedPolicy| {
+            let known = epoch.find(policy.id.as_str());
+            known
+                .is_some_and(|known| OwnedPolicy::of(RecordedPolicy::new(&epoch, known)) == *policy)
+        };
+        let hops = record.delegation.iter().flat_map(|chain| &chain.hops);
+        let determining = hops.clone().flat_map(|hop| &hop.determining);
+        let mut determining = determining.chain([&record.determining]);
+        let mut errors = hops.flat_map(|hop| &hop.errors).chain([&record.errors]);
+        determining.all(|list| {
+            are_distinct(list.iter().map(|policy| &policy.id)) && list.iter().all(is_true)
+        }) && errors.all(|list| are_distinct(list.iter().map(|error| &error.id)))
     }
 
     pub(super) fn can_decide(&self, record: &OwnedRecord) -> Result<(), NotReplayable> {
@@ -249,6 +267,11 @@ impl ArchivedPolicies {
         }
         stack::with_parser_stack(&self.limits, make).map_err(|error| error.to_string())?
     }
+}
+
+fn are_distinct<'p>(mut ids: impl Iterator<Item = &'p PolicyId>) -> bool {
+    let mut seen = HashSet::new();
+    ids.all(|id| seen.insert(id))
 }
 
 /// Limits for policies, and none for what records say: it was accepted once, under limits that may have been wider.

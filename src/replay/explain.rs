@@ -88,8 +88,8 @@ impl ArchivedPolicies {
         let denied = |outcome| outcome != Some(Outcome::Allowed);
         let speaking = hops.map(|hop| hop.outcome).position(denied);
         let explanation = self.explain_hop_with(record, speaking.unwrap_or(0), options)?;
-        if explanation.outcome != record.outcome {
-            // It says one thing as its outcome, and another of its hops.
+        if explanation.outcome != record.outcome || record.decision != record.outcome.decision() {
+            // It says one thing as its outcome, and another of its hops or as its decision.
             return Err(ReplayError::Different {
                 recorded: record.outcome,
                 explanation: Box::new(explanation),
@@ -151,7 +151,9 @@ impl ArchivedPolicies {
                 written.place(policy, options.text_bytes);
             }
         }
-        if answer != expected || !expected.bears_out_outcome(recorded, record.ages.is_some()) {
+        let is_consistent =
+            expected.bears_out_outcome(recorded, record.ages.is_some()) && self.lists_truly(record);
+        if answer != expected || !is_consistent {
             return Err(ReplayError::Different {
                 recorded,
                 explanation: Box::new(explanation),

@@ -19,7 +19,8 @@ use crate::id::PolicyId;
 
 /// How often each policy and link has decided, and when last: counted from records.
 ///
-/// A policy *decides* when the decision rests on it: a forbid that applied, or a permit that applied where no forbid did. A
+/// A policy *decides* when the decision rests on it: a forbid that applied, or a permit that applied where no forbid did, also
+/// where a strict mode or the age of data denied all the same. A
 /// permit that never decides grants nothing that anybody used, and is privilege that stands by.
 ///
 /// ```

@@ -24,6 +24,12 @@ impl Before {
             let what = format!("the request was refused: {error}");
             return Err(NotReplayable::new(NotReplayableKind::RequestRefused, what));
         }
+        if record.decision != record.outcome.decision() {
+            return Err(NotReplayable::unreadable(format!(
+                "the record says {} and {}",
+                record.decision, record.outcome
+            )));
+        }
         let hops = record
             .delegation
             .as_ref()
