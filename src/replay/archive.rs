@@ -140,7 +140,8 @@ impl PolicyArchive {
 
     /// The limits that policies are kept and loaded under: those of the authorizers whose policies it keeps, if they are wider
     /// than the default ones. What is in the directory may have been written by others, so that it cannot say itself how deep
-    /// it may be nested. Only limits that are about policies count.
+    /// it may be nested. Only limits that are about policies count, and [`Limits::delegation_actors`]: a record with more of them is
+    /// not decided again.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::evidence::{OwnedInputs, OwnedRecord};
 use crate::id::EntityUidRef;
+use crate::limits::{Limit, Limits};
 use crate::request::Request;
 
 use super::reason::NotReplayable;
@@ -36,7 +37,13 @@ impl Asked<'_> {
 }
 
 /// What was asked: the request, or the request for each hop of its delegation.
-pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, NotReplayable> {
+///
+/// # Errors
+/// Also when more act than in a request under these limits: each hop is decided for itself, on what was read for all of them.
+pub(super) fn asked<'r>(
+    record: &'r OwnedRecord,
+    limits: &Limits,
+) -> Result<Vec<Asked<'r>>, NotReplayable> {
     let hops = record
         .delegation
         .as_ref()
@@ -45,6 +52,9 @@ pub(super) fn asked(record: &OwnedRecord) -> Result<Vec<Asked<'_>>, NotReplayabl
         if hops.iter().any(|hop| hop.outcome.is_none()) {
             return Err(NotReplayable::delegation_refused(record.outcome));
         }
+        let actors = hops.len().saturating_sub(1);
+        let checked = limits.check(Limit::DelegationActors, actors);
+        checked.map_err(|error| NotReplayable::unreadable(error.to_string()))?;
         if hops.first().map(|hop| &hop.principal) != Some(&record.principal) {
             let what = "the first hop of the delegation is not the principal";
             return Err(NotReplayable::unreadable(what));

@@ -112,7 +112,7 @@ impl ArchivedPolicies {
 
     fn try_replay(&self, record: &OwnedRecord) -> Result<Replayed, NotReplayable> {
         self.can_decide(record)?;
-        let asked = asked(record)?;
+        let asked = asked(record, &self.limits)?;
         let expected = Answer::recorded(record);
         // A record may say one thing as its outcome and another as its decision, or as what determines it.
         let is_consistent = expected.bears_out(record) && self.lists_truly(record);
@@ -181,7 +181,7 @@ impl ArchivedPolicies {
         ask: impl FnOnce(&Authorizer, &Request<'_>) -> R,
     ) -> Result<Option<R>, NotReplayable> {
         self.can_decide(record)?;
-        let asked = asked(record)?;
+        let asked = asked(record, &self.limits)?;
         let asked = asked.get(hop);
         asked
             .map(|asked| asked.with_request(|request| ask(&self.authorizer, request)))

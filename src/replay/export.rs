@@ -67,7 +67,7 @@ impl ArchivedPolicies {
     fn files(&self, record: &OwnedRecord) -> Result<Vec<CedarFiles>, NotReplayable> {
         self.can_decide(record)?;
         let policies = self.policies_json().map_err(NotReplayable::unreadable)?;
-        let files = asked(record)?.into_iter().map(|asked| {
+        let files = asked(record, &self.limits)?.into_iter().map(|asked| {
             let Asked {
                 principal,
                 action,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use duramen::evidence::log::{DurableLog, verify};
 use duramen::evidence::{MemorySink, OwnedRecord};
-use duramen::replay::{PolicyArchive, Replayed};
+use duramen::replay::{
+    ArchivedPolicies, PolicyArchive, Reconsidered, ReplayError, Replayed, WhatIf,
+};
+use duramen::{Delegation, EntityUidRef};
 
 use super::*;
 
@@ -99,14 +102,14 @@ fn records_of_deep_hierarchies_are_not_decided_again() {
     let mut record = sink.records().pop().unwrap();
     assert!(archived.replay(&record).is_same());
     let replay_chain = |record: &mut OwnedRecord, levels: usize, last: &str| {
-        let uid = |id: &str| serde_json::json!({ "type": "U", "id": id });
+        let uid = |id: &str| json!({ "type": "U", "id": id });
         let ids: Vec<String> = std::iter::once("u".to_owned())
             .chain((1..levels).map(|number| format!("u{number}")))
             .chain([last.to_owned()])
             .collect();
-        let entities = ids.windows(2).map(|pair| {
-            serde_json::json!({ "uid": uid(&pair[0]), "attrs": {}, "parents": [uid(&pair[1])] })
-        });
+        let entities = ids
+            .windows(2)
+            .map(|pair| json!({ "uid": uid(&pair[0]), "attrs": {}, "parents": [uid(&pair[1])] }));
         record.inputs.as_mut().unwrap().entities = entities.collect();
         within(512 * MB, || archived.replay(record))
     };
@@ -127,4 +130,62 @@ fn records_of_deep_hierarchies_are_not_decided_again() {
         }
     }
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The record of a decision, and the policies that it was decided by.
+fn recorded(name: &str, policies: &str, request: &Request<'_>) -> (ArchivedPolicies, OwnedRecord) {
+    let directory = format!("duramen-hostile-{name}-{}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
+    let sink = Arc::new(MemorySink::new(1));
+    let builder = Authorizer::builder().policies(policies);
+    let authorizer = builder.sink(Arc::clone(&sink)).build().unwrap();
+    let _ = authorizer.is_authorized(request);
+    let archive = PolicyArchive::open(&directory).unwrap();
+    let archived = archive.load(archive.keep(&authorizer).unwrap()).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    (archived, sink.records().pop().unwrap())
+}
+
+/// Hops of a record's delegation: each is decided for itself, on what all of them have read, and exported with all policies.
+#[test]
+fn records_of_long_chains_are_not_decided_again() {
+    let _alone = alone();
+    let actors = [EntityUidRef::new("Agent", "bot")];
+    let delegation = Delegation::new(&actors);
+    let policies: String = (0..100)
+        .map(|number| {
+            format!("permit(principal, action, resource) when {{ context.n == {number} }};")
+        })
+        .collect();
+    let request = asked()
+        .context_json(r#"{ "n": 1 }"#)
+        .delegation(&delegation);
+    let (archived, mut record) = recorded("hops", &policies, &request);
+    let mut what_if = WhatIf::new(archived.authorizer()).unwrap();
+    assert!(archived.replay(&record).is_same());
+    let hops = &mut record.delegation.as_mut().unwrap().hops;
+    let last = hops[1].clone();
+    // As many as a request may have.
+    hops.resize(1 + Limits::default().delegation_actors(), last.clone());
+    assert!(archived.replay(&record).is_same());
+    assert_eq!(archived.cedar_files(&record).unwrap().len(), 9);
+    record.delegation.as_mut().unwrap().hops.resize(5_000, last);
+    let whys = within(MB, || {
+        let replayed = archived.replay(&record);
+        let Replayed::NotReplayable(replayed) = replayed else {
+            panic!("{replayed:?}");
+        };
+        let exported = archived.cedar_files(&record);
+        let Err(ReplayError::NotReplayable(exported)) = exported else {
+            panic!("{exported:?}");
+        };
+        let reconsidered = what_if.add(&record);
+        let Reconsidered::NotReplayable(reconsidered) = reconsidered else {
+            panic!("{reconsidered:?}");
+        };
+        [replayed, exported, reconsidered]
+    });
+    for why in whys {
+        assert!(why.to_string().contains("delegation_actors"), "{why}");
+    }
 }

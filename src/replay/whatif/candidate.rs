@@ -43,7 +43,8 @@ impl Candidate {
     /// # Errors
     /// When the policies have more names than one table holds. Those of an authorizer that was built fit.
     pub(super) fn new(of: &Authorizer) -> Result<Self, CompileError> {
-        let limits = wide(Limits::default());
+        let actors = of.reading().0.limits.delegation_actors();
+        let limits = wide(Limits::default()).with_delegation_actors(actors);
         let nothing = Entities::new().load(None, &limits).map_err(Problem::new)?;
         Ok(Self {
             epoch: of.epoch().alone_on(nothing).map_err(Problem::new)?,
@@ -56,6 +57,11 @@ impl Candidate {
             },
             scratch: Scratch::new(),
         })
+    }
+
+    /// What records are read under: of those of the candidate, how many may act for one another.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.reading.limits
     }
 
     /// Each hop for itself, and what they come to together.

@@ -185,7 +185,7 @@ impl WhatIf {
     fn try_reconsider(&mut self, record: &OwnedRecord) -> Result<Reconsidered, NotReplayable> {
         let before = Before::of(record, self.candidate.mode)?;
         let hidden = hidden(record)?;
-        let asked = asked(record)?;
+        let asked = asked(record, self.candidate.limits())?;
         let facts = Facts::of(&asked, &hidden).map_err(NotReplayable::unreadable)?;
         let asked = Question {
             record,
