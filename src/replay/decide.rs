@@ -31,6 +31,9 @@ pub struct ArchivedPolicies {
     pub(super) limits: Limits,
 }
 
+/// How many ancestors the entities of a record may have together: Cedar takes more than 200 bytes for each.
+const CEDAR_ANCESTORS: usize = 1 << 21;
+
 /// What one engine makes of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -247,14 +250,20 @@ impl ArchivedPolicies {
     /// Cedar calls itself for each level of a hierarchy, and keeps for each entity all that is above it. A record is from
     /// anywhere: what no store and no request may have is not given to Cedar.
     fn entities_for_cedar(&self, all: &[RecordedEntity<'_>]) -> Result<cedar::Entities, String> {
-        let levels =
-            RecordedEntity::levels(all).ok_or("an entity of the inputs is above itself")?;
+        let hierarchy =
+            RecordedEntity::hierarchy(all).ok_or("an entity of the inputs is above itself")?;
+        let levels = hierarchy.levels;
         // A request's own entities may be in one another, and above them what is stored.
         let own = Limits::default().overlay_entities();
         let most = self.limits.hierarchy_depth().saturating_add(own);
         if levels > most {
             return Err(format!(
                 "the entities of the inputs are in {levels} levels above one another, and no more than {most} can be"
+            ));
+        }
+        if !hierarchy.has_no_more_ancestors_than(CEDAR_ANCESTORS) {
+            return Err(format!(
+                "the entities of the inputs have more than {CEDAR_ANCESTORS} ancestors together, of which Cedar would keep a copy each"
             ));
         }
         let entities = all.iter().map(RecordedEntity::to_cedar);

@@ -186,16 +186,23 @@ impl<'r> RecordedEntity<'r> {
         entities.collect()
     }
 
-    /// In how many levels entities are above one another; `None` if one is above itself.
-    pub(super) fn levels(all: &[Self]) -> Option<usize> {
-        let numbers: HashMap<_, _> = all.iter().map(|entity| entity.uid).zip(0..).collect();
+    /// What is above each of them, without the lists of it; `None` if one is above itself.
+    pub(super) fn hierarchy(all: &[Self]) -> Option<Hierarchy> {
+        let mut numbers: HashMap<_, _> = all.iter().map(|entity| entity.uid).zip(0..).collect();
+        let mut above = vec![Vec::new(); all.len()];
         let mut below = vec![Vec::new(); all.len()];
         // Of each, how many parents were not passed yet, and the level that those before put it on.
         let mut left = vec![(0_usize, 1_usize); all.len()];
         for ((entity, number), left) in all.iter().zip(0_usize..).zip(&mut left) {
-            for parent in entity.parents.iter().filter_map(|uid| numbers.get(uid)) {
-                below.get_mut(*parent)?.push(number);
-                left.0 += 1;
+            for uid in &entity.parents {
+                let next = numbers.len();
+                let parent = *numbers.entry(*uid).or_insert(next);
+                above.get_mut(number)?.push(parent);
+                // Nothing is above those of which nothing was read.
+                if let Some(below) = below.get_mut(parent) {
+                    below.push(number);
+                    left.0 += 1;
+                }
             }
         }
         let roots = left
@@ -203,11 +210,12 @@ impl<'r> RecordedEntity<'r> {
             .zip(0..)
             .filter(|((parents, _), _)| *parents == 0);
         let mut open: Vec<usize> = roots.map(|(_, number)| number).collect();
-        let (mut passed, mut deepest) = (0, 0);
+        let mut order = Vec::with_capacity(all.len());
+        let mut levels = 0;
         while let Some(number) = open.pop() {
             let (_, level) = *left.get(number)?;
-            passed += 1;
-            deepest = deepest.max(level);
+            order.push(number);
+            levels = levels.max(level);
             for child in below.get(number)? {
                 let (parents, of_child) = left.get_mut(*child)?;
                 *of_child = (*of_child).max(level + 1);
@@ -217,7 +225,13 @@ impl<'r> RecordedEntity<'r> {
                 }
             }
         }
-        (passed == all.len()).then_some(deepest)
+        let entities = numbers.len();
+        (order.len() == all.len()).then_some(Hierarchy {
+            levels,
+            above,
+            order,
+            entities,
+        })
     }
 
     fn of(entity: &'r Json) -> Option<Self> {
@@ -252,6 +266,51 @@ impl<'r> RecordedEntity<'r> {
         let (uid, attrs) = (cedar_uid(self.uid)?, self.attrs.to_cedar()?);
         cedar::Entity::new_with_tags(uid, attrs, parents, tags.unwrap_or_default())
             .map_err(|error| error.to_string())
+    }
+}
+
+/// What is above the entities of a record, all by numbers.
+pub(super) struct Hierarchy {
+    /// In how many levels entities are above one another.
+    pub(super) levels: usize,
+    /// The parents of each.
+    above: Vec<Vec<usize>>,
+    /// Each behind its parents.
+    order: Vec<usize>,
+    /// How many there are, also of those that are only parents.
+    entities: usize,
+}
+
+impl Hierarchy {
+    /// Whether all lists of ancestors together are made of no more than so many. Counted is what they are put together from,
+    /// before what occurs twice is dropped: that takes time, too.
+    pub(super) fn has_no_more_ancestors_than(&self, most: usize) -> bool {
+        let mut lists = vec![Vec::new(); self.above.len()];
+        // For whom each was listed last.
+        let mut listed = vec![usize::MAX; self.entities];
+        let mut spent = 0_usize;
+        for number in &self.order {
+            let mut list: Vec<usize> = Vec::new();
+            for parent in self.above.get(*number).into_iter().flatten() {
+                let further: &[usize] = lists.get(*parent).map_or(&[], Vec::as_slice);
+                spent = spent.saturating_add(1 + further.len());
+                if spent > most {
+                    return false;
+                }
+                for above in further.iter().chain([parent]) {
+                    if let Some(last) = listed.get_mut(*above)
+                        && *last != *number
+                    {
+                        *last = *number;
+                        list.push(*above);
+                    }
+                }
+            }
+            if let Some(place) = lists.get_mut(*number) {
+                *place = list;
+            }
+        }
+        true
     }
 }
 

@@ -189,3 +189,39 @@ fn records_of_long_chains_are_not_decided_again() {
         assert!(why.to_string().contains("delegation_actors"), "{why}");
     }
 }
+
+/// Many below a chain that is as long as any may be: Cedar would keep the whole chain for each of them.
+#[test]
+fn records_of_hierarchies_that_multiply_are_not_decided_again() {
+    let _alone = alone();
+    let policies = "permit(principal in U::\"0\", action, resource);";
+    let (archived, mut record) = recorded("many", policies, &asked());
+    let uid = |id: usize| json!({ "type": "U", "id": id.to_string() });
+    let entity = |id: usize, parents: &[usize]| {
+        let parents: Vec<_> = parents.iter().map(|id| uid(*id)).collect();
+        json!({ "uid": uid(id), "attrs": {}, "parents": parents })
+    };
+    // Below a chain of a thousand: some, and as many as a log's longest line has room for.
+    let mut replay = |below: usize| {
+        let chain = (1..1_000).map(|id| entity(id, &[id - 1]));
+        let below = (1_000..1_000 + below).map(|id| entity(id, &[999]));
+        record.inputs.as_mut().unwrap().entities = chain.chain(below).collect();
+        within(700 * MB, || archived.replay(&record))
+    };
+    let some = replay(1_000);
+    assert!(!matches!(some, Replayed::NotReplayable(_)), "{some:?}");
+    match replay(100_000) {
+        Replayed::NotReplayable(why) => assert!(why.to_string().contains("ancestors"), "{why}"),
+        decided => panic!("{decided:?}"),
+    }
+    // Ways up that come together again are walked once each, too.
+    let layers = (0..2_000).map(|id| {
+        let above = (id / 100 + 1) * 100;
+        entity(id, &(above..above + 100).collect::<Vec<_>>())
+    });
+    record.inputs.as_mut().unwrap().entities = layers.collect();
+    match within(32 * MB, || archived.replay(&record)) {
+        Replayed::NotReplayable(why) => assert!(why.to_string().contains("ancestors"), "{why}"),
+        decided => panic!("{decided:?}"),
+    }
+}
