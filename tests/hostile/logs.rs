@@ -225,3 +225,42 @@ fn records_of_hierarchies_that_multiply_are_not_decided_again() {
         decided => panic!("{decided:?}"),
     }
 }
+
+/// What other policies ask of a record is answered from what it says of all entities together, put together once.
+#[test]
+fn what_other_policies_ask_costs_the_record() {
+    let _alone = alone();
+    let entity = |id: usize| json!({ "__entity": { "type": "U", "id": id.to_string() } });
+    let groups: Vec<_> = (1..3_000).map(entity).collect();
+    let context = json!({ "member": entity(0), "groups": groups }).to_string();
+    let policy = "permit(principal, action, resource);";
+    let (_, mut record) = recorded("what-if", policy, &asked().context_json(&context));
+    // All of them are in the one that is asked about, and each is not in some other.
+    let uid = |id: usize| json!({ "type": "U", "id": id.to_string() });
+    let entities = (1..6_000).map(|id| {
+        json!({
+            "uid": uid(id), "attrs": {}, "parents": [uid(id - 1)],
+            "absent_parents": [uid(id + 10_000)],
+        })
+    });
+    record.inputs.as_mut().unwrap().entities = entities.collect();
+    // What the one is in is not known; what is in it, and what one of those is not in, it is not in.
+    for (asks, is_known) in [
+        ("U::\"x\"", false),
+        ("context.groups", true),
+        ("U::\"15999\"", true),
+    ] {
+        let policy =
+            format!("permit(principal, action, resource) when {{ context.member in {asks} }};");
+        let candidate = Authorizer::builder().policies(policy).build().unwrap();
+        let mut what_if = WhatIf::new(&candidate).unwrap();
+        let begin = Instant::now();
+        let reconsidered = within(32 * MB, || what_if.add(&record));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        match reconsidered {
+            Reconsidered::Flipped(_) if is_known => {}
+            Reconsidered::Undetermined(_) if !is_known => {}
+            other => panic!("{asks}: {other:?}"),
+        }
+    }
+}

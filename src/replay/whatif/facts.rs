@@ -1,5 +1,6 @@
 //! What is known of entities for one record: what it says, and what a live store adds.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
@@ -57,7 +58,30 @@ impl std::fmt::Display for UnknownFact {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     entities: BTreeMap<EntityUid, EntityFacts>,
+    /// What was asked about cannot be in what. A record says how many entities there are and how often is asked: this is put
+    /// together once for each that is asked about.
+    outside: RefCell<BTreeMap<EntityUid, Outside>>,
 }
+
+/// What an entity cannot be in.
+#[derive(Debug)]
+struct Outside {
+    /// These, and what is known to be in them.
+    within: BTreeSet<EntityUid>,
+    /// Anything but these, if there is a set.
+    all_but: Option<BTreeSet<EntityUid>>,
+}
+
+impl Outside {
+    fn has(&self, uid: &EntityUid) -> bool {
+        let all_but = self.all_but.as_ref();
+        self.within.contains(uid) || all_but.is_some_and(|all| !all.contains(uid))
+    }
+}
+
+/// How much is looked at, of one entity, to tell in what some of its members are from what the others are not in. Beyond that it is
+/// not known.
+const STEPS: usize = 1 << 17;
 
 #[derive(Debug, Default)]
 struct EntityFacts {
@@ -164,33 +188,73 @@ impl Facts {
     /// Whether an entity, which is not known to be in another, cannot be: it has nothing above it, or somebody who is in it
     /// is not in the other or in what that is in, or it is the other that is in it.
     fn excludes(&self, entity: &EntityUid, above: &EntityUid) -> bool {
-        let lacks = |known: &EntityFacts, above: &EntityUid| {
+        let known = self.entities.get(entity);
+        let lacks = |known: &EntityFacts| {
             known.is_missing || known.is_whole || known.absent_parents.contains(above)
         };
-        let known = self.entities.get(entity);
-        if known.is_some_and(|known| lacks(known, above)) {
+        if known.is_some_and(lacks) {
             return true;
         }
-        let gained = self.up_from(above);
-        gained.contains(entity)
-            || self.entities.iter().any(|(below, known)| {
-                let up = self.up_from(below);
-                let mut news = gained.difference(&up);
-                up.contains(entity) && news.any(|above| lacks(known, above))
-            })
+        let mut outside = self.outside.borrow_mut();
+        if !outside.contains_key(entity) {
+            outside.insert(entity.clone(), self.outside_of(entity));
+        }
+        let outside = outside.get(entity);
+        outside.is_some_and(|outside| outside.has(above))
     }
 
-    /// An entity, and all that is known to be above it.
-    fn up_from<'f>(&'f self, entity: &'f EntityUid) -> BTreeSet<&'f EntityUid> {
-        let mut met = BTreeSet::new();
-        let mut open = vec![entity];
-        while let Some(next) = open.pop() {
-            if met.insert(next) {
-                let known = self.entities.get(next);
-                open.extend(known.into_iter().flat_map(|known| &known.parents));
+    /// What an entity cannot be in.
+    fn outside_of(&self, entity: &EntityUid) -> Outside {
+        let mut children: BTreeMap<&EntityUid, Vec<&EntityUid>> = BTreeMap::new();
+        for (uid, known) in &self.entities {
+            for parent in &known.parents {
+                children.entry(parent).or_default().push(uid);
             }
         }
-        met
+        let down_from =
+            |from: Vec<_>| reached(from, |uid| children.get(uid).into_iter().flatten().copied());
+        let members = down_from(vec![entity]);
+        let above_any = self.up_from(members.iter().copied().collect());
+        // Who is in it, and all that is above whom is known: principals, actions and resources, of which there are few.
+        let mut all_but: Option<BTreeSet<EntityUid>> = None;
+        let mut kept_out = vec![entity];
+        let mut steps = STEPS;
+        for member in members {
+            let Some(known) = self.entities.get(member) else {
+                continue;
+            };
+            if known.is_whole && !known.is_missing {
+                let above = self.up_from(vec![member]);
+                let is_in = |uid: &EntityUid| above.contains(uid);
+                match &mut all_but {
+                    Some(all) => all.retain(is_in),
+                    None => all_but = Some(above.into_iter().cloned().collect()),
+                }
+            }
+            let (in_some, in_none): (Vec<_>, Vec<_>) = known
+                .absent_parents
+                .iter()
+                .partition(|absent| above_any.contains(absent));
+            kept_out.extend(in_none);
+            // In what others are, and the member may be: then the record contradicts itself, and tells nothing.
+            if !in_some.is_empty() && steps > 0 {
+                let above = self.up_from(vec![member]);
+                steps = steps.saturating_sub(above.len());
+                kept_out.extend(in_some.into_iter().filter(|absent| !above.contains(absent)));
+            }
+        }
+        Outside {
+            within: down_from(kept_out).into_iter().cloned().collect(),
+            all_but,
+        }
+    }
+
+    /// Entities, and all that is known to be above them.
+    fn up_from<'f>(&'f self, from: Vec<&'f EntityUid>) -> BTreeSet<&'f EntityUid> {
+        reached(from, |uid| {
+            let known = self.entities.get(uid);
+            known.into_iter().flat_map(|known| &known.parents)
+        })
     }
 
     /// The entities, for a request.
@@ -223,10 +287,12 @@ impl Facts {
                     is_missing: true,
                     ..EntityFacts::default()
                 };
+                self.outside.get_mut().clear();
                 self.entities.insert(fact.entity.clone(), missing);
             }
             return is_new;
         };
+        self.outside.get_mut().clear();
         let known = self.entities.entry(fact.entity.clone()).or_default();
         let value = |record, name: &str| {
             let locals = Locals::default();
@@ -275,6 +341,20 @@ impl EntityFacts {
         self.absent_tags.extend(other.absent_tags);
         self.absent_parents.extend(other.absent_parents);
     }
+}
+
+/// Entities, and all that `next` leads to from them on.
+fn reached<'f, N: IntoIterator<Item = &'f EntityUid>>(
+    mut open: Vec<&'f EntityUid>,
+    next: impl Fn(&'f EntityUid) -> N,
+) -> BTreeSet<&'f EntityUid> {
+    let mut met = BTreeSet::new();
+    while let Some(uid) = open.pop() {
+        if met.insert(uid) {
+            open.extend(next(uid));
+        }
+    }
+    met
 }
 
 /// Whether another id, or a digest, stands in the place of the entity's own.
