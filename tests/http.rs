@@ -476,6 +476,38 @@ fn those_who_act_for_others_are_asked_too() {
     );
 }
 
+/// Of a chain, each hop that is denied has to be lifted.
+#[test]
+fn a_step_up_is_asked_for_where_it_lifts_every_hop() {
+    let policies = r#"permit(principal, action, resource) unless { principal == Agent::"unknown" };
+        @step_up("mfa") forbid(principal is User, action, resource);
+        @step_up("phr") forbid(principal == Agent::"careful", action, resource);
+        forbid(principal == Agent::"banned", action, resource);"#;
+    let authorizer = Authorizer::builder().policies(policies).build().unwrap();
+    for (actors, challenge) in [
+        (&["good"][..], Some("mfa")),
+        (&["good", "careful"], Some("mfa phr")),
+        (&["banned"], None),
+        (&["good", "unknown"], None),
+    ] {
+        let layer = AuthorizationLayer::new(authorizer.clone(), move |head: &Parts| {
+            let actors: Vec<_> = actors
+                .iter()
+                .map(|id| EntityUidRef::new("Agent", id))
+                .collect();
+            Ok(by_method(head)?.delegation(&Delegation::new(&actors)))
+        });
+        let layer = layer.challenge_step_up("Bearer").unwrap();
+        let (answer, _) = ask(&layer, get("GET"));
+        let asked = answer.headers().get("www-authenticate");
+        let asked = asked.map(|text| text.to_str().unwrap());
+        let expected = challenge.map(|levels| {
+            format!(r#"Bearer error="insufficient_user_authentication", acr_values="{levels}""#)
+        });
+        assert_eq!(asked, expected.as_deref(), "{actors:?}");
+    }
+}
+
 #[test]
 fn a_step_up_is_asked_for_where_it_helps() {
     let good = r#"permit(principal, action, resource);

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::authorizer::Authorizer;
 use crate::decision::{Effect, Outcome};
 use crate::eval::Response;
-use crate::evidence::RecordedPolicy;
+use crate::evidence::{RecordedHop, RecordedPolicy};
 use crate::id::PolicyId;
 
 /// Why step-ups cannot be asked for as configured: the error of
@@ -68,15 +68,27 @@ pub(super) fn check(scheme: &str, authorizer: &Authorizer) -> Result<(), Challen
     }
 }
 
-/// The challenge (RFC 9470, section 3), if a step-up may lift the deny: one forbid that asks for none stays. An error is a
-/// policy that asks for what cannot be said.
+/// The challenge (RFC 9470, section 3), if a step-up may lift the deny: one forbid that asks for none stays, and so does a hop of a
+/// delegation that is denied for anything else. An error is a policy that asks for what cannot be said.
 pub(super) fn of(scheme: &str, response: &Response<'_>) -> Result<Option<String>, PolicyId> {
     if response.outcome() != Outcome::Forbidden {
         return Ok(None);
     }
+    let forbids: Vec<_> = match response.delegation() {
+        None => response.determining().collect(),
+        Some(chain) => {
+            let is_denied = |hop: &RecordedHop<'_>| hop.outcome() != Some(Outcome::Allowed);
+            let denied: Vec<_> = chain.hops().filter(is_denied).collect();
+            let is_forbidden = |hop: &RecordedHop<'_>| hop.outcome() == Some(Outcome::Forbidden);
+            if !denied.iter().all(is_forbidden) {
+                return Ok(None);
+            }
+            denied.iter().flat_map(RecordedHop::determining).collect()
+        }
+    };
     let mut levels: Vec<&str> = Vec::new();
     let mut wrong = None;
-    for policy in response.determining() {
+    for policy in forbids {
         let Some(level) = policy.annotation("step_up") else {
             return Ok(None);
         };
