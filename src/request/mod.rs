@@ -149,8 +149,8 @@ impl<'a> Request<'a> {
     /// duplicate keys) makes the decision a deny with [`Outcome::InvalidRequest`](crate::Outcome), and
     /// [`RequestError`] names the path.
     ///
-    /// Fields that no policy can observe are checked, too. That a key of theirs is there twice, or that they are too large, counts
-    /// where they are kept: for a sink that wants inputs, validation, the time in the context, a grant, or a prepared request; and
+    /// Fields that no policy can observe are checked, too, keys that are there twice among them. That they are too large counts where
+    /// they are kept: for a sink that wants inputs, validation, the time in the context, a grant, or a prepared request; and
     /// where the name is known, because entities, a shadow or policies of before have it.
     ///
     /// Nothing that is serialized here is read as one of Cedar's JSON escapes: a field that is called

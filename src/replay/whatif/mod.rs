@@ -44,8 +44,9 @@ pub use report::{FilledIn, Flip, FlipCount, Side, UndeterminedRecord, UnknownCou
 const SAMPLES: usize = 20;
 
 /// How often the live store is asked for more. Each time something is answered that the next question rests on, such as
-/// the owner of the folder of a document: policies that go further than this are not decided.
-const ROUNDS: usize = 64;
+/// the owner of the folder of a document, and each attribute that a policy reads one after the other: policies that go further
+/// than this are not decided.
+const ROUNDS: usize = 512;
 
 /// Decides recorded requests with other policies, and collects what would have been decided otherwise: the blast radius of
 /// a change before it is made.

@@ -161,9 +161,10 @@ pub struct FlipCount {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub struct UnknownCount {
-    /// The type of the entity.
+    /// The type of the entity. Empty in the last, which is about all for which there was no room.
     pub entity_type: String,
-    /// `attribute`, `tag`, `within` or `context`, and which: for `within`, the type of what it may be in.
+    /// `attribute`, `tag`, `within` or `context`, and which: for `within`, the type of what it may be in. `other` of all for which
+    /// there was no room.
     pub what: String,
     /// How many records.
     pub records: u64,
@@ -215,7 +216,10 @@ impl Flips {
 
 /// What is not known, by type.
 #[derive(Debug, Default)]
-pub(super) struct Unknowns(HashMap<(String, String), u64>);
+pub(super) struct Unknowns {
+    counts: HashMap<(String, String), u64>,
+    others: u64,
+}
 
 impl Unknowns {
     pub(super) fn count(&mut self, facts: &[UnknownFact]) {
@@ -233,17 +237,21 @@ impl Unknowns {
             .collect();
         kinds.sort_unstable();
         kinds.dedup();
+        let mut others = 0;
         for kind in kinds {
             // Tags may have any name.
-            if self.0.contains_key(&kind) || self.0.len() < NAMES {
-                *self.0.entry(kind).or_default() += 1;
+            if self.counts.contains_key(&kind) || self.counts.len() < NAMES {
+                *self.counts.entry(kind).or_default() += 1;
+            } else {
+                others = 1;
             }
         }
+        self.others += others;
     }
 
     pub(super) fn to_list(&self) -> Vec<UnknownCount> {
         let mut list: Vec<_> = self
-            .0
+            .counts
             .iter()
             .map(|((entity_type, what), records)| UnknownCount {
                 entity_type: entity_type.clone(),
@@ -257,6 +265,38 @@ impl Unknowns {
                 .cmp(&a.records)
                 .then_with(|| name(a).cmp(&name(b)))
         });
+        if self.others > 0 {
+            list.push(UnknownCount {
+                entity_type: String::new(),
+                what: "other".to_owned(),
+                records: self.others,
+            });
+        }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many are told apart as there is room for, and the others are one count of records.
+    #[test]
+    fn unknowns_without_room_are_told_together() {
+        let fact = |number: usize| UnknownFact {
+            entity: EntityUid::new("User", "ann"),
+            asked: AskedFact::Tag(number.to_string()),
+        };
+        let mut unknowns = Unknowns::default();
+        unknowns.count(&(0..NAMES + 2).map(fact).collect::<Vec<_>>());
+        // The last by name, of those that were there first.
+        unknowns.count(&[fact(0), fact(NAMES - 1)]);
+        let list = unknowns.to_list();
+        assert_eq!(list.len(), NAMES + 1);
+        assert_eq!((list[0].what.as_str(), list[0].records), ("tag 0", 2));
+        let last = list
+            .last()
+            .map(|count| (&*count.entity_type, &*count.what, count.records));
+        assert_eq!(last, Some(("", "other", 2)));
     }
 }

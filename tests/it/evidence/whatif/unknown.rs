@@ -192,6 +192,32 @@ fn what_no_store_knows_is_not_filled_in() {
     }
 }
 
+/// A policy reads one attribute after the other, and the live store is asked for each.
+#[test]
+fn what_is_filled_in_may_be_much() {
+    let attributes: Vec<String> = (0..150).map(|number| format!("a{number}")).collect();
+    let values: serde_json::Map<_, _> = attributes
+        .iter()
+        .map(|name| (name.clone(), 1.into()))
+        .collect();
+    let ann = serde_json::json!([{ "uid": { "type": "User", "id": "ann" }, "attrs": values, "parents": [] }]);
+    let ann = ann.to_string();
+    let (authorizer, sink) =
+        recording(|builder| builder.policies(permit("false")).entities(ann.as_str()));
+    let _ = authorizer.is_allowed(&request());
+    let reads = attributes
+        .iter()
+        .map(|name| format!("principal.{name} == 1"));
+    let reads = reads.collect::<Vec<_>>().join(" && ");
+    let candidate = Authorizer::builder()
+        .policies(permit(&reads))
+        .build()
+        .unwrap();
+    let what_if = WhatIf::new(&candidate).unwrap().fill_in(&authorizer);
+    let report = what_if.run(sink.records());
+    assert_eq!((report.newly_allowed, report.undetermined), (1, 0));
+}
+
 /// A record that is not decided all the same is not decided on what was filled in of it.
 #[test]
 fn what_stays_undetermined_is_not_counted_as_filled_in() {
