@@ -1,10 +1,10 @@
 //! Records to several sinks, each with its own delivery class.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
@@ -14,8 +14,12 @@ use super::{DecisionRecord, DecisionSink, Delivery, SinkError, Wants};
 /// Each gets what it wants, and its delivery class holds for it alone: a sink that counts its losses does not deny, and
 /// is told its own losses ([`DecisionRecord::lost_before`]), not those of others. A decision becomes a deny when a sink with
 /// [`Delivery::DenyIfNotKept`] does not keep its record; the other sinks have their records then, of a decision that
-/// would have been made. Behind a queue that offers again what was not kept, those sinks do not get it again. Losses that a sink
-/// is told of and does not take are told to it again, with its next record or at the end.
+/// would have been made. Losses that a sink is told of and does not take are told to it again, with its next record or at the end.
+///
+/// Behind a queue that offers again what was not kept ([`QueueSink`](super::QueueSink)), only those sinks get it again that may still
+/// keep it. It does so where a sink of the strictest class of all failed, and not only at what the record is: beside one with
+/// [`Delivery::DenyIfNotKept`], one with [`Delivery::Block`] counts its losses, as decisions would be denied for it otherwise. Give it
+/// a queue of its own.
 ///
 /// ```
 /// use duramen::evidence::{FanOut, JsonLinesSink, MemorySink};
@@ -35,24 +39,74 @@ pub struct FanOut {
     reported: AtomicU64,
     /// Whether there is one in `refused`: a look at it for each record would be a lock.
     has_refused: AtomicBool,
-    refused: Mutex<VecDeque<Refused>>,
+    refused: Mutex<Expected>,
 }
 
-/// How long a record that was not kept is expected again, and how many are at most.
+/// How long a record that was not kept is expected again, and how many are at most. Each queue offers one again, and deciding threads
+/// none of theirs; nobody says which is which. Of more than these, sinks may get the oldest twice.
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
-const MOST_EXPECTED: usize = 64;
+const MOST_EXPECTED: usize = 4096;
 
-/// A record that was not kept as it should have been. A queue offers it again before long, and deciding threads may have handed over
-/// others meanwhile.
+/// Records that were not kept as they should have been. A queue offers one again before long, and deciding threads may have handed
+/// over others meanwhile.
+#[derive(Default)]
+struct Expected {
+    records: HashMap<Key, Refused>,
+    /// When each was refused, the oldest first; also of some that were offered again since.
+    order: VecDeque<(Instant, Key)>,
+}
+
+impl Expected {
+    fn forget_old(&mut self) {
+        while let Some((at, key)) = self.order.front() {
+            let is_expected = self.records.get(key).is_some_and(|known| known.at == *at);
+            if is_expected && at.elapsed() <= EXPECTED_FOR {
+                break;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((at, key)) = self.order.pop_front()
+            && self.records.get(&key).is_some_and(|known| known.at == at)
+        {
+            self.records.remove(&key);
+        }
+    }
+
+    fn add(&mut self, key: Key, refused: Refused) {
+        while self.records.len() >= MOST_EXPECTED || self.order.len() >= 2 * MOST_EXPECTED {
+            self.forget_oldest();
+        }
+        self.order.push_back((refused.at, key));
+        self.records.insert(key, refused);
+    }
+}
+
+/// The instance and the number of a record.
+type Key = ([u8; 32], u64);
+
+fn key(record: &DecisionRecord<'_>) -> Option<Key> {
+    Some((record.instance.as_bytes().try_into().ok()?, record.sequence))
+}
+
+/// What is known of such a record.
 #[derive(Clone, Copy)]
 struct Refused {
     at: Instant,
-    instance: [u8; 32],
-    sequence: u64,
     /// What was reported as lost with it.
     reported: u64,
-    /// A bit for each sink that has kept it.
-    kept: u64,
+    tried: Tried,
+}
+
+/// What became of a record so far.
+#[derive(Clone, Copy, Default)]
+struct Tried {
+    /// A bit for each sink that is not offered it again: it has kept it, or will not, because of what the record is.
+    done: u64,
+    /// Whether one of these has not kept it that should have.
+    is_lost: bool,
 }
 
 struct Branch {
@@ -109,16 +163,17 @@ impl DecisionSink for FanOut {
 
     fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
         let before = self.refused_before(record);
-        let (mut kept_by, lost) = match before {
-            Some(refused) => (refused.kept, 0),
-            None => (0, self.not_reported(record.lost_before)),
+        let (mut tried, lost) = match before {
+            Some(refused) => (refused.tried, 0),
+            None => (Tried::default(), self.not_reported(record.lost_before)),
         };
-        let mut failure = Ok(());
+        let strictest = self.delivery();
+        let (mut failure, mut lost_for) = (None, None);
         for (at, branch) in self.branches.iter().enumerate() {
             // No bit is left for the 65th sink: it may get a record twice.
             let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at));
             let bit = bit.unwrap_or(0);
-            if kept_by & bit != 0 {
+            if tried.done & bit != 0 {
                 continue;
             }
             if before.is_some() {
@@ -129,16 +184,27 @@ impl DecisionSink for FanOut {
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
             }
             let kept = branch.record(record, lost);
-            if kept.is_ok() {
-                kept_by |= bit;
-            } else if branch.delivery == Delivery::DenyIfNotKept && failure.is_ok() {
-                failure = kept;
+            let demands = branch.delivery == strictest && strictest != Delivery::CountLoss;
+            match kept {
+                Ok(()) => tried.done |= bit,
+                Err(error) if error.concerns_only_the_record() => {
+                    tried.done |= bit;
+                    tried.is_lost |= demands;
+                    lost_for = lost_for.or(demands.then_some(error));
+                }
+                Err(error) => failure = failure.or(demands.then_some(error)),
             }
         }
-        if failure.is_err() {
-            self.refuse(record, kept_by);
+        // One for which it is worth being offered again, if there is one.
+        let failure = failure.or(lost_for);
+        let failure = failure.or_else(|| tried.is_lost.then(refused_for_good));
+        match failure {
+            Some(failure) => {
+                self.refuse(record, tried);
+                Err(failure)
+            }
+            None => Ok(()),
         }
-        failure
     }
 
     fn record_loss(&self, lost: u64) -> Result<(), SinkError> {
@@ -174,20 +240,13 @@ impl FanOut {
         if !self.has_refused.load(Ordering::Relaxed) {
             return None;
         }
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = refused.iter().position(|refused| {
-            refused.sequence == record.sequence
-                && refused.instance.as_slice() == record.instance.as_bytes()
-        });
-        let same = same.and_then(|at| refused.remove(at));
-        while refused
-            .front()
-            .is_some_and(|oldest| oldest.at.elapsed() > EXPECTED_FOR)
-        {
-            refused.pop_front();
-        }
+        let key = key(record)?;
+        let mut refused = self.refused();
+        let same = refused.records.remove(&key);
+        refused.forget_old();
         self.has_refused
-            .store(!refused.is_empty(), Ordering::Relaxed);
+            .store(!refused.records.is_empty(), Ordering::Relaxed);
+        drop(refused);
         let same = same?;
         // Not lost after all.
         let _ = self
@@ -199,24 +258,25 @@ impl FanOut {
     }
 
     #[cold]
-    fn refuse(&self, record: &DecisionRecord<'_>, kept: u64) {
+    fn refuse(&self, record: &DecisionRecord<'_>, tried: Tried) {
         let reported = record.lost_before.saturating_add(1);
         self.reported.fetch_add(reported, Ordering::Relaxed);
-        let Ok(instance) = record.instance.as_bytes().try_into() else {
-            return;
-        };
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() == MOST_EXPECTED {
-            refused.pop_front();
-        }
-        refused.push_back(Refused {
-            at: Instant::now(),
-            instance,
-            sequence: record.sequence,
-            reported,
-            kept,
-        });
+        let Some(key) = key(record) else { return };
+        let at = Instant::now();
+        let mut refused = self.refused();
+        refused.add(
+            key,
+            Refused {
+                at,
+                reported,
+                tried,
+            },
+        );
         self.has_refused.store(true, Ordering::Relaxed);
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Expected> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first failure of any, after all were called.
@@ -263,6 +323,12 @@ impl Branch {
             self.untold.fetch_add(lost, Ordering::Relaxed);
         }
     }
+}
+
+/// Of a record that was offered again for others: it is not to be once more.
+#[cold]
+fn refused_for_good() -> SinkError {
+    SinkError::of_this_record("a sink has refused the record for what it is")
 }
 
 /// What a sink lost last, and no record tells any more.

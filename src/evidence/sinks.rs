@@ -99,7 +99,8 @@ impl DecisionSink for MemorySink {
 /// a `BufWriter`, and mind that what such a buffer holds is lost when the process dies.
 ///
 /// Where the writer fails in the middle of a line, the beginning of that stays, as a line of its own that is not JSON: its
-/// record was not kept, and the next line does not suffer from it.
+/// record was not kept, and the next line does not suffer from it. Where only the line's break is missing, the record was kept; the
+/// break comes with the next line, or when the sink is flushed.
 #[derive(Debug)]
 pub struct JsonLinesSink<W> {
     wants: Wants,

@@ -3,10 +3,11 @@
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use duramen::evidence::{
     DecisionRecord, DecisionSink, Delivery, FanOut, FilterSink, MaskSink, Masks, MemorySink,
-    NoSink, SinkError, Wants,
+    NoSink, QueueSink, SinkError, Wants,
 };
 use duramen::{Builder, Outcome};
 
@@ -210,6 +211,120 @@ fn what_is_offered_again_is_known_whatever_comes_between() {
     // What was kept in the end is no loss that is known already; the other's is.
     sinks.record_loss(2).unwrap();
     assert_eq!(seen(&counts)[2..], [(0, 1, false)]);
+}
+
+/// Also where very many wait to offer one again, such as queues that share the sinks.
+#[test]
+fn what_many_offer_again_is_known() {
+    struct Shares {
+        sinks: Arc<FanOut>,
+        other: Option<Authorizer>,
+    }
+
+    impl DecisionSink for Shares {
+        fn wants(&self) -> Wants {
+            self.sinks.wants()
+        }
+
+        fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+            let refused = self.sinks.record(record);
+            if let Some(other) = &self.other {
+                assert!(other.is_allowed(&request("alice")));
+            }
+            refused.or_else(|_| self.sinks.record(record))
+        }
+    }
+
+    const MANY: u64 = 100;
+    let counts = Notes::new(Wants::Decisions, Delivery::CountLoss);
+    let demands = Arc::new(Losses::default());
+    demands.failures.store(MANY, Ordering::SeqCst);
+    let sinks = Arc::new(
+        FanOut::new()
+            .sink(Arc::clone(&counts))
+            .sink(Demands(demands)),
+    );
+    let sharers = (0..MANY).fold(None, |other, _| {
+        let sinks = Arc::clone(&sinks);
+        Some(builder().sink(Shares { sinks, other }).build().unwrap())
+    });
+    assert!(sharers.unwrap().is_allowed(&request("alice")));
+    // Each is its authorizer's first.
+    let seen = std::mem::take(&mut *counts.seen.lock().unwrap());
+    assert_eq!(seen.len() as u64, MANY);
+    assert!(seen.iter().all(|seen| *seen == (1, 0, false)), "{seen:?}");
+    sinks.record_loss(1).unwrap();
+    assert_eq!(*counts.seen.lock().unwrap(), [(0, 1, false)]);
+}
+
+/// What it is told of, and demands its records.
+struct Demands(Arc<Losses>);
+
+impl DecisionSink for Demands {
+    fn wants(&self) -> Wants {
+        Wants::Decisions
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::DenyIfNotKept
+    }
+
+    fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+        self.0.record(record)
+    }
+}
+
+/// Behind a queue a sink that waits for room, or demands its records, is offered again what it fails at; one that refuses a
+/// record for what that is, is not, and hides no other.
+#[test]
+fn a_queue_offers_again_what_any_sink_may_still_keep() {
+    for (delivery, panicking) in [
+        (Delivery::Block, Delivery::Block),
+        (Delivery::Block, Delivery::CountLoss),
+        (Delivery::DenyIfNotKept, Delivery::DenyIfNotKept),
+        (Delivery::DenyIfNotKept, Delivery::Block),
+    ] {
+        let refuses = Notes::new(Wants::Decisions, panicking);
+        let fails = Notes::new(Wants::Decisions, delivery);
+        let keeps = Notes::new(Wants::Decisions, delivery);
+        refuses.panics.store(true, Ordering::SeqCst);
+        fails.fails.store(true, Ordering::SeqCst);
+        let offered = Arc::new(AtomicU64::new(0));
+        struct Counts(Arc<Notes>, Arc<AtomicU64>);
+        impl DecisionSink for Counts {
+            fn wants(&self) -> Wants {
+                self.0.wants()
+            }
+            fn delivery(&self) -> Delivery {
+                self.0.delivery()
+            }
+            fn record(&self, record: &DecisionRecord<'_>) -> Result<(), SinkError> {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                self.0.record(record)
+            }
+        }
+        let sinks = FanOut::new()
+            .sink(Counts(Arc::clone(&refuses), Arc::clone(&offered)))
+            .sink(Arc::clone(&fails))
+            .sink(Arc::clone(&keeps));
+        let queue = Arc::new(QueueSink::new(sinks).unwrap());
+        let authorizer = builder().sink(Arc::clone(&queue)).build().unwrap();
+        assert!(authorizer.is_allowed(&request("alice")));
+        std::thread::sleep(Duration::from_millis(100));
+        refuses.panics.store(false, Ordering::SeqCst);
+        fails.fails.store(false, Ordering::SeqCst);
+        queue.flush().unwrap();
+        assert!(authorizer.is_allowed(&request("alice")));
+        queue.flush().unwrap();
+        let seen = |sink: &Notes| sink.seen.lock().unwrap().clone();
+        let what = format!("{delivery:?}, {panicking:?}");
+        assert_eq!(seen(&fails), [(1, 0, false), (2, 0, false)], "{what}");
+        assert_eq!(seen(&keeps), [(1, 0, false), (2, 0, false)], "{what}");
+        assert_eq!(seen(&refuses), [(2, 1, false)], "{what}");
+        // What it panicked at was not offered to it again.
+        assert_eq!(offered.load(Ordering::SeqCst), 2, "{what}");
+        assert_eq!(queue.lost(), u64::from(panicking == delivery), "{what}");
+    }
 }
 
 /// Of two sinks that demand their records, the one that was added first says why.
