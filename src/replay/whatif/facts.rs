@@ -384,3 +384,79 @@ fn each<T: Ord>(
         Some(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether what is kept out of an entity, put together once, is what its definition says, step by step.
+    fn excludes_step_by_step(facts: &Facts, entity: &EntityUid, above: &EntityUid) -> bool {
+        let lacks = |known: &EntityFacts, above: &EntityUid| {
+            known.is_missing || known.is_whole || known.absent_parents.contains(above)
+        };
+        if facts
+            .entities
+            .get(entity)
+            .is_some_and(|known| lacks(known, above))
+        {
+            return true;
+        }
+        let gained = facts.up_from(vec![above]);
+        gained.contains(entity)
+            || facts.entities.iter().any(|(below, known)| {
+                let up = facts.up_from(vec![below]);
+                let mut news = gained.difference(&up);
+                up.contains(entity) && news.any(|above| lacks(known, above))
+            })
+    }
+
+    #[test]
+    fn what_is_put_together_is_what_each_question_comes_to() {
+        const MANY: usize = 8;
+        let mut state = 7_u64;
+        let mut below = |bound: usize| {
+            // Knuth's MMIX generator.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let uids: Vec<_> = (0..MANY)
+            .map(|id| EntityUid::new("U", id.to_string()))
+            .collect();
+        let (mut yes, mut no) = (0, 0);
+        for _ in 0..3_000 {
+            let mut facts = Facts::default();
+            for (number, uid) in uids.iter().enumerate() {
+                if below(4) == 0 {
+                    continue;
+                }
+                let mut known = EntityFacts {
+                    is_whole: below(6) == 0,
+                    is_missing: below(12) == 0,
+                    ..EntityFacts::default()
+                };
+                for _ in 0..below(3) {
+                    if number > 0 && !known.is_missing {
+                        known.parents.insert(uids[below(number)].clone());
+                    }
+                    // Also what contradicts the rest.
+                    known.absent_parents.insert(uids[below(MANY)].clone());
+                }
+                facts.entities.insert(uid.clone(), known);
+            }
+            for entity in &uids {
+                for above in &uids {
+                    let expected = excludes_step_by_step(&facts, entity, above);
+                    assert_eq!(
+                        facts.excludes(entity, above),
+                        expected,
+                        "{entity} {above} {facts:?}"
+                    );
+                    *(if expected { &mut yes } else { &mut no }) += 1;
+                }
+            }
+        }
+        assert!(yes > 10_000 && no > 10_000, "{yes} {no}");
+    }
+}
