@@ -167,11 +167,17 @@ impl Errors {
     }
 
     fn found(self) -> impl Iterator<Item = Found> {
-        let first = self.first.into_values();
-        let more = (self.more > 0).then_some(Found::More(self.more));
-        first
-            .map(|error| Found::ByCedar(Box::new(error)))
-            .chain(more)
+        let (more, last) = (self.more, self.first.last_key_value());
+        let more = (more > 0).then(|| DetailedError {
+            message: format!(
+                "has {more} more errors, of which many may be of one place: it is checked for each kind of request"
+            ),
+            // Behind the others, as problems stand in the order of their places.
+            source_locations: last.map_or_else(Vec::new, |(_, last)| last.source_locations.clone()),
+            ..DetailedError::default()
+        });
+        let told = self.first.into_values().chain(more);
+        told.map(|error| Found::ByCedar(Box::new(error)))
     }
 }
 
@@ -186,8 +192,6 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 enum Found {
     ByCedar(Box<DetailedError>),
-    /// So many errors more.
-    More(usize),
     Limit(LimitExceeded),
 }
 
@@ -204,9 +208,6 @@ impl Verdict {
     pub(super) fn problem(self, text: Option<(&Lines<'_>, usize)>) -> Problem {
         let problem = match self.found {
             Found::ByCedar(error) => Problem::from_cedar(*error, text),
-            Found::More(more) => Problem::new(format_args!(
-                "has {more} more errors, of which many may be of one place: it is checked for each kind of request"
-            )),
             Found::Limit(exceeded) => Problem::from(exceeded),
         };
         problem.of_policy(self.policy)
