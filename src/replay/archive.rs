@@ -170,7 +170,11 @@ impl PolicyArchive {
         let digest = epoch.version.policies();
         let path = self.path(digest);
         if path.is_file() {
-            return Ok(digest);
+            // Whoever wrote it may have been killed before its name was on the disk.
+            return match sync_names(&self.directory) {
+                Ok(()) => Ok(digest),
+                Err(source) => Err(ArchiveError::Io { path, source }),
+            };
         }
         let document = Document::of(epoch)?;
         if tries {

@@ -168,7 +168,8 @@ impl GrantTable {
         self.shared.audience().callbacks.push(Arc::new(callback));
     }
 
-    /// A channel that gets each grant that ends from now on. It has no bound but the number of grants: each ends once.
+    /// A channel that gets each grant that ends from now on. It has no bound but the number of grants: each ends once. One whose
+    /// receiver was dropped is forgotten when the next grant ends.
     pub fn revocations(&self) -> Receiver<Arc<Revocation>> {
         let (sender, receiver) = mpsc::channel();
         self.shared.audience().channels.push(sender);
