@@ -102,6 +102,7 @@
 //! | deny on data that has not been heard of for too long | [`Freshness`], [`Authorizer::confirm_fresh`] |
 //! | let security events (CAEP, RISC) change entities | [`signals`] |
 //! | authorize HTTP requests | `tower`, with the feature of that name |
+//! | answer others by the AuthZEN API | `authzen`, with the feature of that name |
 //! | let policies know what time it is | [`Builder::context_time`] |
 //! | bound what is accepted | [`Limits`] |
 //!
@@ -124,6 +125,7 @@
 //! | feature | gives |
 //! |---|---|
 //! | `tower` | the module `tower`: a layer that authorizes HTTP requests |
+//! | `authzen` | the module `authzen`: the AuthZEN Authorization API 1.0, evaluations and searches |
 //! | `tracing` | [`evidence`]`::TracingSink`: decisions as events |
 //! | `metrics` | [`evidence`]`::MetricsSink`: decisions counted through the `metrics` facade |
 //! | `ocsf` | [`evidence`]`::ocsf`: decisions as events of the Open Cybersecurity Schema Framework |
@@ -140,6 +142,8 @@
 #![forbid(unsafe_code)]
 
 mod authorizer;
+#[cfg(feature = "authzen")]
+pub mod authzen;
 mod compile;
 mod decision;
 mod entity;

@@ -29,7 +29,7 @@ const LAYERS: [&[&str]; 15] = [
     &["authorizer"],
     &["explain"],
     &["replay", "signals", "grant", "testing"],
-    &["tower"],
+    &["tower", "authzen"],
     &["pages"],
 ];
 
