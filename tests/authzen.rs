@@ -137,6 +137,76 @@ fn decisions_are_those_of_the_policies() {
     assert!(!allows(&silent, &body));
 }
 
+/// The scenario by which implementations of the specification are tried against each other: todos of five users, whose owner the
+/// request says by an email address.
+#[test]
+fn the_todo_scenario_is_decided_as_all_do() {
+    let policies = r#"
+        permit(principal, action in [Action::"can_read_user", Action::"can_read_todos"], resource);
+        permit(principal in [Role::"admin", Role::"editor"], action == Action::"can_create_todo", resource);
+        permit(principal in Role::"evil_genius", action == Action::"can_update_todo", resource);
+        permit(principal in Role::"admin", action == Action::"can_delete_todo", resource);
+        permit(principal in Role::"editor", action in [Action::"can_update_todo", Action::"can_delete_todo"], resource)
+            when { resource.ownerID == principal.email };"#;
+    let users = [
+        ("rick", "the-citadel.com", &["admin", "evil_genius"][..]),
+        ("morty", "the-citadel.com", &["editor"]),
+        ("summer", "the-smiths.com", &["editor"]),
+        ("beth", "the-smiths.com", &["viewer"]),
+        ("jerry", "the-smiths.com", &["viewer"]),
+    ];
+    let email = |(name, domain, _): &(&str, &str, &[&str])| format!("{name}@{domain}");
+    let entities = users.iter().map(|user| {
+        let roles = user.2.iter();
+        let roles: Vec<_> = roles
+            .map(|role| json!({ "type": "Role", "id": role }))
+            .collect();
+        json!({ "uid": { "type": "User", "id": format!("pid-of-{}", user.0) },
+                "attrs": { "email": email(user) }, "parents": roles })
+    });
+    let authorizer = Authorizer::builder()
+        .policies(policies)
+        .entities(Value::from_iter(entities).to_string())
+        .build()
+        .unwrap();
+    let point = DecisionPoint::new(&authorizer)
+        .entity_type("user", "User")
+        .entity_type("todo", "Todo")
+        .properties(Properties::FillIn);
+    let todo = |owner: Option<String>| match owner {
+        None => json!({ "type": "todo", "id": "todo-1" }),
+        Some(owner) => json!({ "type": "todo", "id": "7240", "properties": { "ownerID": owner } }),
+    };
+    let all = [true; 8];
+    let editor = [true, true, true, true, false, true, false, true];
+    let viewer = [true, true, true, false, false, false, false, false];
+    for (one, expected) in users.iter().zip([all, editor, editor, viewer, viewer]) {
+        let (rick, own) = (email(&users[0]), email(one));
+        let asked = [
+            ("can_read_user", user("beth@the-smiths.com")),
+            ("can_read_user", user(&own)),
+            ("can_read_todos", todo(None)),
+            ("can_create_todo", todo(None)),
+            ("can_update_todo", todo(Some(rick.clone()))),
+            ("can_update_todo", todo(Some(own.clone()))),
+            ("can_delete_todo", todo(Some(rick))),
+            ("can_delete_todo", todo(Some(own))),
+        ];
+        let subject = user(&format!("pid-of-{}", one.0));
+        let items = asked.map(
+            |(action, resource)| json!({ "action": { "name": action }, "resource": resource }),
+        );
+        let batch = json!({ "subject": subject, "evaluations": items });
+        let found = answer(&point, Endpoint::Evaluations, &batch);
+        assert_eq!(decisions(&found), expected, "{}", one.0);
+        for (item, expected) in items.iter().zip(expected) {
+            let mut single = item.clone();
+            single["subject"] = subject.clone();
+            assert_eq!(allows(&point, &single), expected, "{single}");
+        }
+    }
+}
+
 /// Members of any other name are no business of ours, and their order means nothing.
 #[test]
 fn what_the_specification_does_not_have_is_ignored() {
