@@ -143,7 +143,8 @@ fn decisions_are_those_of_the_policies() {
 fn the_todo_scenario_is_decided_as_all_do() {
     let policies = r#"
         permit(principal, action in [Action::"can_read_user", Action::"can_read_todos"], resource);
-        permit(principal in [Role::"admin", Role::"editor"], action == Action::"can_create_todo", resource);
+        permit(principal, action == Action::"can_create_todo", resource)
+            when { principal in [Role::"admin", Role::"editor"] };
         permit(principal in Role::"evil_genius", action == Action::"can_update_todo", resource);
         permit(principal in Role::"admin", action == Action::"can_delete_todo", resource);
         permit(principal in Role::"editor", action in [Action::"can_update_todo", Action::"can_delete_todo"], resource)
