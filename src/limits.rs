@@ -77,7 +77,9 @@ macro_rules! limits {
 limits! {
     /// Bytes of one text: one policy file, one schema, one entities document; of entities that are read from a
     /// file or a stream, which are never in memory as a whole, one entity. Default: 64 MiB, about 400,000
-    /// typical policies; the tree that Cedar builds is many times its text.
+    /// typical policies; the tree that Cedar builds is many times its text. Where Cedar itself makes the links of templates
+    /// (policies in JSON, and archives of policies), it copies the template for each: of those copies, a quarter of the bytes
+    /// counts in JSON, an eighth in an archive.
     InputBytes, input_bytes, with_input_bytes = 64 << 20;
 
     /// Brackets (round, square, curly) inside one another in policy and schema text, and arrays and

@@ -15,7 +15,7 @@ use crate::epoch::{Epoch, VersionDigest};
 use crate::evidence::log::{make_directory, sync_names};
 use crate::files::open_file;
 use crate::id::{EntityUid, PolicyId};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::program::{Policy, Program, SourceSpan};
 use crate::value::arena::NameText;
 
@@ -177,9 +177,11 @@ impl PolicyArchive {
             };
         }
         let document = Document::of(epoch)?;
-        if tries {
-            self.read(&document).map_err(ArchiveError::BeyondLimits)?;
+        match tries {
+            true => self.read(&document).map(|_| ()),
+            false => document.check_links(&self.limits),
         }
+        .map_err(ArchiveError::BeyondLimits)?;
         let unreadable = |error: serde_json::Error| ArchiveError::Unreadable {
             path: path.clone(),
             what: error.to_string(),
@@ -241,6 +243,7 @@ impl PolicyArchive {
 
     /// The policies of a document, whoever wrote it.
     fn read(&self, document: &Document) -> Result<ArchivedPolicies, String> {
+        document.check_links(&self.limits)?;
         let limits = wide(self.limits);
         let texts = || document.policies.iter().chain(&document.templates);
         for text in texts() {
@@ -286,6 +289,9 @@ fn draft_of(path: &Path) -> io::Result<(PathBuf, File)> {
         }
     }
 }
+
+/// So many bytes of a template that is copied for a link count as one.
+const COPIES: usize = 8;
 
 impl Document {
     fn of(epoch: &Epoch) -> Result<Self, ArchiveError> {
@@ -333,6 +339,17 @@ impl Document {
             resource,
         });
         Ok(())
+    }
+
+    /// Refuses links for which Cedar would copy too much of their templates' texts.
+    fn check_links(&self, limits: &Limits) -> Result<(), String> {
+        let templates = self.templates.iter();
+        let bytes: HashMap<_, _> = templates.map(|text| (&text.id, text.text.len())).collect();
+        let links = self.links.iter();
+        let copied = links.filter_map(|link| bytes.get(&link.template));
+        let copied = copied.fold(0, |sum: usize, bytes| sum.saturating_add(*bytes));
+        let checked = limits.check(Limit::InputBytes, copied / COPIES);
+        checked.map_err(|exceeded| format!("the templates, copied for each link: {exceeded}"))
     }
 
     fn policy_set(&self) -> Result<cedar::PolicySet, String> {

@@ -1,7 +1,7 @@
 //! Policies, patterns, and texts that are nested deeply, in every format that is read.
 
 use duramen::replay::PolicyArchive;
-use duramen::{EntityUidRef, Policies};
+use duramen::{EntityUidRef, Policies, PolicyUpdate};
 
 use super::*;
 
@@ -606,4 +606,84 @@ fn lists_of_literals_cost_their_number() {
     assert!(is_allowed(&context));
     context["a4"] = json!("own8");
     assert!(!is_allowed(&context));
+}
+
+/// Many links of a long template: Cedar copies it for each. What is loaded and validated by us does not, and where Cedar makes them
+/// there is a bound.
+#[test]
+fn links_of_long_templates_cost_their_number() {
+    let _alone = alone();
+    const MANY: usize = 1_200;
+    let long = "x".repeat(MB / 2);
+    let template = format!(
+        "permit(principal == ?principal, action, resource) when {{ resource has name && resource.name == \"{long}\" }};"
+    );
+    let user = |number: usize| EntityUid::new("User", number.to_string());
+    let policies = (0..MANY).fold(
+        Policies::new().text(template.as_str()),
+        |policies, number| {
+            let id = format!("link{number}");
+            policies.link("policy0", id, Some(user(number).as_ref()), None)
+        },
+    );
+    let schema = "entity User, File { name?: String }; action read appliesTo { principal: User, resource: File };";
+    let builder = Authorizer::builder().schema_str(schema).policies(policies);
+    let authorizer = within(96 * MB, || builder.build()).unwrap();
+    let update = (0..MANY).fold(PolicyUpdate::new(), |update, number| {
+        let id = format!("more{number}");
+        update.link("policy0", id, Some(user(number).as_ref()), None)
+    });
+    within(96 * MB, || authorizer.update_policies(update)).unwrap();
+    // What is wrong with a link is told as before.
+    let strange = PolicyUpdate::new().link(
+        "policy0",
+        "strange",
+        Some(EntityUidRef::new("Robot", "r")),
+        None,
+    );
+    let error = authorizer.update_policies(strange).unwrap_err().to_string();
+    assert!(error.contains("Robot"), "{error}");
+
+    // An archive keeps what it can load, and a file that somebody else kept is not loaded.
+    let directory = std::env::temp_dir().join(format!("duramen-links-{}", std::process::id()));
+    let archive = PolicyArchive::open(&directory).unwrap();
+    let error = within(32 * MB, || archive.keep(&authorizer)).unwrap_err();
+    assert!(error.to_string().contains("input_bytes"), "{error}");
+    let wide = Limits::default().with_input_bytes(1 << 40);
+    let wide = PolicyArchive::open(&directory).unwrap().with_limits(wide);
+    let digest = within(32 * MB, || wide.keep(&authorizer)).unwrap();
+    let error = within(32 * MB, || archive.load(digest)).unwrap_err();
+    assert!(error.to_string().contains("input_bytes"), "{error}");
+    std::fs::remove_dir_all(&directory).unwrap();
+
+    // So it is with policies in JSON, of which Cedar makes links itself.
+    let links = (0..MANY).map(|number| {
+        json!({ "templateId": "t", "newId": number.to_string(), "values": {
+            "?principal": { "__entity": { "type": "User", "id": number.to_string() } } } })
+    });
+    let template: cedar_policy::Template = template.parse().unwrap();
+    let set = |links: Vec<serde_json::Value>| {
+        json!({ "staticPolicies": {}, "templates": { "t": template.to_json().unwrap() }, "templateLinks": links }).to_string()
+    };
+    let many = set(links.clone().collect());
+    let error = within(32 * MB, || {
+        let policies = Policies::new().json(many.as_str());
+        Authorizer::builder().policies(policies).build()
+    });
+    let error = error.unwrap_err();
+    let problem = &error.compile_error().unwrap().problems()[0];
+    assert_eq!(
+        problem.limit().unwrap().limit(),
+        Limit::InputBytes,
+        "{error}"
+    );
+    let few = Policies::new().json(set(links.take(5).collect()));
+    assert_eq!(
+        Authorizer::builder()
+            .policies(few)
+            .build()
+            .unwrap()
+            .policy_count(),
+        5
+    );
 }

@@ -3,6 +3,7 @@
 //! Cedar's part (parsing, syntax trees, validation) is done in batches and on all cores; only one batch's trees
 //! are in memory.
 
+mod linked;
 mod parse;
 mod set;
 mod shape;

@@ -13,6 +13,7 @@ use crate::compile::stack::in_parallel;
 use crate::id::PolicyId;
 use crate::program::{Slots, SourceSpan};
 
+use super::linked::check_links;
 use super::parse::{OwnedTree, Parsed};
 use super::shape::Holes;
 use super::source::Link;
@@ -23,6 +24,11 @@ impl Loader<'_> {
     pub(super) fn json(&mut self, file: Option<&Arc<str>>, text: &Arc<str>) {
         if let Err(error) = scan::scan_json_policies(text, self.options.limits) {
             self.problems.push(Problem::from(error).in_file(file));
+            return;
+        }
+        if let Err(exceeded) = check_links(text, self.options.limits) {
+            let problem = Problem::from(exceeded);
+            self.problems.push(problem.in_file(file));
             return;
         }
         match PolicySet::from_json_str(text) {

@@ -1,7 +1,7 @@
 //! Strict validation, a batch at a time: Cedar's validator looks at each policy by itself, so a batch is judged as
 //! the whole set would be, and no more than a batch's trees are in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
@@ -76,26 +76,48 @@ impl PolicyValidator {
     pub(super) fn validate_links(
         &self,
         templates: &HashMap<PolicyId, Template>,
-        links: &[&Link],
+        mut links: &[&Link],
     ) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        while !links.is_empty() {
+            let taken = self.validate_some(templates, links, &mut verdicts);
+            links = links.get(taken..).unwrap_or_default();
+        }
+        verdicts
+    }
+
+    /// Validates the first of these links, and as many more as may be in memory with what Cedar copies of templates for them.
+    fn validate_some(
+        &self,
+        templates: &HashMap<PolicyId, Template>,
+        links: &[&Link],
+        verdicts: &mut Vec<Verdict>,
+    ) -> usize {
         let mut set = PolicySet::new();
         let mut known = HashMap::new();
-        let mut refused = Vec::new();
+        let (mut copied, mut taken) = (0, 0);
         for link in links {
+            if copied > COPIED {
+                break;
+            }
+            taken += 1;
             let template = cedar::PolicyId::new(link.template.as_str());
-            let is_checked = *known.entry(&link.template).or_insert_with(|| {
-                templates.get(&link.template).is_none_or(|parsed| {
-                    let is_checked = self.check(parsed).is_ok();
-                    if is_checked {
-                        let _ = set.add_template(parsed.new_id(template.clone()));
-                    }
-                    is_checked
+            let scope = known.entry(&link.template).or_insert_with(|| {
+                let Some(parsed) = templates.get(&link.template) else {
+                    return Some(0);
+                };
+                let (scope, bytes) = scope_of(parsed, template.clone());
+                let is_checked = self.check(parsed).is_ok();
+                is_checked.then(|| {
+                    let _ = set.add_template(scope);
+                    bytes
                 })
             });
             // What is said of the template is not said again.
-            if !is_checked {
+            let Some(bytes) = scope else {
                 continue;
-            }
+            };
+            copied += *bytes;
             let values = [
                 (SlotId::principal(), &link.slots.principal),
                 (SlotId::resource(), &link.slots.resource),
@@ -107,14 +129,14 @@ impl PolicyValidator {
             // Links have been made before, in our form; what Cedar alone refuses is refused.
             if let Err(error) = set.link(template, cedar::PolicyId::new(link.id.as_str()), values) {
                 let found = Found::ByCedar(Box::new((&error).into()));
-                refused.push(Verdict::refused(link.id.clone(), found));
+                verdicts.push(Verdict::refused(link.id.clone(), found));
             }
         }
-        let known: HashSet<_> = known.into_keys().collect();
         let of_links = self
             .verdicts(&set)
-            .filter(|verdict| !known.contains(&verdict.policy));
-        refused.into_iter().chain(of_links).collect()
+            .filter(|verdict| !known.contains_key(&verdict.policy));
+        verdicts.extend(of_links);
+        taken
     }
 
     fn check(&self, template: &Template) -> Result<(), LimitExceeded> {
@@ -295,6 +317,25 @@ impl Slots {
             ),
         }
     }
+}
+
+/// How many bytes of templates may be copied for links that are validated together.
+const COPIED: usize = 16 << 20;
+
+/// A template without its conditions and annotations, and how many bytes Cedar copies of it for each link. Of links Cedar's
+/// validator looks at slots and scope; the rest it has looked at, in the template.
+fn scope_of(template: &Template, id: cedar::PolicyId) -> (Template, usize) {
+    let bare = template.to_json().ok().and_then(|mut json| {
+        let object = json.as_object_mut()?;
+        object.insert(
+            "conditions".to_owned(),
+            serde_json::Value::Array(Vec::new()),
+        );
+        object.remove("annotations");
+        let bytes = json.to_string().len();
+        Some((Template::from_json(Some(id.clone()), json).ok()?, bytes))
+    });
+    bare.unwrap_or_else(|| (template.new_id(id), template.to_string().len()))
 }
 
 fn cedar_uid(uid: &EntityUid) -> Result<cedar::EntityUid, String> {
