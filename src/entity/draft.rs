@@ -323,8 +323,9 @@ impl<'w> Draft<'w> {
             let parents = data.as_ref().map_or(&[] as &[_], |data| data.parents());
             faults
                 .extend(hierarchy::check_depth(uid, parents, groups, is_group, &self.limits).err());
+            // Of one parent the list is taken as it is.
             if let Some(mut data) = data.filter(|_| !is_group)
-                && budget.suffices(uid, data.parents(), groups)
+                && (data.parents().len() < 2 || budget.suffices(uid, data.parents(), groups))
             {
                 data.set_ancestors(groups);
                 self.snapshot.rows.set(uid.index(), Some(data));

@@ -232,6 +232,14 @@ fn hierarchies_that_multiply_are_refused_by_name() {
     assert!(authorizer.update_entities(one).is_ok());
     let error = authorizer.update_entities(two).unwrap_err();
     assert_eq!(limit(&error), Limit::Ancestors);
+    // Those with one parent have its list, in an update as in a load.
+    let many = ids
+        .iter()
+        .take(100)
+        .fold(EntityUpdate::new(), |update, id| {
+            update.upsert(Entity::new(("User", id.as_str())).parents(&waist))
+        });
+    assert!(authorizer.update_entities(many).is_ok());
 }
 
 /// A schema's groups of actions in a chain: what is above each is put together from what it is directly in, and not from all that
