@@ -108,8 +108,7 @@ impl Asked<'_> {
 
     fn evaluations(&self, object: Object<'_>) -> Result<Value, String> {
         let items = match object.get("evaluations") {
-            None => return self.evaluation(object),
-            Some(Json::Array([])) => return self.evaluation(object),
+            None | Some(Json::Array([])) => return self.evaluation(object),
             Some(Json::Array(items)) => items,
             Some(_) => return Err("`evaluations` has to be an array".to_owned()),
         };
@@ -332,9 +331,10 @@ impl Page {
     }
 
     fn of(&self, results: Vec<Value>, found: &Found<'_>) -> Value {
+        // None at all is for one page: whoever goes on wants some.
         let token = found.cursor().map(|cursor| match self.asked {
-            Some(limit) => format!("{limit}.{cursor}"),
-            None => format!(".{cursor}"),
+            Some(limit @ 1..) => format!("{limit}.{cursor}"),
+            _ => format!(".{cursor}"),
         });
         self.with(results, token.unwrap_or_default())
     }
