@@ -11,7 +11,14 @@
     reason = "a failed assumption must fail the test"
 )]
 
+#[path = "../examples/authzen/service.rs"]
+mod service;
+
 use std::sync::{Arc, LazyLock};
+
+use axum::body::{Body, to_bytes};
+use axum::http::{self, StatusCode};
+use tower::ServiceExt;
 
 use duramen::authzen::{DecisionPoint, Endpoint, Properties, Reply, well_known_path};
 use duramen::evidence::MemorySink;
@@ -890,6 +897,90 @@ fn metadata_says_where_everything_is() {
         assert_eq!(Endpoint::of_path(endpoint.path()), Some(endpoint));
     }
     assert_eq!(Endpoint::of_path("/access/v1/evaluation/"), None);
+}
+
+/// What the example's server does beside: content types, methods, ids of requests, metadata.
+#[tokio::test]
+async fn the_example_serves_the_api() {
+    let router = service::router(service::point().unwrap());
+    let body = |of: &str, id: &str| {
+        json!({ "subject": user(of), "action": { "name": "read" }, "resource": record(id) })
+            .to_string()
+    };
+    let ask = async |request: http::Request<Body>| {
+        let response = router.clone().oneshot(request).await.unwrap();
+        let id = response.headers().get("x-request-id");
+        let id = id.map(|id| id.to_str().unwrap().to_owned());
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, id, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let post = |path: &str, content_type: &str, body: String| {
+        let request = http::Request::post(path).header("content-type", content_type);
+        request
+            .header("x-request-id", "a 7")
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let evaluation = "/access/v1/evaluation";
+    for (of, id, content_type, status, answer) in [
+        (
+            "ann",
+            "1",
+            "application/json",
+            StatusCode::OK,
+            r#"{"decision":true}"#,
+        ),
+        (
+            "bob",
+            "1",
+            "Application/JSON; charset=utf-8",
+            StatusCode::OK,
+            r#"{"decision":true}"#,
+        ),
+        (
+            "carl",
+            "1",
+            "application/json",
+            StatusCode::OK,
+            r#"{"decision":false}"#,
+        ),
+        (
+            "ann",
+            "1",
+            "text/plain",
+            StatusCode::BAD_REQUEST,
+            r#""the content type has to be application/json""#,
+        ),
+    ] {
+        let found = ask(post(evaluation, content_type, body(of, id))).await;
+        assert_eq!(found, (status, Some("a 7".to_owned()), answer.to_owned()));
+    }
+    let search = json!({ "subject": user("ann"), "action": { "name": "read" }, "resource": { "type": "record" } });
+    let (status, _, found) = ask(post(
+        "/access/v1/search/resource",
+        "application/json",
+        search.to_string(),
+    ))
+    .await;
+    let expected = json!({ "results": [record("1"), record("2")] });
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&found).unwrap()),
+        (StatusCode::OK, expected)
+    );
+    let (status, _, why) = ask(post(evaluation, "application/json", String::new())).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{why}");
+    let large = "x".repeat(5 << 20);
+    let (status, ..) = ask(post(evaluation, "application/json", large)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+
+    let get = |path: &str| http::Request::get(path).body(Body::empty()).unwrap();
+    let (status, _, metadata) = ask(get("/.well-known/authzen-configuration")).await;
+    assert_eq!(status, StatusCode::OK);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["policy_decision_point"], service::IDENTIFIER);
+    assert_eq!(ask(get(evaluation)).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask(get("/access/v1/else")).await.0, StatusCode::NOT_FOUND);
 }
 
 /// Any JSON, with names that mean something more often than not.

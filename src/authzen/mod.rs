@@ -2,7 +2,7 @@
 //! authorizer as a policy decision point that others ask over HTTP. With the feature `authzen`.
 //!
 //! A [`DecisionPoint`] takes the body of a request and gives the status and the body of the answer. Which HTTP server it stands
-//! in, who may ask it, and how large a body may be is the host's.
+//! in, who may ask it, and how large a body may be is the host's; the example `authzen` is one with `axum`.
 //!
 //! ```
 //! use duramen::Authorizer;
