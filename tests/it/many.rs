@@ -147,7 +147,7 @@ pub(crate) fn seed_agrees(
         (_, true) => tape.crowded_world(),
         _ => tape.world().0,
     };
-    world.as_values = seed % 8 == 5;
+    world.as_values = seed % 7 == 3;
     let build = || world.builder().tuning(tuning_of(seed)).build();
     let Some((oracle, authorizer)) = load(&world, build)? else {
         counts.refused += 1;
